@@ -1,0 +1,52 @@
+# tdbench: from an experiment file to a report. Every rule's shell line is a command of the `tdbench` CLI that
+# can be run by hand; what can be tested lives in the package.
+#
+#   snakemake --cores all                                   the default experiment
+#   snakemake --cores all --config experiment=NAME          another, by name or by path
+#   snakemake --cores all comparison | ablations            a part of it
+#   snakemake -n                                            the plan
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+from tdbench.workflow import Workflow
+
+W = Workflow.from_config(config)
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/sample.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+wildcard_constraints:
+    dataset="[^/]+",
+    run="[^/]+/[^/]+",
+
+
+localrules:
+    all,
+    comparison,
+    ablations,
+
+
+rule all:
+    default_target: True
+    input:
+        W.report.html,
+        W.report.tracked,
+
+
+rule comparison:
+    input:
+        W.comparison_files,
+
+
+rule ablations:
+    input:
+        W.ablation_files,

@@ -1,0 +1,3 @@
+from tdbench.cli import main
+
+main()

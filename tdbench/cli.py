@@ -1,0 +1,207 @@
+"""The command line: one command a stage. Each rule of the workflow is one of these commands."""
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tdbench.errors import TdbenchError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Does temporal-difference training improve a diffusion model, by how much, at what cost?",
+)
+
+Experiment = Annotated[str, typer.Argument(help="Name of an experiment in workflow/experiments, or a path to a YAML file.")]
+RunName = Annotated[str, typer.Argument(help="Name of a run, such as edm-td-seed0; `tdbench plan` lists them.")]
+Results = Annotated[Path, typer.Option("--results", help="Folder of all results.")]
+Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")]
+DEFAULT_RESULTS = Path("results")
+
+
+class Part(StrEnum):
+    """What `tdbench report` writes."""
+
+    COMPARISON = "comparison"
+    ABLATIONS = "ablations"
+    PAGE = "page"
+    ALL = "all"
+
+
+@app.command()
+def data(
+    source: Annotated[str, typer.Argument(help="digits, or archive with --path.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Archive to write.")] = Path("archive.zip"),
+    path: Annotated[Path | None, typer.Option(help="Where the source reads from.")] = None,
+) -> None:
+    """Write a data set as an archive in EDM's format, with a summary (checksum, size, classes) beside it."""
+    from tdbench.data.archive import read_archive, write_archive
+    from tdbench.data.sources import SOURCES
+    from tdbench.files import write_json
+
+    if source not in SOURCES:
+        raise TdbenchError(f"data source {source!r}: no such source; known: {', '.join(SOURCES)}")
+    write_archive(output, *SOURCES[source](path))
+    summary = read_archive(output).summary()
+    write_json(output.with_suffix(".json"), summary)
+    typer.echo(", ".join(f"{key} {value}" for key, value in summary.items()))
+
+
+@app.command()
+def classifier(dataset: Annotated[str, typer.Argument(help="Name of a data set in the results.")], results: Results = DEFAULT_RESULTS, threads: Threads = 1) -> None:
+    """Train the feature extractor `classifier` on a data set's labels, once."""
+    from tdbench.data.archive import read_archive
+    from tdbench.evaluation.classifier import train_classifier
+    from tdbench.layout import DatasetLayout
+
+    files = DatasetLayout(results, dataset)
+    accuracy = train_classifier(read_archive(files.archive), files.classifier, files.classifier_report, threads)
+    typer.echo(f"classifier: {accuracy:.2%} of the held-out images right")
+
+
+@app.command()
+def reference(
+    dataset: Annotated[str, typer.Argument(help="Name of a data set in the results.")],
+    features: Annotated[str, typer.Option(help="Feature extractor.")] = "classifier",
+    batch_size: Annotated[int, typer.Option(min=1)] = 256,
+    results: Results = DEFAULT_RESULTS,
+    threads: Threads = 1,
+) -> None:
+    """Extract a data set's features with each library, once."""
+    from tdbench.data.archive import read_archive
+    from tdbench.evaluation import FEATURES
+    from tdbench.evaluation.scores import write_references
+    from tdbench.layout import DatasetLayout
+
+    if features not in FEATURES:
+        raise TdbenchError(f"--features {features!r}: no such feature extractor; known: {', '.join(FEATURES)}")
+    files = DatasetLayout(results, dataset)
+    write_references(read_archive(files.archive), features, batch_size, files, threads)
+
+
+@app.command()
+def train(experiment: Experiment, run: RunName, results: Results = DEFAULT_RESULTS) -> None:
+    """Train one run: snapshots, metrics.jsonl and its resolved settings in run.json."""
+    from tdbench.experiment import load_plan
+    from tdbench.layout import DatasetLayout, RunLayout
+    from tdbench.training.loop import train as train_run
+
+    chosen = load_plan(experiment).run(run)
+    train_run(chosen, DatasetLayout(results, chosen.dataset_name).archive, RunLayout(results, chosen))
+
+
+@app.command()
+def sample(experiment: Experiment, run: RunName, results: Results = DEFAULT_RESULTS) -> None:
+    """Sample the last snapshots of a trained run at every step budget."""
+    from tdbench.experiment import load_plan
+    from tdbench.layout import RunLayout
+    from tdbench.sampling import sample_run
+
+    chosen = load_plan(experiment).run(run)
+    sample_run(chosen, RunLayout(results, chosen))
+
+
+@app.command()
+def evaluate(experiment: Experiment, run: RunName, results: Results = DEFAULT_RESULTS) -> None:
+    """Score a run's samples with each library."""
+    from tdbench.evaluation.scores import evaluate_run
+    from tdbench.experiment import load_plan
+    from tdbench.layout import DatasetLayout, RunLayout
+
+    chosen = load_plan(experiment).run(run)
+    evaluate_run(chosen, RunLayout(results, chosen), DatasetLayout(results, chosen.dataset_name))
+
+
+@app.command()
+def report(
+    experiment: Experiment,
+    part: Annotated[Part, typer.Option(help="What to write; the page needs the other two.")] = Part.ALL,
+    results: Results = DEFAULT_RESULTS,
+) -> None:
+    """Write tables, figures, scores.parquet and report.html."""
+    from tdbench.experiment import load_plan
+    from tdbench.reporting.report import write_ablations, write_comparison, write_report
+
+    plan = load_plan(experiment)
+    writers = {Part.COMPARISON: write_comparison, Part.ABLATIONS: write_ablations, Part.PAGE: write_report}
+    for name, write in writers.items():
+        if part in (name, Part.ALL):
+            write(plan, results)
+
+
+@app.command()
+def track(experiment: Experiment, results: Results = DEFAULT_RESULTS) -> None:
+    """Write all runs to MLflow: a SQLite file in the results, or the server of MLFLOW_TRACKING_URI."""
+    from tdbench.experiment import load_plan
+    from tdbench.reporting.tracking import track as track_plan
+
+    track_plan(load_plan(experiment), results)
+
+
+@app.command()
+def validate(experiment: Experiment) -> None:
+    """Check an experiment file; says what is wrong, file, key and value, a line for each mistake."""
+    from tdbench.experiment import load_plan
+
+    plan = load_plan(experiment)
+    typer.echo(f"{plan.path}: valid, {len(plan.runs)} runs")
+
+
+@app.command()
+def plan(experiment: Experiment) -> None:
+    """Show what an experiment takes: runs, jobs, images, network evaluations, disk."""
+    from tdbench.budget import describe_plan
+    from tdbench.experiment import load_plan
+
+    typer.echo(describe_plan(load_plan(experiment)))
+
+
+@app.command()
+def show(
+    experiment: Experiment,
+    paths: Annotated[bool, typer.Option("--paths", help="Print only the paths of what was made.")] = False,
+    results: Results = DEFAULT_RESULTS,
+) -> None:
+    """Print the comparison table and where the report lies."""
+    from tdbench.experiment import load_plan
+    from tdbench.reporting.show import made_files, printed_tables
+
+    chosen = load_plan(experiment)
+    if not paths:
+        typer.echo(printed_tables(chosen, results))
+    for path in made_files(chosen, results):
+        typer.echo(str(path))
+
+
+@app.command()
+def verify(files: Annotated[list[Path], typer.Argument(help="npz files of reference vectors.")]) -> None:
+    """Check the TD objective against reference vectors; exits 1 on any miss."""
+    from tdbench.verification import verify_file
+
+    missed = 0
+    for path in files:
+        for case in verify_file(path):
+            typer.echo(case.line())
+            missed += not case.passed
+    if missed:
+        raise typer.Exit(1)
+
+
+def main() -> Any:
+    """Run the command line: mistakes of the user end in a line on standard error and exit code 2."""
+    try:
+        return app()
+    except TdbenchError as error:
+        print(f"tdbench: error: {error}", file=sys.stderr)
+    except BrokenPipeError:
+        # The reader of a pipe went away; keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        print("tdbench: interrupted; what was finished is kept", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(2)

@@ -1,0 +1,160 @@
+"""The one format of every data set: a zip of images with a dataset.json of labels.
+
+It is the format that NVlabs' EDM and its followers read and write: PNG files (other lossless or JPEG
+files are read too) and ``{"labels": [["00000/img00000000.png", 3], ...]}``, or ``"labels": null``.
+"""
+
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from tdbench.errors import TdbenchError
+from tdbench.files import atomic_path, sha256
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images of one size with their classes.
+
+    Attributes
+    ----------
+    images : np.ndarray
+        (N, C, H, W) uint8.
+    labels : np.ndarray or None
+        (N,) int64 classes 0..K-1, or None without labels.
+    checksum : str
+        SHA-256 of the archive.
+    path : Path
+        The archive.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray | None
+    checksum: str
+    path: Path
+
+    @property
+    def channels(self) -> int:
+        return self.images.shape[1]
+
+    @property
+    def resolution(self) -> int:
+        return self.images.shape[2]
+
+    @cached_property
+    def num_classes(self) -> int:
+        """0 without labels."""
+        return 0 if self.labels is None else int(self.labels.max()) + 1
+
+    def summary(self) -> dict[str, int | str]:
+        return {
+            "sha256": self.checksum,
+            "images": len(self.images),
+            "resolution": self.resolution,
+            "channels": self.channels,
+            "classes": self.num_classes,
+        }
+
+
+def write_archive(path: Path, images: np.ndarray, labels: np.ndarray | None) -> None:
+    """Write images (N, C, H, W) uint8, C in {1, 3}, and classes (N,); the same input gives the same bytes."""
+    names = [f"{i // 1000:05d}/img{i:08d}.png" for i in range(len(images))]
+    entries = None if labels is None else [[n, int(c)] for n, c in zip(names, labels, strict=True)]
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for name, image in zip(names, images, strict=True):
+            data = io.BytesIO()
+            pixels = image[0] if image.shape[0] == 1 else image.transpose(1, 2, 0)
+            Image.fromarray(pixels).save(data, format="png")
+            # ZipInfo's default date is 1980: the checksum does not depend on the day.
+            archive.writestr(zipfile.ZipInfo(name), data.getvalue())
+        archive.writestr(zipfile.ZipInfo("dataset.json"), json.dumps({"labels": entries}))
+
+
+def read_archive(path: Path) -> ImageSet:
+    """Read and check an archive.
+
+    Raises
+    ------
+    TdbenchError
+        If the archive, its labels or any image is damaged; the message lists what is wrong.
+    """
+    checksum = sha256(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = sorted(n for n in archive.namelist() if PurePosixPath(n).suffix.lower() in IMAGE_SUFFIXES)
+            classes = _read_labels(path, archive)
+            if classes is not None:
+                _compare_names(path, names, classes)
+            if not names:
+                raise TdbenchError(f"{path}: holds no images; expected files {', '.join(sorted(IMAGE_SUFFIXES))}")
+            images = _read_images(path, archive, names)
+    except zipfile.BadZipFile as error:
+        raise TdbenchError(f"{path}: not a whole zip file ({error}); copy or make it again") from error
+    labels = None if classes is None else np.array([classes[n] for n in names], dtype=np.int64)
+    return ImageSet(images, labels, checksum, path)
+
+
+def _read_labels(path: Path, archive: zipfile.ZipFile) -> dict[str, int] | None:
+    """Class by image name, or None where the archive has no labels."""
+    try:
+        content = json.loads(archive.read("dataset.json"))
+    except KeyError as error:
+        raise TdbenchError(f'{path}: dataset.json is missing; without labels it holds {{"labels": null}}') from error
+    except ValueError as error:
+        raise TdbenchError(f"{path}: dataset.json is not JSON ({error})") from error
+    entries = content.get("labels") if isinstance(content, dict) else content
+    if entries is None and isinstance(content, dict):
+        return None
+    expected = 'expected {"labels": [["name.png", class], ...]} with classes 0, 1, ...'
+    if not isinstance(entries, list):
+        raise TdbenchError(f"{path}: dataset.json: labels: not a list; {expected}")
+    for entry in entries:
+        well_formed = isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str)
+        if not (well_formed and type(entry[1]) is int and 0 <= entry[1] < 1_000_000):
+            raise TdbenchError(f"{path}: dataset.json: labels: {json.dumps(entry)[:80]}; {expected}")
+    classes = {name: label for name, label in entries}
+    if len(classes) != len(entries):
+        raise TdbenchError(f"{path}: dataset.json: labels: {len(entries) - len(classes)} images are named twice")
+    return classes
+
+
+def _compare_names(path: Path, names: list[str], classes: dict[str, int]) -> None:
+    missing, unlabelled = sorted(set(classes) - set(names)), sorted(set(names) - set(classes))
+    if missing:
+        raise TdbenchError(f"{path}: dataset.json labels {_some(missing)} that the archive does not hold")
+    if unlabelled:
+        raise TdbenchError(f"{path}: dataset.json gives no label for {_some(unlabelled)}; label all images or none")
+
+
+def _read_images(path: Path, archive: zipfile.ZipFile, names: list[str]) -> np.ndarray:
+    images, damaged = [], []
+    for name in names:
+        try:
+            with Image.open(io.BytesIO(archive.read(name))) as image:
+                grey = image.mode in ("1", "L", "LA", "I;16")
+                images.append(np.asarray(image.convert("L" if grey else "RGB")))
+        except (OSError, zipfile.BadZipFile, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            damaged.append(f"{name} ({error})")
+    if damaged:
+        raise TdbenchError(f"{path}: cannot decode {_some(damaged)}; make the archive again or leave them out")
+    first = images[0].shape
+    odd = [f"{n} {i.shape}" for n, i in zip(names, images, strict=True) if i.shape != first]
+    if odd or first[0] != first[1]:
+        shape = f"{names[0]} is {first}"
+        raise TdbenchError(f"{path}: images must be square and of one size and mode: {shape}, {_some(odd)}")
+    stack = np.stack(images)
+    return np.ascontiguousarray(stack[:, None] if stack.ndim == 3 else stack.transpose(0, 3, 1, 2))
+
+
+def _some(items: list[str]) -> str:
+    shown = ", ".join(items[:_SHOWN])
+    return f"{len(items)} image{'s' if len(items) != 1 else ''}: {shown}{', ...' if len(items) > _SHOWN else ''}"

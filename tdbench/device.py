@@ -1,0 +1,40 @@
+"""Which device computes, with how many threads, and how repeatable it is."""
+
+import platform
+from typing import Any
+
+import psutil
+import torch
+
+from tdbench.errors import TdbenchError
+
+
+def choose_device(wanted: str, threads: int) -> torch.device:
+    """The device for ``wanted`` (auto, cpu or cuda), set up to give the same bits every time.
+
+    The number of CPU threads orders floating-point sums, so it is fixed too.
+    """
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise TdbenchError("training.device: 'cuda': no CUDA device here; use auto or cpu")
+    available = wanted != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if available else "cpu")
+
+
+def memory_mb(device: torch.device) -> float:
+    """Peak memory of the device's allocator on CUDA, else resident memory of this process; 1e6 bytes."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    return psutil.Process().memory_info().rss / 1e6
+
+
+def describe_hardware(device: torch.device) -> dict[str, Any]:
+    """What a figure of time or memory depends on."""
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "processor": platform.processor() or platform.machine(),
+        "logical_cpus": psutil.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+    }

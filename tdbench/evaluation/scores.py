@@ -1,0 +1,101 @@
+"""Scores of a run: each library's FID and KID of each set of samples against the data set."""
+
+import time
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from tdbench.data.archive import ImageSet
+from tdbench.device import choose_device
+from tdbench.errors import TdbenchError
+from tdbench.evaluation import clean_fid, torch_fidelity
+from tdbench.evaluation.classifier import load_classifier
+from tdbench.evaluation.features import (
+    FeatureExtractor,
+    ReferenceFeatures,
+    load_reference,
+    save_reference,
+)
+from tdbench.experiment import Run
+from tdbench.files import read_json, sha256, write_json
+from tdbench.layout import DatasetLayout, RunLayout
+from tdbench.progress import progress
+from tdbench.provenance import provenance
+from tdbench.sampling import read_samples, read_trained
+
+MODULES: dict[str, ModuleType] = {module.NAME: module for module in (clean_fid, torch_fidelity)}
+
+
+def load_extractor(name: str, files: DatasetLayout) -> FeatureExtractor:
+    """The extractor ``name`` for a data set."""
+    loaders = {"classifier": lambda: load_classifier(files.classifier, files.classifier_report)}
+    return loaders[name]()
+
+
+@torch.no_grad()
+def write_references(data: ImageSet, features: str, batch_size: int, files: DatasetLayout, threads: int) -> None:
+    """Extract the data set's features with each library, once for all experiments that use it."""
+    choose_device("cpu", threads)
+    extractor = load_extractor(features, files)
+    with progress("reference features", len(MODULES) * len(data.images), "img") as bar:
+        for name, module in MODULES.items():
+            facts = {
+                "library": name, "library_version": module.VERSION, "features": features, "weights": extractor.checksum,
+                "resize": extractor.resize, "n": len(data.images), "data": data.checksum, "batch_size": batch_size,
+                "provenance": provenance(),
+            }  # fmt: skip
+            found = module.features(data.images, extractor, batch_size)
+            save_reference(files.reference(features, name), ReferenceFeatures(found, facts))
+            bar.update(len(data.images))
+
+
+@torch.no_grad()
+def evaluate_run(run: Run, layout: RunLayout, files: DatasetLayout) -> None:
+    """Score all sample sets of ``run`` and write scores.json: one row a library, metric and sample set."""
+    choose_device("cpu", run.training.threads)
+    trained = read_trained(run, layout)
+    sets = read_json(layout.samples, f"tdbench sample {run.experiment} {run.name}")["samples"]
+    extractor = load_extractor(run.evaluation.features, files)
+    references = {name: _matching_reference(run, files, name, extractor, trained["data"]) for name in run.evaluation.libraries}
+    rows = []
+    with progress(f"{run.name} scores", len(sets) * len(references), "set") as bar:
+        for entry in sets:
+            path = layout.folder / entry["file"]
+            if not path.exists() or sha256(path) != entry["sha256"]:
+                raise TdbenchError(f"{path}: missing or changed since it was sampled; run `tdbench sample` again")
+            pixels = read_samples(path).transpose(0, 3, 1, 2).copy()
+            for name, reference in references.items():
+                rows += _score(run, entry, pixels, MODULES[name], extractor, reference)
+                bar.update(1)
+    write_json(layout.scores, {"run": run.name, "scores": rows, "provenance": provenance()})
+
+
+def _matching_reference(
+    run: Run, files: DatasetLayout, library: str, extractor: FeatureExtractor, data: dict[str, Any]
+) -> ReferenceFeatures:
+    path = files.reference(run.evaluation.features, library)
+    reference = load_reference(path)
+    wanted = {"weights": extractor.checksum, "data": data["sha256"], "library_version": MODULES[library].VERSION}
+    for key, value in wanted.items():
+        if reference.facts[key] != value:
+            raise TdbenchError(f"{path}: {key} is {reference.facts[key]!r}, expected {value!r}; run `tdbench reference` again")
+    return reference
+
+
+def _score(
+    run: Run, entry: dict[str, Any], pixels: Any, module: ModuleType, extractor: FeatureExtractor, reference: ReferenceFeatures
+) -> list[dict[str, Any]]:
+    settings, begun = run.evaluation, time.perf_counter()
+    features = module.features(pixels, extractor, settings.batch_size)
+    values = {
+        "fid": module.fid(features, reference.features),
+        "kid": module.kid(features, reference.features, settings.kid_subsets, settings.kid_subset_size),
+    }
+    facts = {
+        "snapshot_kimg": entry["snapshot_images"] / 1000, "steps": entry["steps"], "nfe": entry["nfe"],
+        "sampler": run.sampling.sampler, "library": module.NAME, "library_version": module.VERSION,
+        "features": extractor.name, "resize": extractor.resize, "n": len(pixels), "reference_n": len(reference.features),
+        "reference_data": reference.facts["data"], "samples": entry["sha256"], "seconds": time.perf_counter() - begun,
+    }  # fmt: skip
+    return [facts | {"metric": metric, "value": value} for metric, value in values.items()]

@@ -1,0 +1,82 @@
+"""Files that are whole or absent: everything is written beside its place and renamed into it."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tdbench.errors import TdbenchError
+
+
+def make_folder(path: Path) -> Path:
+    """Create ``path`` and its parents.
+
+    Raises
+    ------
+    TdbenchError
+        If the folder cannot be created or cannot be written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        # Asking for permission is not enough (read-only file systems, root): try it.
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError as error:
+        raise TdbenchError(
+            f"{path}: the folder cannot be written ({error.strerror}); give a writable one with --results"
+        ) from error
+    return path
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path that replaces ``path`` if the block ends well and vanishes if it does not."""
+    make_folder(path.parent)
+    # The suffix stays, since libraries choose a format by it.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        with open(temporary, "rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise TdbenchError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, made_by: str) -> Any:
+    """The content of a JSON file that the command ``made_by`` wrote.
+
+    Raises
+    ------
+    TdbenchError
+        If it is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise TdbenchError(f"{path}: no such file; `{made_by}` writes it") from error
+    except (OSError, ValueError) as error:
+        raise TdbenchError(f"{path}: cannot be read as JSON ({error}); `{made_by}` writes it anew") from error
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    try:
+        with open(path, "rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as error:
+        raise TdbenchError(f"{path}: cannot be read ({error.strerror})") from error

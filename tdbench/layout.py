@@ -1,0 +1,69 @@
+"""Where every file of an experiment lies. The Snakefile and the commands both ask here."""
+
+from pathlib import Path
+
+from tdbench.evaluation import LIBRARIES
+from tdbench.experiment import Run
+
+TABLE_FORMATS = ("csv", "md", "tex")
+FIGURE_FORMATS = ("png", "svg")
+
+
+class DatasetLayout:
+    """Files that belong to a data set and serve every experiment that uses it."""
+
+    def __init__(self, results: Path, name: str) -> None:
+        self.folder = results / "datasets" / name
+        self.archive = self.folder / "archive.zip"
+        self.summary = self.folder / "archive.json"
+        self.classifier = self.folder / "classifier.safetensors"
+        self.classifier_report = self.folder / "classifier.json"
+
+    def reference(self, features: str, library: str) -> Path:
+        return self.folder / f"reference-{features}-{library}.npz"
+
+    def references(self, features: str) -> list[Path]:
+        return [self.reference(features, library) for library in LIBRARIES]
+
+
+class RunLayout:
+    """Files of one run."""
+
+    def __init__(self, results: Path, run: Run, name: str | None = None) -> None:
+        """``name`` replaces the run's own, for Snakemake's wildcards."""
+        self.folder = results / run.experiment / "runs" / (name or run.name)
+        self.settings = self.folder / "run.json"
+        self.metrics = self.folder / "metrics.jsonl"
+        self.snapshots = self.folder / "snapshots.json"
+        self.samples = self.folder / "samples.json"
+        self.scores = self.folder / "scores.json"
+
+    def snapshot(self, images: int) -> Path:
+        """The averaged weights after ``images`` images."""
+        return self.folder / "snapshots" / f"{images:09d}.safetensors"
+
+    def sample_set(self, images: int, steps: int) -> Path:
+        return self.folder / "samples" / f"{images:09d}" / f"steps-{steps:03d}.npz"
+
+    def sample_grid(self, images: int, steps: int) -> Path:
+        return self.sample_set(images, steps).with_suffix(".png")
+
+
+class ReportLayout:
+    """Tables, figures and the report of an experiment."""
+
+    def __init__(self, results: Path, experiment: str) -> None:
+        self.folder = results / experiment
+        self.scores_parquet = self.folder / "scores.parquet"
+        self.scores_csv = self.folder / "scores.csv"
+        self.runs_csv = self.folder / "runs.csv"
+        self.html = self.folder / "report.html"
+        self.tracked = self.folder / "mlflow.json"
+        self.mlflow_db = results / "mlflow" / "mlflow.db"
+        self.mlflow_artifacts = results / "mlflow" / "artifacts"
+
+    def table(self, name: str) -> list[Path]:
+        return [self.folder / "tables" / f"{name}.{suffix}" for suffix in TABLE_FORMATS]
+
+    def figure(self, name: str) -> list[Path]:
+        return [self.folder / "figures" / f"{name}.{suffix}" for suffix in FIGURE_FORMATS]

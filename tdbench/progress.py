@@ -1,0 +1,39 @@
+"""Progress of long work, with the time left: a live bar in a terminal, a line now and then elsewhere."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+_LINE_EVERY_S = 20.0
+
+
+@contextmanager
+def progress(description: str, total: int, unit: str) -> Iterator["tqdm[None]"]:
+    """A progress bar on standard error.
+
+    Parameters
+    ----------
+    total : int
+        Units of work; the work calls ``update(n)`` on what it gets.
+    unit : str
+        What is counted, such as ``img``.
+    """
+    live = sys.stderr.isatty()
+    line = "{desc}: {percentage:3.0f} % {n_fmt}/{total_fmt} {unit}, {rate_fmt}, {elapsed} gone, {remaining} left{postfix}"
+    bar = tqdm(
+        total=total,
+        desc=description,
+        unit=unit,
+        unit_scale=total > 10_000,
+        dynamic_ncols=live,
+        mininterval=0.2 if live else _LINE_EVERY_S,
+        maxinterval=1.0 if live else _LINE_EVERY_S,
+        leave=not live,
+        bar_format=None if live else line + "\n",
+    )
+    try:
+        yield bar
+    finally:
+        bar.close()

@@ -1,0 +1,85 @@
+"""Results of all runs of an experiment in data frames."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from tdbench.errors import TdbenchError
+from tdbench.experiment import Plan, Run
+from tdbench.files import read_json
+from tdbench.layout import RunLayout
+from tdbench.sampling import read_trained
+from tdbench.training.metrics import read_metrics
+
+CELL = ["dataset", "formulation", "objective", "metric", "library", "features", "steps", "nfe"]
+
+
+def _identity(run: Run) -> dict[str, str | int]:
+    return {
+        "dataset": run.dataset_name, "formulation": run.formulation_name, "objective": run.objective_name,
+        "seed": run.seed, "run": run.name,
+    }  # fmt: skip
+
+
+def collect_scores(runs: Iterable[Run], results: Path) -> pd.DataFrame:
+    """One row a run, snapshot, step budget, library and metric.
+
+    Raises
+    ------
+    TdbenchError
+        If a run has no scores yet, or scores of other settings than the experiment's.
+    """
+    rows = []
+    for run in runs:
+        layout = RunLayout(results, run)
+        read_trained(run, layout)
+        scores = read_json(layout.scores, f"tdbench evaluate {run.experiment} {run.name}")["scores"]
+        rows += [{"experiment": run.experiment} | _identity(run) | score for score in scores]
+    if not rows:
+        raise TdbenchError("no scores to report")
+    return pd.DataFrame(rows)
+
+
+def collect_runs(runs: Iterable[Run], results: Path) -> pd.DataFrame:
+    """One row a run: size, cost, final losses, origin."""
+    rows = []
+    for run in runs:
+        layout = RunLayout(results, run)
+        record = read_trained(run, layout)
+        finished = read_json(layout.snapshots, f"tdbench train {run.experiment} {run.name}")
+        last, origin = finished["last_metrics"], record["provenance"]
+        rows.append(
+            _identity(run)
+            | {
+                "parameters": record["parameters"], "training_seconds": finished["training_seconds"],
+                "memory_mb": last["memory_mb"], "kimg": last["kimg"], "loss": last["loss"],
+                "valid_share": last["valid_share"], "device": record["hardware"]["device"],
+                "threads": record["hardware"]["threads"], "data": record["data"]["sha256"],
+                "git_commit": origin["git_commit"], "torch": origin["versions"]["torch"], "started_at": origin["written_at"],
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def collect_curves(runs: Iterable[Run], results: Path) -> pd.DataFrame:
+    """The metrics of all trainings, one row a line of metrics.jsonl."""
+    frames = [pd.DataFrame(read_metrics(RunLayout(results, run).metrics)).assign(**_identity(run)) for run in runs]
+    return pd.concat(frames, ignore_index=True)
+
+
+def mean_over_snapshots(scores: pd.DataFrame) -> pd.DataFrame:
+    """One value a run and cell: the mean over the scored snapshots, which are the last share of training."""
+    grouped = scores.groupby([*CELL, "seed", "run"], sort=False)["value"]
+    return grouped.agg(value="mean", snapshots="count").reset_index()
+
+
+def runs_of(plan: Plan, part: str) -> list[Run]:
+    """The runs that a part of the report needs: ``comparison``, ``ablations`` (with the baselines) or ``all``."""
+    if part == "comparison":
+        return list(plan.comparison)
+    if part == "ablations":
+        baselines = [run for run in plan.comparison if run.objective.kind == "baseline"]
+        varied = [run for runs in plan.ablation_runs.values() for run in runs]
+        return list({run.name: run for run in [*baselines, *varied]}.values())
+    return list(plan.runs.values())

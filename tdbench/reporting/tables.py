@@ -1,0 +1,118 @@
+"""Tables as CSV (numbers, tidy), Markdown and LaTeX (for reading)."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from tdbench.experiment import Plan
+from tdbench.files import atomic_path, write_text
+from tdbench.reporting.statistics import compare, summarise
+
+
+def spread(mean: float, std: float) -> str:
+    """``12.3 ± 0.4``; without a spread (one seed) the mean alone."""
+    return f"{mean:.4g}" if pd.isna(std) else f"{mean:.4g} ± {std:.2g}"
+
+
+def interval(mean: float, low: float, high: float) -> str:
+    return f"{mean:+.3g}" if pd.isna(low) else f"{mean:+.3g} [{low:+.3g}, {high:+.3g}]"
+
+
+def baseline_name(plan: Plan) -> str:
+    return next(n for n, o in plan.experiment.objectives.items() if o.kind == "baseline")
+
+
+def comparison_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
+    """TD beside its baseline: one row a data set, formulation, objective, metric, library and step budget."""
+    treated = [n for n, o in plan.experiment.objectives.items() if o.kind != "baseline"]
+    return compare(per_run, baseline_name(plan), treated)
+
+
+def readable_comparison(table: pd.DataFrame) -> pd.DataFrame:
+    """The comparison as people read it."""
+    columns = {
+        "data": table.dataset, "formulation": table.formulation, "objective": table.objective,
+        "metric": table.metric.str.upper(), "library": table.library, "steps": table.steps, "NFE": table.nfe,
+        "baseline": [spread(m, s) for m, s in zip(table.baseline_mean, table.baseline_std, strict=True)],
+        "TD": [spread(m, s) for m, s in zip(table.td_mean, table.td_std, strict=True)],
+        "TD − baseline [95 %]": [
+            interval(*row) for row in zip(table.difference, table.difference_low, table.difference_high, strict=True)
+        ],
+        "n": table.n, "verdict": table.verdict,
+    }  # fmt: skip
+    return pd.DataFrame(columns)
+
+
+def ablation_table(plan: Plan, name: str, per_run: pd.DataFrame) -> pd.DataFrame:
+    """One row a case (the baseline first), metric, library and step budget, with the difference to the baseline."""
+    baseline, cases = baseline_name(plan), plan.ablations[name]
+    labels = {baseline: "baseline"} | {case.objective_name: case.label for case in cases}
+    means = summarise(per_run[per_run.objective.isin(labels)])
+    differences = compare(per_run, baseline, [o for o in labels if o != baseline])
+    keys = ["dataset", "formulation", "objective", "metric", "library", "features", "steps", "nfe"]
+    kept = ["difference", "difference_std", "difference_low", "difference_high", "verdict"]
+    table = means.merge(differences[[*keys, *kept]], on=keys, how="left")
+    table.insert(0, "case", table.objective.map(labels))
+    settings = {case.objective_name: case.settings for case in cases}
+    for key in plan.experiment.ablations[name].vary:
+        table.insert(1, key, [settings.get(o, {}).get(key) for o in table.objective])
+    order = {label: i for i, label in enumerate(labels.values())}
+    table["order"] = table["case"].map(order)
+    by = ["dataset", "formulation", "metric", "library", "order", "steps"]
+    return table.sort_values(by, ignore_index=True).drop(columns="order")
+
+
+def readable_ablation(table: pd.DataFrame) -> pd.DataFrame:
+    """An ablation as people read it: a row a case, a column a step budget."""
+    text = table.assign(
+        value=[spread(m, s) for m, s in zip(table["mean"], table["std"], strict=True)],
+        metric=table.metric.str.upper(),
+        column=[f"{steps} steps (NFE {nfe})" for steps, nfe in zip(table.steps, table.nfe, strict=True)],
+    )
+    index = ["dataset", "formulation", "metric", "library", "case", "n"]
+    wide = text.pivot(index=index, columns="column", values="value")
+    rows, columns = text[index].drop_duplicates(), list(dict.fromkeys(text.sort_values("steps").column))
+    ordered = wide.reindex(pd.MultiIndex.from_frame(rows), columns=columns)
+    return ordered.reset_index().rename(columns={"dataset": "data"}).rename_axis(columns=None)
+
+
+def cost_table(plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:
+    """What each objective of the comparison costs in training, beside the baseline."""
+    baseline = baseline_name(plan)
+    keys = ["dataset", "formulation", "objective"]
+    grouped = runs[runs.objective.isin(plan.experiment.objectives)].groupby(keys, sort=False)
+    table = grouped.agg(
+        seconds=("training_seconds", "mean"), std=("training_seconds", "std"), memory=("memory_mb", "mean"), n=("seed", "count")
+    ).reset_index()
+    base = table[table.objective == baseline].set_index(["dataset", "formulation"])
+    lookup = [base.loc[(d, f)] for d, f in zip(table.dataset, table.formulation, strict=True)]
+    return pd.DataFrame(
+        {
+            "data": table.dataset, "formulation": table.formulation, "objective": table.objective,
+            "training time, s": [spread(m, s) for m, s in zip(table.seconds, table["std"], strict=True)],
+            "time, × baseline": [f"{s / b.seconds:.2f}" for s, b in zip(table.seconds, lookup, strict=True)],
+            "memory, MB": table.memory.round().astype(int),
+            "memory, × baseline": [f"{m / b.memory:.2f}" for m, b in zip(table.memory, lookup, strict=True)],
+            "n": table.n,
+        }
+    )  # fmt: skip
+
+
+def write_table(paths: list[Path], numbers: pd.DataFrame, readable: pd.DataFrame, caption: str) -> None:
+    """Write ``numbers`` as CSV and ``readable`` as Markdown and LaTeX (booktabs)."""
+    for path in paths:
+        if path.suffix == ".csv":
+            with atomic_path(path) as temporary:
+                numbers.to_csv(temporary, index=False)
+        elif path.suffix == ".md":
+            write_text(path, f"{caption}\n\n{readable.to_markdown(index=False, disable_numparse=True)}\n")
+        else:
+            escaped = readable.map(str).rename(columns=_latex).map(_latex)
+            body = escaped.to_latex(index=False, escape=False, caption=_latex(caption), label=f"tab:{path.stem}")
+            write_text(path, "% needs \\usepackage{booktabs}\n" + body)
+
+
+def _latex(text: str) -> str:
+    for plain, escaped in {"%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "±": r"$\pm$", "−": "$-$", "×": r"$\times$"}.items():
+        text = text.replace(plain, escaped)
+    return text

@@ -1,0 +1,160 @@
+"""MLflow: an MLflow experiment for ours, a run for each training.
+
+One process writes at the end, since parallel writers on one SQLite file lock each other out.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+# Set before mlflow is imported: nothing is sent anywhere but to the tracking server.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DO_NOT_TRACK", "true")
+
+from mlflow import MlflowClient  # noqa: E402
+from mlflow.entities import Metric, Param, Run, RunTag, ViewType  # noqa: E402
+from mlflow.exceptions import MlflowException  # noqa: E402
+
+from tdbench.errors import TdbenchError  # noqa: E402
+from tdbench.experiment import Plan  # noqa: E402
+from tdbench.experiment import Run as TrainingRun  # noqa: E402
+from tdbench.files import make_folder, read_json, sha256, write_json  # noqa: E402
+from tdbench.layout import ReportLayout, RunLayout  # noqa: E402
+from tdbench.progress import progress  # noqa: E402
+from tdbench.sampling import read_trained  # noqa: E402
+from tdbench.training.metrics import read_metrics  # noqa: E402
+
+_BATCH = 1000  # most metrics that one call of MLflow takes
+_RUN_TAG, _CONTENT_TAG = "tdbench.run", "tdbench.content"
+
+
+def tracking_uri(results: Path) -> str:
+    """MLFLOW_TRACKING_URI where the user set it, else a SQLite file in the results."""
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        return uri
+    return f"sqlite:///{ReportLayout(results, '').mlflow_db.resolve()}"
+
+
+def track(plan: Plan, results: Path) -> None:
+    """Write every run to MLflow; a run that is there already with the same content is left alone.
+
+    Raises
+    ------
+    TdbenchError
+        If MLflow's store cannot be reached or written.
+    """
+    uri = tracking_uri(results)
+    layout = ReportLayout(results, plan.experiment.name)
+    make_folder(layout.mlflow_db.parent)
+    try:
+        client = MlflowClient(tracking_uri=uri)
+        experiment_id = _experiment(client, plan, layout)
+        ids = {}
+        with progress("mlflow", len(plan.runs), "run") as bar:
+            for run in plan.runs.values():
+                ids[run.name] = _track_run(client, experiment_id, run, RunLayout(results, run))
+                bar.update(1)
+        ids["report"] = _track_report(client, experiment_id, plan, layout)
+    except MlflowException as error:
+        reason = str(error).splitlines()[0]
+        raise TdbenchError(f"MLflow at {uri}: {reason}; check MLFLOW_TRACKING_URI or unset it for a local file") from error
+    write_json(layout.tracked, {"tracking_uri": uri, "experiment": plan.experiment.name, "runs": ids})
+
+
+def _experiment(client: MlflowClient, plan: Plan, layout: ReportLayout) -> str:
+    found = client.get_experiment_by_name(plan.experiment.name)
+    if found is not None:
+        return str(found.experiment_id)
+    # A server decides itself where artifacts go; the local file would put them into the current folder.
+    local = None if "MLFLOW_TRACKING_URI" in os.environ else make_folder(layout.mlflow_artifacts).resolve().as_uri()
+    return str(client.create_experiment(plan.experiment.name, artifact_location=local))
+
+
+def _content(*paths: Path) -> str:
+    """A checksum of what is to be tracked."""
+    return hashlib.sha256("".join(sha256(path) for path in paths).encode()).hexdigest()
+
+
+def _begin(client: MlflowClient, experiment_id: str, name: str, content: str, tags: dict[str, str]) -> Run | str:
+    """The id of the run ``name`` if it is tracked whole; else a new run, after any older one of that name is deleted."""
+    query = f"tags.`{_RUN_TAG}` = '{name}'"
+    found = client.search_runs([experiment_id], query, run_view_type=ViewType.ACTIVE_ONLY)
+    kept = None
+    for run in found:
+        whole = run.info.status == "FINISHED" and run.data.tags.get(_CONTENT_TAG) == content
+        if whole and kept is None:
+            kept = str(run.info.run_id)
+        else:
+            client.delete_run(run.info.run_id)
+    return kept or client.create_run(experiment_id, run_name=name, tags={_RUN_TAG: name, _CONTENT_TAG: content, **tags})
+
+
+def _track_run(client: MlflowClient, experiment_id: str, run: TrainingRun, layout: RunLayout) -> str:
+    record = read_trained(run, layout)
+    scores = read_json(layout.scores, f"tdbench evaluate {run.experiment} {run.name}")["scores"]
+    origin, data = record["provenance"], record["data"]
+    tags = {
+        "mlflow.source.git.commit": origin["git_commit"], "tdbench.data_sha256": data["sha256"], "tdbench.data": run.dataset_name,
+        "tdbench.formulation": run.formulation_name, "tdbench.objective": run.objective_name,
+    }  # fmt: skip
+    content = _content(layout.settings, layout.metrics, layout.snapshots, layout.scores)
+    begun = _begin(client, experiment_id, run.name, content, tags)
+    if isinstance(begun, str):
+        return begun
+    run_id = str(begun.info.run_id)
+    started = int(begun.info.start_time)
+    _log_metrics(client, run_id, _training_metrics(layout, started) + _score_metrics(scores, started))
+    client.log_batch(run_id, params=[Param(k, str(v)) for k, v in _flatten(record["run"]).items()])
+    for path in (layout.settings, layout.metrics, layout.snapshots, layout.scores):
+        client.log_artifact(run_id, str(path))
+    last = run.scored_snapshots()[-1]
+    client.log_artifact(run_id, str(layout.snapshot(last)), "snapshots")
+    for steps in run.sampling.steps:
+        client.log_artifact(run_id, str(layout.sample_grid(last, steps)), "samples")
+    client.set_terminated(run_id)
+    return run_id
+
+
+def _track_report(client: MlflowClient, experiment_id: str, plan: Plan, layout: ReportLayout) -> str:
+    files = [layout.scores_parquet, layout.scores_csv, layout.runs_csv, *layout.table("comparison"), layout.html]
+    begun = _begin(client, experiment_id, "report", _content(layout.scores_csv, layout.html), {"tdbench.kind": "report"})
+    if isinstance(begun, str):
+        return begun
+    run_id = str(begun.info.run_id)
+    for path in files:
+        client.log_artifact(run_id, str(path))
+    client.set_terminated(run_id)
+    return run_id
+
+
+def _training_metrics(layout: RunLayout, started: int) -> list[Metric]:
+    """One metric a figure and line of metrics.jsonl, by training step."""
+    return [
+        Metric(f"train/{key}", value, started + int(line["seconds"] * 1000), line["step"])
+        for line in read_metrics(layout.metrics)
+        for key, value in line.items()
+        if key not in ("step", "seconds") and value is not None
+    ]
+
+
+def _score_metrics(scores: list[dict[str, Any]], started: int) -> list[Metric]:
+    """One metric a score, by the snapshot's images shown: ``fid/clean-fid/steps-009``."""
+    return [
+        Metric(f"{s['metric']}/{s['library']}/steps-{s['steps']:03d}", s["value"], started, int(s["snapshot_kimg"] * 1000))
+        for s in scores
+    ]
+
+
+def _log_metrics(client: MlflowClient, run_id: str, metrics: list[Metric]) -> None:
+    for start in range(0, len(metrics), _BATCH):
+        client.log_batch(run_id, metrics=metrics[start : start + _BATCH], tags=[RunTag("tdbench.logging", "metrics")])
+
+
+def _flatten(block: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in block.items():
+        name = f"{prefix}{key}"
+        flat |= _flatten(value, f"{name}.") if isinstance(value, dict) else {name: json.dumps(value) if isinstance(value, list) else value}
+    return flat

@@ -1,0 +1,163 @@
+"""Sampling the snapshots of a run: images, stored as the ADM evaluation suite does, and a picture of some."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from tdbench.data.loading import to_uint8
+from tdbench.device import choose_device
+from tdbench.diffusion.preconditioning import Denoiser
+from tdbench.diffusion.samplers import SAMPLERS, CountingDenoiser
+from tdbench.errors import TdbenchError
+from tdbench.experiment import Run
+from tdbench.files import atomic_path, read_json, sha256, write_json
+from tdbench.layout import RunLayout
+from tdbench.networks import build_network
+from tdbench.progress import progress
+from tdbench.provenance import provenance
+from tdbench.seeds import generator
+from tdbench.training.snapshots import check_snapshot, load_snapshot
+
+GRID_COLUMNS, GRID_ROWS, GRID_SCALE_TO = 10, 6, 32
+
+
+def read_trained(run: Run, layout: RunLayout) -> dict[str, Any]:
+    """The record of a finished training.
+
+    Raises
+    ------
+    TdbenchError
+        If it is missing or was made with other settings than the experiment now has.
+    """
+    record = read_json(layout.settings, f"tdbench train {run.experiment} {run.name}")
+    trained = Run.model_validate(record["run"]).training_settings()
+    if trained != run.training_settings():
+        raise TdbenchError(f"{layout.settings}: was trained with other settings than the experiment's; train it again")
+    return record
+
+
+def image_noise(run_seed: int, index: int, shape: tuple[int, ...], num_classes: int) -> tuple[Tensor, int]:
+    """Latent (C, H, W) and class of image ``index``: from the image's own seed, so no batch size changes them."""
+    source = generator(run_seed, "sampling", index)
+    label = int(torch.randint(num_classes, (), generator=source)) if num_classes else 0
+    return torch.randn(shape, generator=source), label
+
+
+def sample_run(run: Run, layout: RunLayout) -> None:
+    """Sample every scored snapshot at every step budget; sets that exist already and fit are kept."""
+    device = choose_device(run.training.device, run.training.threads)
+    data = read_trained(run, layout)["data"]
+    snapshots = {e["images"]: e for e in read_json(layout.snapshots, "tdbench train")["snapshots"]}
+    network = build_network(run.network, data["channels"], data["resolution"], data["classes"], seed=0)
+    denoiser = Denoiser(network, run.formulation.preconditioning()).to(device).eval()
+    shape = (data["channels"], data["resolution"], data["resolution"])
+    drawn = [image_noise(run.seed, i, shape, data["classes"]) for i in range(run.sampling.images)]
+    noise, labels = torch.stack([n for n, _ in drawn]), torch.tensor([c for _, c in drawn])
+
+    sets = []
+    jobs = [(images, steps) for images in run.scored_snapshots() for steps in run.sampling.steps]
+    with progress(f"{run.name} samples", len(jobs) * run.sampling.images, "img") as bar:
+        for images in run.scored_snapshots():
+            path = layout.snapshot(images)
+            check_snapshot(path, snapshots[images])
+            load_snapshot(path, denoiser)
+            for steps in run.sampling.steps:
+                key = _key(run, snapshots[images]["sha256"], steps)
+                sets.append(
+                    _existing(layout, images, steps, key)
+                    or _sample_set(run, layout, denoiser, noise, labels, data["classes"], images, steps, key, bar)
+                )
+    write_json(layout.samples, {"samples": sets, "provenance": provenance()})
+
+
+def _key(run: Run, snapshot: str, steps: int) -> dict[str, Any]:
+    """What a set of samples depends on."""
+    grid = run.formulation.grid.model_dump(mode="json")
+    return {
+        "snapshot": snapshot, "sampler": run.sampling.sampler, "steps": steps, "images": run.sampling.images,
+        "seed": run.seed, "grid": grid,
+    }  # fmt: skip
+
+
+def _existing(layout: RunLayout, images: int, steps: int, key: dict[str, Any]) -> dict[str, Any] | None:
+    """The record of a set that was sampled before, if it is whole and what is wanted now."""
+    path = layout.sample_set(images, steps)
+    try:
+        record: dict[str, Any] = json.loads(path.with_suffix(".json").read_text())
+        return record if record["key"] == key and record["sha256"] == sha256(path) else None
+    except (OSError, ValueError, KeyError, TdbenchError):
+        return None
+
+
+def _sample_set(
+    run: Run, layout: RunLayout, denoiser: Denoiser, noise: Tensor, labels: Tensor, num_classes: int,
+    images: int, steps: int, key: dict[str, Any], bar: Any,
+) -> dict[str, Any]:  # fmt: skip
+    device = next(denoiser.parameters()).device
+    sampler, batches, calls, begun = SAMPLERS[run.sampling.sampler], [], set(), time.perf_counter()
+    for latents, classes in zip(noise.split(run.sampling.batch_size), labels.split(run.sampling.batch_size), strict=True):
+        counted = CountingDenoiser(denoiser)
+        condition = one_hot(classes, num_classes).float().to(device) if num_classes else None
+        result = sampler(counted, latents.to(device), condition, run.formulation.grid, steps)
+        if not result.isfinite().all():
+            raise TdbenchError(f"{layout.snapshot(images)}: samples at {steps} steps are not finite; the training diverged")
+        batches.append(to_uint8(result).cpu())
+        calls.add(counted.calls)
+        bar.update(len(latents))
+    (nfe,) = calls
+    pixels = torch.cat(batches).permute(0, 2, 3, 1).contiguous().numpy()
+    path = layout.sample_set(images, steps)
+    with atomic_path(path) as temporary:
+        np.savez(temporary, arr_0=pixels, **({"arr_1": labels.numpy()} if num_classes else {}))
+    save_grid(layout.sample_grid(images, steps), pixels)
+    record = {
+        "key": key, "snapshot_images": images, "steps": steps, "nfe": nfe, "file": str(path.relative_to(layout.folder)),
+        "sha256": sha256(path), "seconds": time.perf_counter() - begun,
+    }  # fmt: skip
+    write_json(path.with_suffix(".json"), record)
+    return record
+
+
+def read_samples(path: Path) -> np.ndarray:
+    """(N, H, W, C) uint8 images of a sample set.
+
+    Raises
+    ------
+    TdbenchError
+        If it is missing, damaged, or not of that form.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            pixels: np.ndarray = archive["arr_0"]
+    except FileNotFoundError as error:
+        raise TdbenchError(f"{path}: no such sample set; run `tdbench sample` again") from error
+    except Exception as error:  # numpy and zipfile raise many kinds for damaged files
+        raise TdbenchError(f"{path}: not a whole npz with arr_0 ({error}); delete it and run `tdbench sample` again") from error
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] not in (1, 3):
+        raise TdbenchError(f"{path}: arr_0 is {pixels.dtype} {pixels.shape}; expected uint8 (N, H, W, 1 or 3)")
+    return pixels
+
+
+def tile(pixels: np.ndarray, columns: int = GRID_COLUMNS, rows: int = GRID_ROWS) -> Image.Image:
+    """A picture of the first images (N, H, W, C), small ones enlarged without smoothing."""
+    shown = pixels[: columns * rows]
+    scale = max(1, GRID_SCALE_TO // shown.shape[1])
+    shown = shown.repeat(scale, axis=1).repeat(scale, axis=2)
+    n, h, w, c = shown.shape
+    canvas = np.full((-(-n // columns) * (h + 2), columns * (w + 2), c), 128, dtype=np.uint8)
+    for i, image in enumerate(shown):
+        top, left = i // columns * (h + 2) + 1, i % columns * (w + 2) + 1
+        canvas[top : top + h, left : left + w] = image
+    return Image.fromarray(canvas[..., 0] if c == 1 else canvas)
+
+
+def save_grid(path: Path, pixels: np.ndarray) -> None:
+    with atomic_path(path) as temporary:
+        tile(pixels).save(temporary)

@@ -1,0 +1,1 @@
+"""Training: the loop, averages of weights (`ema`), metrics and snapshots."""

@@ -1,0 +1,40 @@
+"""Exponential moving averages of weights."""
+
+import copy
+
+import torch
+from torch import nn
+
+
+def half_life_decay(batch_size: int, half_life_images: float, images_shown: int, rampup_ratio: float | None) -> float:
+    """Share of the old average that one step keeps (Karras et al. 2022, appendix F.1).
+
+    Parameters
+    ----------
+    half_life_images : float
+        Images after which an old weight counts half.
+    images_shown : int
+        Images shown before this step.
+    rampup_ratio : float or None
+        The half-life is at most this share of ``images_shown``, so that the first weights fade soon.
+    """
+    if rampup_ratio is not None:
+        half_life_images = min(half_life_images, images_shown * rampup_ratio)
+    return 0.5 ** (batch_size / max(half_life_images, 1e-8))
+
+
+class AveragedNetwork:
+    """A copy of a network that follows it by ``average <- decay average + (1 - decay) weights``.
+
+    Buffers are copied.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, decay: float) -> None:
+        averages, weights = list(self.network.parameters()), list(network.parameters())
+        torch._foreach_lerp_(averages, weights, 1 - decay)
+        for mine, theirs in zip(self.network.buffers(), network.buffers(), strict=True):
+            mine.copy_(theirs)

@@ -1,0 +1,51 @@
+"""Snapshots: the averaged weights at a moment of training, as safetensors."""
+
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from tdbench.errors import TdbenchError
+from tdbench.files import atomic_path, sha256
+
+
+def save_snapshot(path: Path, network: nn.Module, metadata: dict[str, str]) -> str:
+    """Write a network's weights; returns the file's SHA-256."""
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    with atomic_path(path) as temporary:
+        save_file(weights, temporary, metadata=metadata)
+    return sha256(path)
+
+
+def load_snapshot(path: Path, network: nn.Module) -> dict[str, str]:
+    """Read weights into a network of the same architecture; returns the snapshot's metadata.
+
+    Raises
+    ------
+    TdbenchError
+        If the file is missing, damaged or of another architecture.
+    """
+    try:
+        network.load_state_dict(load_file(path))
+        with safe_open(path, framework="pt") as handle:
+            metadata: dict[str, str] = handle.metadata() or {}
+            return metadata
+    except FileNotFoundError as error:
+        raise TdbenchError(f"{path}: no such snapshot; run `tdbench train` again") from error
+    except (SafetensorError, OSError) as error:
+        raise TdbenchError(f"{path}: damaged snapshot ({error}); delete it and run `tdbench train` again") from error
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise TdbenchError(f"{path}: holds another architecture than the experiment names ({reason})") from error
+
+
+def check_snapshot(path: Path, entry: dict[str, Any]) -> None:
+    """Compare a snapshot with the entry that training wrote for it in snapshots.json."""
+    found = sha256(path) if path.exists() else "missing"
+    if found != entry["sha256"]:
+        raise TdbenchError(
+            f"{path}: sha256 {found[:16]}, expected {entry['sha256'][:16]}; "
+            "the snapshot changed since its training: delete snapshots.json beside it and train again"
+        )
