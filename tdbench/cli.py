@@ -17,7 +17,9 @@ app = typer.Typer(
     help="Does temporal-difference training improve a diffusion model, by how much, at what cost?",
 )
 
-Experiment = Annotated[str, typer.Argument(help="Name of an experiment in workflow/experiments, or a path to a YAML file.")]
+Experiment = Annotated[
+    str, typer.Argument(help="Name of an experiment in workflow/experiments, or a path to a YAML file.")
+]
 RunName = Annotated[str, typer.Argument(help="Name of a run, such as edm-td-seed0; `tdbench plan` lists them.")]
 Results = Annotated[Path, typer.Option("--results", help="Folder of all results.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")]
@@ -53,7 +55,11 @@ def data(
 
 
 @app.command()
-def classifier(dataset: Annotated[str, typer.Argument(help="Name of a data set in the results.")], results: Results = DEFAULT_RESULTS, threads: Threads = 1) -> None:
+def classifier(
+    dataset: Annotated[str, typer.Argument(help="Name of a data set in the results.")],
+    results: Results = DEFAULT_RESULTS,
+    threads: Threads = 1,
+) -> None:
     """Train the feature extractor `classifier` on a data set's labels, once."""
     from tdbench.data.archive import read_archive
     from tdbench.evaluation.classifier import train_classifier

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from tdbench.data.sources import SOURCES
-from tdbench.diffusion.objectives import FORMULATIONS
+from tdbench.diffusion.objectives import AnyFormulation
 from tdbench.diffusion.samplers import SAMPLERS
 from tdbench.diffusion.td import TDSettings
 from tdbench.errors import TdbenchError
@@ -74,8 +74,6 @@ class TD(TDSettings):
 
 
 Objective = Annotated[Baseline | TD, Field(discriminator="kind")]
-# A union of one member has no discriminator; the second formulation brings it.
-Formulation = next(iter(FORMULATIONS.values()))
 
 
 class Training(Parameters):
@@ -157,14 +155,14 @@ class Experiment(Parameters):
     name: Name
     description: str = ""
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
-    formulations: Annotated[dict[Name, Formulation], BeforeValidator(_kind_from_name), Field(min_length=1)]
+    formulations: Annotated[dict[Name, AnyFormulation], BeforeValidator(_kind_from_name), Field(min_length=1)]
     objectives: Annotated[dict[Name, Objective], BeforeValidator(_kind_from_name), Field(min_length=1)]
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1)]
     network: Annotated[str, _one_of(NETWORKS, "network")]
     training: Training
     sampling: Sampling
     evaluation: Evaluation = Evaluation()
-    ablations: dict[Name, Ablation] = {}
+    ablations: dict[Name, Ablation] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -177,7 +175,9 @@ class Experiment(Parameters):
             )
         baselines = [name for name, objective in self.objectives.items() if objective.kind == "baseline"]
         if len(baselines) != 1:
-            raise ValueError(f"objectives: {list(self.objectives)}: exactly one must be of kind baseline, to compare with")
+            raise ValueError(
+                f"objectives: {list(self.objectives)}: exactly one must be of kind baseline, to compare with"
+            )
         for name, ablation in self.ablations.items():
             if ablation.base not in self.objectives:
                 raise ValueError(
@@ -193,7 +193,7 @@ class Run(Parameters):
     dataset_name: Name
     dataset: Dataset
     formulation_name: Name
-    formulation: Formulation
+    formulation: AnyFormulation
     objective_name: Name
     objective: Objective
     network: str
@@ -224,9 +224,7 @@ class Run(Parameters):
 
     def sampling_settings(self) -> dict[str, Any]:
         """What the samples depend on besides the weights."""
-        return self.model_dump(mode="json", include={"sampling", "seed"}) | {
-            "snapshots": self.scored_snapshots()
-        }
+        return self.model_dump(mode="json", include={"sampling", "seed"}) | {"snapshots": self.scored_snapshots()}
 
     def evaluation_settings(self) -> dict[str, Any]:
         """What the scores depend on besides the samples."""
@@ -282,7 +280,9 @@ def find_experiment(name: str) -> Path:
         if (folder / f"{name}.yaml").is_file():
             return folder / f"{name}.yaml"
     known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
-    raise TdbenchError(f"experiment {name!r}: no such experiment; known: {', '.join(known)}, or give a path to a YAML file")
+    raise TdbenchError(
+        f"experiment {name!r}: no such experiment; known: {', '.join(known)}, or give a path to a YAML file"
+    )
 
 
 def load_plan(name: str) -> Plan:
@@ -389,7 +389,9 @@ def _vary(base: Run, settings: dict[str, Any], where: str) -> Run:
             block = block.get(parent) if isinstance(block, dict) else None
         if not parents or not isinstance(block, dict) or leaf not in block:
             allowed = "objective, formulation, training, sampling or evaluation"
-            raise TdbenchError(f"{where}: {key}: no such setting; give a dotted key below {allowed}, such as objective.weight")
+            raise TdbenchError(
+                f"{where}: {key}: no such setting; give a dotted key below {allowed}, such as objective.weight"
+            )
         block[leaf] = value
     suffix = "-".join(f"{key.rsplit('.', 1)[-1].replace('_', '-')}-{value}" for key, value in settings.items())
     content["objective_name"] = f"{base.objective_name}-{suffix}".replace(" ", "").replace("/", "_")
@@ -413,13 +415,19 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except YAMLError as error:
         raise TdbenchError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(content, dict):
-        raise TdbenchError(f"{path}: an experiment is a mapping of keys (name, datasets, ...), not {type(content).__name__}")
+        raise TdbenchError(
+            f"{path}: an experiment is a mapping of keys (name, datasets, ...), not {type(content).__name__}"
+        )
     return content
 
 
 def _explain(where: Path | str, content: Any, error: ValidationError) -> str:
     """One line a mistake: file, key, value, what is allowed."""
-    return "\n".join(f"{where}: {_key(content, e['loc'])}{_plain(e)}" for e in error.errors())
+    mistakes = error.errors()
+    # A list whose items are all refused is "too short" as well; that says nothing new.
+    below = [e["loc"][:depth] for e in mistakes for depth in range(len(e["loc"]))]
+    shown = [e for e in mistakes if e["type"] != "too_short" or e["loc"] not in below]
+    return "\n".join(f"{where}: {_key(content, e['loc'])}{_plain(e)}" for e in shown)
 
 
 def _key(content: Any, location: tuple[int | str, ...]) -> str:

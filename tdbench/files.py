@@ -39,9 +39,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
-        with open(temporary, "rb") as handle:
+        with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         raise TdbenchError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
@@ -76,7 +76,7 @@ def read_json(path: Path, made_by: str) -> Any:
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file."""
     try:
-        with open(path, "rb") as handle:
+        with path.open("rb") as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest()
     except OSError as error:
         raise TdbenchError(f"{path}: cannot be read ({error.strerror})") from error

@@ -21,7 +21,9 @@ def progress(description: str, total: int, unit: str) -> Iterator["tqdm[None]"]:
         What is counted, such as ``img``.
     """
     live = sys.stderr.isatty()
-    line = "{desc}: {percentage:3.0f} % {n_fmt}/{total_fmt} {unit}, {rate_fmt}, {elapsed} gone, {remaining} left{postfix}"
+    line = (
+        "{desc}: {percentage:3.0f} % {n_fmt}/{total_fmt} {unit}, {rate_fmt}, {elapsed} gone, {remaining} left{postfix}"
+    )
     bar = tqdm(
         total=total,
         desc=description,

@@ -102,12 +102,16 @@ def _sample_set(
 ) -> dict[str, Any]:  # fmt: skip
     device = next(denoiser.parameters()).device
     sampler, batches, calls, begun = SAMPLERS[run.sampling.sampler], [], set(), time.perf_counter()
-    for latents, classes in zip(noise.split(run.sampling.batch_size), labels.split(run.sampling.batch_size), strict=True):
+    for latents, classes in zip(
+        noise.split(run.sampling.batch_size), labels.split(run.sampling.batch_size), strict=True
+    ):
         counted = CountingDenoiser(denoiser)
         condition = one_hot(classes, num_classes).float().to(device) if num_classes else None
         result = sampler(counted, latents.to(device), condition, run.formulation.grid, steps)
         if not result.isfinite().all():
-            raise TdbenchError(f"{layout.snapshot(images)}: samples at {steps} steps are not finite; the training diverged")
+            raise TdbenchError(
+                f"{layout.snapshot(images)}: samples at {steps} steps are not finite; the training diverged"
+            )
         batches.append(to_uint8(result).cpu())
         calls.add(counted.calls)
         bar.update(len(latents))
@@ -139,7 +143,9 @@ def read_samples(path: Path) -> np.ndarray:
     except FileNotFoundError as error:
         raise TdbenchError(f"{path}: no such sample set; run `tdbench sample` again") from error
     except Exception as error:  # numpy and zipfile raise many kinds for damaged files
-        raise TdbenchError(f"{path}: not a whole npz with arr_0 ({error}); delete it and run `tdbench sample` again") from error
+        raise TdbenchError(
+            f"{path}: not a whole npz with arr_0 ({error}); delete it and run `tdbench sample` again"
+        ) from error
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] not in (1, 3):
         raise TdbenchError(f"{path}: arr_0 is {pixels.dtype} {pixels.shape}; expected uint8 (N, H, W, 1 or 3)")
     return pixels

@@ -49,7 +49,8 @@ class VerifiedCase(NamedTuple):
     def line(self) -> str:
         settings = " ".join(f"{k}={v}" for k, v in self.settings.items())
         verdict = "ok  " if self.passed else "MISS"
-        return f"{verdict} {self.name}: {settings}: expected {self.expected:.15g}, got {self.got:.15g}, relative error {self.relative_error:.1e}"
+        numbers = f"expected {self.expected:.15g}, got {self.got:.15g}, relative error {self.relative_error:.1e}"
+        return f"{verdict} {self.name}: {settings}: {numbers}"
 
 
 def verify_file(path: Path) -> Iterator[VerifiedCase]:
@@ -66,7 +67,12 @@ def verify_file(path: Path) -> Iterator[VerifiedCase]:
         raise TdbenchError(f"{path}: holds no cases; expected keys such as 0/x0, 0/loss and 0/kwargs")
     for case in cases:
         settings = _settings(path, case, content)
-        yield VerifiedCase(f"{path.name} case {case}", settings, float(_get(path, content, case, "loss")), _loss(path, case, content, settings))
+        yield VerifiedCase(
+            f"{path.name} case {case}",
+            settings,
+            float(_get(path, content, case, "loss")),
+            _loss(path, case, content, settings),
+        )
 
 
 def _loss(path: Path, case: str, content: dict[str, np.ndarray], given: dict[str, Any]) -> float:
@@ -77,14 +83,16 @@ def _loss(path: Path, case: str, content: dict[str, np.ndarray], given: dict[str
             grid={"num_steps": s["steps"], "sigma_min": s["sigma_min"], "sigma_max": s["sigma_max"], "rho": s["rho"]},
         )  # fmt: skip
         settings = TDSettings(
-            weight="source" if s["weight_td"] else "constant", lambda_=s["lambda_edm"], span=s["k_idx"], stride=s["one_idx"],
-            coupling=s["td_coupling"],
+            weight="source" if s["weight_td"] else "constant", lambda_=s["lambda_edm"], span=s["k_idx"],
+            stride=s["one_idx"], coupling=s["td_coupling"],
         )  # fmt: skip
     except ValidationError as error:
         first = error.errors()[0]
         raise TdbenchError(f"{path}: {case}/kwargs: {first['loc']}: {first['input']!r}: {first['msg']}") from error
     x0, time, image = (torch.from_numpy(_get(path, content, case, k)) for k in ("x0", "draw0", "draw1"))
-    pair = torch.from_numpy(_get(path, content, case, "draw2")) if s["td_coupling"] == "markov" else torch.zeros_like(x0)
+    pair = (
+        torch.from_numpy(_get(path, content, case, "draw2")) if s["td_coupling"] == "markov" else torch.zeros_like(x0)
+    )
     noise = Noise(time.reshape(-1, 1, 1, 1), image, pair)
     network, target = _denoiser(0.9, 0.05), _denoiser(0.8, -0.02)
     return float(td_losses(network, target, formulation, settings, x0, None, noise, rotate=False).total.mean())

@@ -42,7 +42,9 @@ class Workflow:
         try:
             unknown = sorted(set(config) - set(KNOWN_CONFIG))
             if unknown:
-                raise TdbenchError(f"--config {unknown[0]}={config[unknown[0]]}: unknown key; known: {', '.join(KNOWN_CONFIG)}")
+                raise TdbenchError(
+                    f"--config {unknown[0]}={config[unknown[0]]}: unknown key; known: {', '.join(KNOWN_CONFIG)}"
+                )
             chosen = {key: str(config.get(key, default)) for key, default in KNOWN_CONFIG.items()}
             plan, results = load_plan(chosen["experiment"]), Path(chosen["results"])
             make_folder(results)

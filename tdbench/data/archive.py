@@ -121,7 +121,7 @@ def _read_labels(path: Path, archive: zipfile.ZipFile) -> dict[str, int] | None:
         well_formed = isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str)
         if not (well_formed and type(entry[1]) is int and 0 <= entry[1] < 1_000_000):
             raise TdbenchError(f"{path}: dataset.json: labels: {json.dumps(entry)[:80]}; {expected}")
-    classes = {name: label for name, label in entries}
+    classes = dict(entries)
     if len(classes) != len(entries):
         raise TdbenchError(f"{path}: dataset.json: labels: {len(entries) - len(classes)} images are named twice")
     return classes

@@ -1,5 +1,6 @@
 """Samplers: from noise to images along the grid of noise levels, with a given budget of steps."""
 
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -44,7 +45,7 @@ def sample_heun(
         return (x - denoiser(x.to(noise.dtype), level, labels).to(torch.float64)) / sigma
 
     x = noise.to(torch.float64) * sigmas[0]
-    for now, ahead in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for now, ahead in itertools.pairwise(sigmas):
         here = slope(x, now)
         euler = x + (ahead - now) * here
         # At sigma = 0 the slope is not defined, and the Euler step is exactly the denoiser's estimate.

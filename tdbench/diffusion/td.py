@@ -128,14 +128,13 @@ def td_losses(
     posterior = settings.resolved_posterior
     a, _ = posterior_coefficients(posterior, level_t, formulation.level(times.tau))
     a_prime, _ = posterior_coefficients(posterior, level_prime, formulation.level(times.tau_prime))
-    weight = pair_weight(
-        settings.weight, a, formulation.c_out(t), a_prime, formulation.c_out(times.t_prime)
-    )
+    weight = pair_weight(settings.weight, a, formulation.c_out(t), a_prime, formulation.c_out(times.t_prime))
     delta = residual(a, error, a_prime, error_prime)
     valid = times.valid.flatten()
     td = per_image_mean(weight * delta**2).where(valid, 0.0)
     base = formulation.base_loss(error, t)
-    share = torch.where(valid, settings.lambda_, 1 + settings.lambda_)
+    # Not torch.where of two Python numbers, which would round them to float32.
+    share = settings.lambda_ + (~valid).to(base.dtype)
     return Losses(td + share * base, base, td, valid)
 
 

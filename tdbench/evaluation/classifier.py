@@ -10,20 +10,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, pad, relu
+from torch.nn.functional import cross_entropy, pad, relu, silu
 
 from tdbench.data.archive import ImageSet
 from tdbench.device import choose_device
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.features import FeatureExtractor
-from tdbench.files import atomic_path, read_json, sha256, write_json
+from tdbench.files import read_json, sha256, write_json
 from tdbench.progress import progress
 from tdbench.provenance import provenance
 from tdbench.seeds import derive_seed, generator
-from tdbench.training.snapshots import load_snapshot
+from tdbench.training.snapshots import load_snapshot, save_snapshot
 
 SEED = 0
 FEATURES = 64
@@ -56,7 +55,8 @@ class ClassifierNetwork(nn.Module):
         for i, layer in enumerate(self.convolutions):
             x = relu(layer(x))
             x = nn.functional.max_pool2d(x, 2) if i == 1 else x
-        return relu(self.hidden(self.pool(x).flatten(1)))
+        # Not ReLU: a unit that is dead on all images would make the covariance singular.
+        return silu(self.hidden(self.pool(x).flatten(1)))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.classes(self.dropout(self.features(images)))
@@ -72,7 +72,9 @@ def train_classifier(data: ImageSet, weights: Path, report: Path, threads: int =
         does not know its classes would measure little.
     """
     if data.labels is None or data.num_classes < 2:
-        raise TdbenchError(f"{data.path}: features 'classifier' need labels of at least 2 classes; the archive has none")
+        raise TdbenchError(
+            f"{data.path}: features 'classifier' need labels of at least 2 classes; the archive has none"
+        )
     device = choose_device("auto", threads)
     index = np.arange(len(data.images))
     train_index, test_index = train_test_split(index, test_size=TEST_SHARE, random_state=SEED, stratify=data.labels)
@@ -90,15 +92,13 @@ def train_classifier(data: ImageSet, weights: Path, report: Path, threads: int =
             f"{data.path}: the classifier reaches {accuracy:.1%} on {len(test_index)} held-out images, "
             f"at least {MINIMUM_ACCURACY:.0%} is needed; choose other evaluation.features"
         )
-    with atomic_path(weights) as temporary:
-        state = {k: v.cpu().contiguous() for k, v in network.state_dict().items()}
-        save_file(state, temporary, metadata={"data": data.checksum})
+    checksum = save_snapshot(weights, network, {"data": data.checksum})
     write_json(
         report,
         {
             "test_accuracy": accuracy, "test_images": len(test_index), "train_images": len(train_index),
             "features": FEATURES, "channels": data.channels, "classes": data.num_classes, "seed": SEED,
-            "sha256": sha256(weights), "data": data.summary(), "provenance": provenance(),
+            "sha256": checksum, "data": data.summary(), "provenance": provenance(),
         },
     )  # fmt: skip
     return accuracy
@@ -136,4 +136,3 @@ def load_classifier(weights: Path, report: Path) -> FeatureExtractor:
     if checksum != facts["sha256"]:
         raise TdbenchError(f"{weights}: does not belong to {report}; run `tdbench classifier` again")
     return FeatureExtractor("classifier", checksum, "native", network.eval().features)
-

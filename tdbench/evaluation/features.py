@@ -68,7 +68,9 @@ def load_reference(path: Path) -> ReferenceFeatures:
         with np.load(path, allow_pickle=False) as archive:
             return ReferenceFeatures(archive["features"], json.loads(str(archive["facts"])))
     except Exception as error:  # numpy and zipfile raise many kinds for damaged files
-        raise TdbenchError(f"{path}: no readable reference features ({error}); run `tdbench reference` again") from error
+        raise TdbenchError(
+            f"{path}: no readable reference features ({error}); run `tdbench reference` again"
+        ) from error
 
 
 def describe_extractor(name: str, files: DatasetLayout) -> str:

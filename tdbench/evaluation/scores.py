@@ -57,7 +57,9 @@ def evaluate_run(run: Run, layout: RunLayout, files: DatasetLayout) -> None:
     trained = read_trained(run, layout)
     sets = read_json(layout.samples, f"tdbench sample {run.experiment} {run.name}")["samples"]
     extractor = load_extractor(run.evaluation.features, files)
-    references = {name: _matching_reference(run, files, name, extractor, trained["data"]) for name in run.evaluation.libraries}
+    references = {
+        name: _matching_reference(run, files, name, extractor, trained["data"]) for name in run.evaluation.libraries
+    }
     rows = []
     with progress(f"{run.name} scores", len(sets) * len(references), "set") as bar:
         for entry in sets:
@@ -79,12 +81,19 @@ def _matching_reference(
     wanted = {"weights": extractor.checksum, "data": data["sha256"], "library_version": MODULES[library].VERSION}
     for key, value in wanted.items():
         if reference.facts[key] != value:
-            raise TdbenchError(f"{path}: {key} is {reference.facts[key]!r}, expected {value!r}; run `tdbench reference` again")
+            raise TdbenchError(
+                f"{path}: {key} is {reference.facts[key]!r}, expected {value!r}; run `tdbench reference` again"
+            )
     return reference
 
 
 def _score(
-    run: Run, entry: dict[str, Any], pixels: Any, module: ModuleType, extractor: FeatureExtractor, reference: ReferenceFeatures
+    run: Run,
+    entry: dict[str, Any],
+    pixels: Any,
+    module: ModuleType,
+    extractor: FeatureExtractor,
+    reference: ReferenceFeatures,
 ) -> list[dict[str, Any]]:
     settings, begun = run.evaluation, time.perf_counter()
     features = module.features(pixels, extractor, settings.batch_size)
@@ -95,7 +104,8 @@ def _score(
     facts = {
         "snapshot_kimg": entry["snapshot_images"] / 1000, "steps": entry["steps"], "nfe": entry["nfe"],
         "sampler": run.sampling.sampler, "library": module.NAME, "library_version": module.VERSION,
-        "features": extractor.name, "resize": extractor.resize, "n": len(pixels), "reference_n": len(reference.features),
-        "reference_data": reference.facts["data"], "samples": entry["sha256"], "seconds": time.perf_counter() - begun,
+        "features": extractor.name, "resize": extractor.resize, "n": len(pixels),
+        "reference_n": len(reference.features), "reference_data": reference.facts["data"], "samples": entry["sha256"],
+        "seconds": time.perf_counter() - begun,
     }  # fmt: skip
     return [facts | {"metric": metric, "value": value} for metric, value in values.items()]

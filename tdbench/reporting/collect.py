@@ -56,7 +56,8 @@ def collect_runs(runs: Iterable[Run], results: Path) -> pd.DataFrame:
                 "memory_mb": last["memory_mb"], "kimg": last["kimg"], "loss": last["loss"],
                 "valid_share": last["valid_share"], "device": record["hardware"]["device"],
                 "threads": record["hardware"]["threads"], "data": record["data"]["sha256"],
-                "git_commit": origin["git_commit"], "torch": origin["versions"]["torch"], "started_at": origin["written_at"],
+                "git_commit": origin["git_commit"], "torch": origin["versions"]["torch"],
+                "started_at": origin["written_at"],
             }
         )  # fmt: skip
     return pd.DataFrame(rows)

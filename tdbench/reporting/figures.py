@@ -6,18 +6,18 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt  # noqa: E402
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
-import seaborn as sns  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from tdbench.experiment import Plan, Run  # noqa: E402
-from tdbench.files import atomic_path  # noqa: E402
-from tdbench.layout import RunLayout  # noqa: E402
-from tdbench.reporting.statistics import summarise  # noqa: E402
-from tdbench.sampling import read_samples, tile  # noqa: E402
+from tdbench.experiment import Plan, Run
+from tdbench.files import atomic_path
+from tdbench.layout import RunLayout
+from tdbench.reporting.statistics import summarise
+from tdbench.sampling import read_samples, tile
 
 # Text stays text, and the same figure gives the same bytes.
 plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "tdbench", "figure.dpi": 110})
@@ -58,11 +58,13 @@ def _line(axis: Axes, data: pd.DataFrame, x: str, label: str, colour: object) ->
     n = int(data["n"].max()) if len(data) else 0
     axis.plot(data[x], data["mean"], marker="o", markersize=4, label=f"{label} (n = {n})", color=colour)
     std = data["std"].fillna(0)
-    axis.fill_between(data[x], (data["mean"] - std).clip(lower=data["mean"] * 1e-2), data["mean"] + std, alpha=0.25, color=colour)
+    axis.fill_between(
+        data[x], (data["mean"] - std).clip(lower=data["mean"] * 1e-2), data["mean"] + std, alpha=0.25, color=colour
+    )
 
 
 def training_curves(curves: pd.DataFrame, title: str) -> Figure:
-    """Loss, base loss, TD loss and gradient norm against images shown; bands are ± one standard deviation over seeds."""
+    """Loss, base loss, TD loss and gradient norm against images shown; bands are ± one standard deviation."""
     shown = {
         "loss": "what is minimised", "base_loss": "formulation's own loss", "td_loss": r"$w\,\|\delta\|^2$",
         "grad_norm": "gradient norm",

@@ -21,7 +21,9 @@ def write_html(plan: Plan, results: Path, scores: pd.DataFrame, runs: pd.DataFra
     from tdbench.reporting.report import COMPARISON_CAPTION, ablation_caption, summary_sentence
 
     layout = ReportLayout(results, plan.experiment.name)
-    comparison = tables.comparison_table(plan, collect.mean_over_snapshots(scores[scores.objective.isin(plan.experiment.objectives)]))
+    comparison = tables.comparison_table(
+        plan, collect.mean_over_snapshots(scores[scores.objective.isin(plan.experiment.objectives)])
+    )
     pairs = [f"{d}-{f}" for d in plan.experiment.datasets for f in plan.experiment.formulations]
     per_run = collect.mean_over_snapshots(scores)
     ablations = [
@@ -33,28 +35,36 @@ def write_html(plan: Plan, results: Path, scores: pd.DataFrame, runs: pd.DataFra
         }
         for name in plan.ablations
     ]
-    page = _environment().get_template("report.html.j2").render(
-        experiment=plan.experiment,
-        answer=summary_sentence(comparison),
-        comparison=tables.readable_comparison(comparison),
-        comparison_caption=COMPARISON_CAPTION,
-        cost=tables.cost_table(plan, runs),
-        fid_figure=_embed(layout.figure("fid-against-nfe")),
-        samples=[(p, _embed(layout.figure(f"samples-{p}"))) for p in pairs],
-        curves=[(p, _embed(layout.figure(f"training-{p}"))) for p in pairs],
-        ablations=ablations,
-        agreement=agreement,
-        data=_data_facts(plan, results, runs),
-        runs=_run_facts(runs),
-        provenance=provenance(),
-        settings=json.dumps(plan.experiment.model_dump(mode="json", by_alias=True), indent=2),
+    page = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            experiment=plan.experiment,
+            answer=summary_sentence(comparison),
+            comparison=tables.readable_comparison(comparison),
+            comparison_caption=COMPARISON_CAPTION,
+            cost=tables.cost_table(plan, runs),
+            fid_figure=_embed(layout.figure("fid-against-nfe")),
+            samples=[(p, _embed(layout.figure(f"samples-{p}"))) for p in pairs],
+            curves=[(p, _embed(layout.figure(f"training-{p}"))) for p in pairs],
+            ablations=ablations,
+            agreement=agreement,
+            data=_data_facts(plan, results, runs),
+            runs=_run_facts(runs),
+            provenance=provenance(),
+            settings=json.dumps(plan.experiment.model_dump(mode="json", by_alias=True), indent=2),
+        )
     )
     write_text(layout.html, page)
 
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("tdbench.reporting"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("tdbench.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["cell"] = lambda value: "" if pd.isna(value) else str(value)
     return environment
@@ -77,6 +87,7 @@ def _data_facts(plan: Plan, results: Path, runs: pd.DataFrame) -> pd.DataFrame:
 def _run_facts(runs: pd.DataFrame) -> pd.DataFrame:
     shown = runs.assign(
         training_seconds=runs.training_seconds.round(1), memory_mb=runs.memory_mb.round(), loss=runs.loss.round(4),
-        valid_share=runs.valid_share.round(3), git_commit=runs.git_commit.str.slice(0, 12), data=runs.data.str.slice(0, 12),
+        valid_share=runs.valid_share.round(3), git_commit=runs.git_commit.str.slice(0, 12),
+        data=runs.data.str.slice(0, 12),
     )  # fmt: skip
     return shown.drop(columns=["dataset", "formulation", "objective"])

@@ -13,7 +13,8 @@ from tdbench.reporting.statistics import agreement
 
 COMPARISON_CAPTION = (
     "TD against its baseline, mean ± standard deviation over seeds of the mean over the last snapshots; "
-    "differences are paired by seed, with Student's 95 % interval (not corrected for the number of rows); lower is better."
+    "differences are paired by seed, with Student's 95 % interval "
+    "(not corrected for the number of rows); lower is better."
 )
 
 
@@ -86,7 +87,8 @@ def summary_sentence(table: pd.DataFrame) -> str:
         parts = [f"{word} at {count}" for word, count in counts.items() if count]
         sentences.append(
             f"On {dataset} with {formulation}, {objective} against its baseline, by FID ({best.library}, "
-            f"{best.features} features), at {len(rows)} step budgets and n = {n} seed{'s' if n != 1 else ''}: {', '.join(parts)}. "
+            f"{best.features} features), at {len(rows)} step budgets and n = {n} seed{'s' if n != 1 else ''}: "
+            f"{', '.join(parts)}. "
             f"At {best.steps} steps (NFE {best.nfe}) the difference is "
             f"{tables.interval(best.difference, best.difference_low, best.difference_high)} "
             f"on {best.baseline_mean:.4g}."

@@ -103,7 +103,11 @@ def agreement(scores: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame()
     spread, scale = wide.max(axis=1) - wide.min(axis=1), wide.abs().max(axis=1)
     relative = (spread / scale.where(scale > 0, 1)).rename("relative").reset_index()
-    table = relative.groupby(["metric", "features", "resize"])["relative"].agg(sample_sets="count", largest="max").reset_index()
+    table = (
+        relative.groupby(["metric", "features", "resize"])["relative"]
+        .agg(sample_sets="count", largest="max")
+        .reset_index()
+    )
     table.insert(0, "libraries", " / ".join(wide.columns))
     table["agree to 1e-3"] = np.where(table["largest"] <= 1e-3, "yes", "NO")
     return table.rename(columns={"largest": "largest relative difference", "sample_sets": "sample sets"})

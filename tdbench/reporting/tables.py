@@ -9,13 +9,20 @@ from tdbench.files import atomic_path, write_text
 from tdbench.reporting.statistics import compare, summarise
 
 
+def number(value: float, digits: int) -> str:
+    """``digits`` significant digits, never an exponent for the sizes that scores have."""
+    return f"{value:.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}"
+
+
 def spread(mean: float, std: float) -> str:
-    """``12.3 ± 0.4``; without a spread (one seed) the mean alone."""
-    return f"{mean:.4g}" if pd.isna(std) else f"{mean:.4g} ± {std:.2g}"
+    """``12.34 ± 0.4``; without a spread (one seed) the mean alone."""
+    return number(mean, 4) if pd.isna(std) else f"{number(mean, 4)} ± {number(std, 2)}"
 
 
 def interval(mean: float, low: float, high: float) -> str:
-    return f"{mean:+.3g}" if pd.isna(low) else f"{mean:+.3g} [{low:+.3g}, {high:+.3g}]"
+    """``-1.2 [-2.3, -0.1]``; without a spread (one seed) the mean alone."""
+    texts = [("+" if value >= 0 else "") + number(value, 3) for value in (mean, low, high) if not pd.isna(value)]
+    return texts[0] if len(texts) == 1 else f"{texts[0]} [{texts[1]}, {texts[2]}]"
 
 
 def baseline_name(plan: Plan) -> str:
@@ -82,7 +89,10 @@ def cost_table(plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:
     keys = ["dataset", "formulation", "objective"]
     grouped = runs[runs.objective.isin(plan.experiment.objectives)].groupby(keys, sort=False)
     table = grouped.agg(
-        seconds=("training_seconds", "mean"), std=("training_seconds", "std"), memory=("memory_mb", "mean"), n=("seed", "count")
+        seconds=("training_seconds", "mean"),
+        std=("training_seconds", "std"),
+        memory=("memory_mb", "mean"),
+        n=("seed", "count"),
     ).reset_index()
     base = table[table.objective == baseline].set_index(["dataset", "formulation"])
     lookup = [base.loc[(d, f)] for d, f in zip(table.dataset, table.formulation, strict=True)]
@@ -113,6 +123,14 @@ def write_table(paths: list[Path], numbers: pd.DataFrame, readable: pd.DataFrame
 
 
 def _latex(text: str) -> str:
-    for plain, escaped in {"%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "±": r"$\pm$", "−": "$-$", "×": r"$\times$"}.items():
+    for plain, escaped in {
+        "%": r"\%",
+        "_": r"\_",
+        "&": r"\&",
+        "#": r"\#",
+        "±": r"$\pm$",
+        "−": "$-$",
+        "×": r"$\times$",
+    }.items():
         text = text.replace(plain, escaped)
     return text

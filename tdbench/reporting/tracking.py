@@ -13,18 +13,18 @@ from typing import Any
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 
-from mlflow import MlflowClient  # noqa: E402
-from mlflow.entities import Metric, Param, Run, RunTag, ViewType  # noqa: E402
-from mlflow.exceptions import MlflowException  # noqa: E402
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, RunTag, ViewType
+from mlflow.exceptions import MlflowException
 
-from tdbench.errors import TdbenchError  # noqa: E402
-from tdbench.experiment import Plan  # noqa: E402
-from tdbench.experiment import Run as TrainingRun  # noqa: E402
-from tdbench.files import make_folder, read_json, sha256, write_json  # noqa: E402
-from tdbench.layout import ReportLayout, RunLayout  # noqa: E402
-from tdbench.progress import progress  # noqa: E402
-from tdbench.sampling import read_trained  # noqa: E402
-from tdbench.training.metrics import read_metrics  # noqa: E402
+from tdbench.errors import TdbenchError
+from tdbench.experiment import Plan
+from tdbench.experiment import Run as TrainingRun
+from tdbench.files import make_folder, read_json, sha256, write_json
+from tdbench.layout import ReportLayout, RunLayout
+from tdbench.progress import progress
+from tdbench.sampling import read_trained
+from tdbench.training.metrics import read_metrics
 
 _BATCH = 1000  # most metrics that one call of MLflow takes
 _RUN_TAG, _CONTENT_TAG = "tdbench.run", "tdbench.content"
@@ -59,7 +59,9 @@ def track(plan: Plan, results: Path) -> None:
         ids["report"] = _track_report(client, experiment_id, plan, layout)
     except MlflowException as error:
         reason = str(error).splitlines()[0]
-        raise TdbenchError(f"MLflow at {uri}: {reason}; check MLFLOW_TRACKING_URI or unset it for a local file") from error
+        raise TdbenchError(
+            f"MLflow at {uri}: {reason}; check MLFLOW_TRACKING_URI or unset it for a local file"
+        ) from error
     write_json(layout.tracked, {"tracking_uri": uri, "experiment": plan.experiment.name, "runs": ids})
 
 
@@ -78,7 +80,7 @@ def _content(*paths: Path) -> str:
 
 
 def _begin(client: MlflowClient, experiment_id: str, name: str, content: str, tags: dict[str, str]) -> Run | str:
-    """The id of the run ``name`` if it is tracked whole; else a new run, after any older one of that name is deleted."""
+    """The id of the run ``name`` if it is tracked whole; else a new run, and older ones of that name are deleted."""
     query = f"tags.`{_RUN_TAG}` = '{name}'"
     found = client.search_runs([experiment_id], query, run_view_type=ViewType.ACTIVE_ONLY)
     kept = None
@@ -96,7 +98,8 @@ def _track_run(client: MlflowClient, experiment_id: str, run: TrainingRun, layou
     scores = read_json(layout.scores, f"tdbench evaluate {run.experiment} {run.name}")["scores"]
     origin, data = record["provenance"], record["data"]
     tags = {
-        "mlflow.source.git.commit": origin["git_commit"], "tdbench.data_sha256": data["sha256"], "tdbench.data": run.dataset_name,
+        "mlflow.source.git.commit": origin["git_commit"], "tdbench.data_sha256": data["sha256"],
+        "tdbench.data": run.dataset_name,
         "tdbench.formulation": run.formulation_name, "tdbench.objective": run.objective_name,
     }  # fmt: skip
     content = _content(layout.settings, layout.metrics, layout.snapshots, layout.scores)
@@ -119,7 +122,9 @@ def _track_run(client: MlflowClient, experiment_id: str, run: TrainingRun, layou
 
 def _track_report(client: MlflowClient, experiment_id: str, plan: Plan, layout: ReportLayout) -> str:
     files = [layout.scores_parquet, layout.scores_csv, layout.runs_csv, *layout.table("comparison"), layout.html]
-    begun = _begin(client, experiment_id, "report", _content(layout.scores_csv, layout.html), {"tdbench.kind": "report"})
+    begun = _begin(
+        client, experiment_id, "report", _content(layout.scores_csv, layout.html), {"tdbench.kind": "report"}
+    )
     if isinstance(begun, str):
         return begun
     run_id = str(begun.info.run_id)
@@ -142,7 +147,9 @@ def _training_metrics(layout: RunLayout, started: int) -> list[Metric]:
 def _score_metrics(scores: list[dict[str, Any]], started: int) -> list[Metric]:
     """One metric a score, by the snapshot's images shown: ``fid/clean-fid/steps-009``."""
     return [
-        Metric(f"{s['metric']}/{s['library']}/steps-{s['steps']:03d}", s["value"], started, int(s["snapshot_kimg"] * 1000))
+        Metric(
+            f"{s['metric']}/{s['library']}/steps-{s['steps']:03d}", s["value"], started, int(s["snapshot_kimg"] * 1000)
+        )
         for s in scores
     ]
 
@@ -156,5 +163,9 @@ def _flatten(block: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in block.items():
         name = f"{prefix}{key}"
-        flat |= _flatten(value, f"{name}.") if isinstance(value, dict) else {name: json.dumps(value) if isinstance(value, list) else value}
+        flat |= (
+            _flatten(value, f"{name}.")
+            if isinstance(value, dict)
+            else {name: json.dumps(value) if isinstance(value, list) else value}
+        )
     return flat

@@ -51,14 +51,20 @@ def train(run: Run, archive: Path, layout: RunLayout) -> None:
     data = read_archive(archive)
     state = build_state(run, data, device)
     hardware = describe_hardware(device)
-    record = {"name": run.name, "run": run.model_dump(mode="json", by_alias=True), "data": data.summary()}
+    record: dict[str, Any] = {
+        "name": run.name,
+        "run": run.model_dump(mode="json", by_alias=True),
+        "data": data.summary(),
+    }
     record |= {"parameters": count_parameters(state.denoiser), "hardware": hardware, "provenance": provenance()}
     write_json(layout.settings, record)
 
     begun = time.perf_counter()
     with MetricsWriter(layout.metrics, device, run.training.batch_size) as metrics:
         try:
-            entries, last = _train_steps(run, state, Batches(data, run.training.batch_size, run.seed, device), metrics, layout)
+            entries, last = _train_steps(
+                run, state, Batches(data, run.training.batch_size, run.seed, device), metrics, layout
+            )
         except TrainingDiverged as error:
             kept = sorted(layout.snapshot(0).parent.glob("*.safetensors"))
             advice = f"the last good snapshot is {kept[-1]}" if kept else "no snapshot had been taken"
@@ -86,7 +92,7 @@ def batch_losses(run: Run, state: TrainingState, batch: Batch, step: int) -> Los
     noise = Noise.draw(batch.images, shared, pair)
     # Dropout draws from the global generator.
     torch.manual_seed(derive_seed(run.seed, "dropout", step))
-    if state.target is None:
+    if state.target is None or not isinstance(run.objective, TD):
         return baseline_losses(state.denoiser, run.formulation, batch.images, batch.labels, noise)
     target = state.target.network
     return td_losses(state.denoiser, target, run.formulation, run.objective, batch.images, batch.labels, noise)
@@ -111,13 +117,13 @@ def _train_steps(
     return entries, line
 
 
-def _one_step(
-    run: Run, state: TrainingState, batch: Batch, step: int, metrics: MetricsWriter
-) -> tuple[float, float]:
+def _one_step(run: Run, state: TrainingState, batch: Batch, step: int, metrics: MetricsWriter) -> tuple[float, float]:
     """One update of the network, its target and its average; returns learning rate and EMA decay."""
     training, shown = run.training, run.training.images_at(step)
     rampup = training.rampup_kimg * 1000
-    rate = training.learning_rate * min((shown + training.batch_size) / rampup, 1.0) if rampup else training.learning_rate
+    rate = (
+        training.learning_rate * min((shown + training.batch_size) / rampup, 1.0) if rampup else training.learning_rate
+    )
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     losses = batch_losses(run, state, batch, step)
@@ -126,7 +132,7 @@ def _one_step(
     norm = torch.nn.utils.get_total_norm([p.grad for p in state.denoiser.parameters() if p.grad is not None])
     metrics.add(step + 1, losses, norm)
     state.optimizer.step()
-    if state.target is not None:
+    if state.target is not None and isinstance(run.objective, TD):
         state.target.update(state.denoiser, run.objective.target.decay)
     half_life = training.ema_half_life_kimg * 1000
     decay = half_life_decay(training.batch_size, half_life, shown + training.batch_size, training.ema_rampup_ratio)
@@ -138,5 +144,5 @@ def _snapshot(network: nn.Module, images: int, step: int, layout: RunLayout) -> 
     if not all(p.isfinite().all() for p in network.parameters()):
         raise TrainingDiverged(f"diverged by step {step}: a weight is not finite")
     path = layout.snapshot(images)
-    checksum = save_snapshot(path, network, {"images": str(images), "step": str(step)})
+    checksum = save_snapshot(path, network, {"images": images, "step": step})
     return {"images": images, "kimg": images / 1000, "file": f"snapshots/{path.name}", "sha256": checksum}

@@ -34,7 +34,7 @@ class MetricsWriter:
 
     def __init__(self, path: Path, device: torch.device, batch_size: int) -> None:
         make_folder(path.parent)
-        self._file = open(path, "w", encoding="utf-8", buffering=1)
+        self._file = path.open("w", encoding="utf-8", buffering=1)
         self._device, self._batch_size = device, batch_size
         self._pending: list[_StepValues] = []
         self._begun = self._last = time.perf_counter()

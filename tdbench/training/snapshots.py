@@ -1,9 +1,10 @@
 """Snapshots: the averaged weights at a moment of training, as safetensors."""
 
+import json
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -11,16 +12,20 @@ from tdbench.errors import TdbenchError
 from tdbench.files import atomic_path, sha256
 
 
-def save_snapshot(path: Path, network: nn.Module, metadata: dict[str, str]) -> str:
-    """Write a network's weights; returns the file's SHA-256."""
+def save_snapshot(path: Path, network: nn.Module, facts: dict[str, Any]) -> str:
+    """Write a network's weights, with ``facts`` as JSON; returns the file's SHA-256.
+
+    The same weights and facts give the same bytes.
+    """
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with atomic_path(path) as temporary:
-        save_file(weights, temporary, metadata=metadata)
+        # One entry: safetensors writes several in no fixed order.
+        save_file(weights, temporary, metadata={"tdbench": json.dumps(facts, sort_keys=True)})
     return sha256(path)
 
 
-def load_snapshot(path: Path, network: nn.Module) -> dict[str, str]:
-    """Read weights into a network of the same architecture; returns the snapshot's metadata.
+def load_snapshot(path: Path, network: nn.Module) -> None:
+    """Read weights into a network of the same architecture.
 
     Raises
     ------
@@ -29,9 +34,6 @@ def load_snapshot(path: Path, network: nn.Module) -> dict[str, str]:
     """
     try:
         network.load_state_dict(load_file(path))
-        with safe_open(path, framework="pt") as handle:
-            metadata: dict[str, str] = handle.metadata() or {}
-            return metadata
     except FileNotFoundError as error:
         raise TdbenchError(f"{path}: no such snapshot; run `tdbench train` again") from error
     except (SafetensorError, OSError) as error:

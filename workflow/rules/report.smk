@@ -23,19 +23,21 @@ rule comparison_tables:
         "tdbench report {W.path:q} --part comparison --results {W.results:q}"
 
 
-rule ablation_tables:
-    input:
-        W.scores("ablations"),
-    output:
-        report(
-            W.ablation_files,
-            caption="../report/ablations.rst",
-            category="Ablations",
-        ),
-    params:
-        settings=W.reporting_settings,
-    shell:
-        "tdbench report {W.path:q} --part ablations --results {W.results:q}"
+if W.plan.ablations:
+
+    rule ablation_tables:
+        input:
+            W.scores("ablations"),
+        output:
+            report(
+                W.ablation_files,
+                caption="../report/ablations.rst",
+                category="Ablations",
+            ),
+        params:
+            settings=W.reporting_settings,
+        shell:
+            "tdbench report {W.path:q} --part ablations --results {W.results:q}"
 
 
 rule page:

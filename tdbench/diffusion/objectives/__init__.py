@@ -1,5 +1,8 @@
-"""Base objectives, one file a formulation; `FORMULATIONS` is where a new one is registered."""
+"""Base objectives, one file a formulation.
+
+`AnyFormulation` is where a formulation is registered: the second one makes it a union, told apart by ``kind``.
+"""
 
 from tdbench.diffusion.objectives.edm import EDM
 
-FORMULATIONS = {"edm": EDM}
+AnyFormulation = EDM

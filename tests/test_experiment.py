@@ -1,0 +1,148 @@
+"""The experiment file: expansion, shared seeds, and one clear line for every mistake."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from tdbench.cli import main
+from tdbench.errors import TdbenchError
+from tdbench.experiment import Plan, load_plan
+from tests.conftest import TINY
+
+
+def changed(tmp_path: Path, key: str, value: Any) -> Path:
+    """The tiny experiment with one dotted key set, or removed where ``value`` is ``...``."""
+    yaml = YAML(typ="safe", pure=True)
+    content = yaml.load(TINY)
+    *parents, leaf = key.split(".")
+    block = content
+    for parent in parents:
+        block = block[parent]
+    if value is ...:
+        del block[leaf]
+    else:
+        block[leaf] = value
+    path = tmp_path / "experiment.yaml"
+    yaml.dump(content, path)
+    return path
+
+
+def test_default_experiment_is_the_one_the_readme_promises() -> None:
+    plan = load_plan("digits")
+    assert len(plan.experiment.seeds) >= 2 and len(plan.experiment.sampling.steps) >= 4
+    assert {run.objective.kind for run in plan.comparison} == {"baseline", "td"}
+    weights = {run.objective.weight for run in plan.ablation_runs["weight"]}
+    assert weights == {"pairwise", "source", "constant"}
+
+
+def test_expansion_names_every_run_once_and_reuses_equal_ones(tiny: Plan) -> None:
+    assert list(tiny.runs) == [
+        "digits/edm-baseline-seed0", "digits/edm-baseline-seed1", "digits/edm-td-seed0", "digits/edm-td-seed1",
+        "digits/edm-td-weight-constant-seed0", "digits/edm-td-weight-constant-seed1",
+    ]  # fmt: skip
+    cases = {case.label: case.objective_name for case in tiny.ablations["weight"]}
+    assert cases == {"weight = pairwise": "td", "weight = constant": "td-weight-constant"}
+
+
+def test_an_ablation_may_vary_several_settings_at_once(tmp_path: Path) -> None:
+    vary = {"objective.lambda": [0.1, 1], "training.learning_rate": [1e-3, 2e-3]}
+    plan = load_plan(str(changed(tmp_path, "ablations", {"both": {"base": "td", "vary": vary}})))
+    runs = plan.ablation_runs["both"]
+    assert len(runs) == 4 * 2
+    assert {(r.objective.lambda_, r.training.learning_rate) for r in runs} == {
+        (a, b) for a in (0.1, 1) for b in (1e-3, 2e-3)
+    }
+    assert "digits/edm-td-lambda-0.1-learning-rate-0.001-seed0" in plan.runs
+
+
+def test_names_are_kinds_unless_a_kind_is_given(tmp_path: Path) -> None:
+    objectives = {"baseline": {}, "td": {}, "td-shared": {"kind": "td", "coupling": "shared"}}
+    plan = load_plan(str(changed(tmp_path, "objectives", objectives)))
+    run = plan.run("edm-td-shared-seed1")
+    assert run.objective.coupling == "shared" and run.objective.resolved_posterior == "deterministic"
+
+
+def test_last_percent_of_training(tiny: Plan) -> None:
+    run = tiny.run("edm-td-seed0")
+    assert run.training.snapshot_steps() == [5, 10, 15, 20, 25, 30, 35, 40]
+    # 25 % of 2,560 images: those after 1,920.
+    assert run.scored_snapshots() == [2240, 2560]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("training.batchsize", 64, ["training.batchsize: 64", "unknown key"]),
+        ("formulations", {"edn": {}}, ["formulations.edn.kind: 'edn'", "edm"]),
+        ("objectives.td.kind", "tdd", ["objectives.td: kind 'tdd'", "must be one of 'baseline', 'td'"]),
+        ("objectives.td.lambda", -0.5, ["objectives.td.lambda: -0.5", "greater than or equal to 0"]),
+        ("objectives.td.stride", 1.0, ["objectives.td", "stride 1 (Delta) must be below span 1 (k)"]),
+        ("objectives.td.span", 17, ["objectives.td", "span + stride (k + Delta) 17.25", "at most num_steps - 1 = 17"]),
+        ("objectives.td.weight", "pair", ["objectives.td.weight: 'pair'", "'pairwise', 'source' or 'constant'"]),
+        ("sampling.steps", [0, 4], ["sampling.steps.0: 0", "greater than or equal to 1"]),
+        ("sampling.steps", [4, 2], ["sampling", "steps must rise and not repeat, got [4, 2]"]),
+        ("sampling.sampler", "hein", ["sampling.sampler: 'hein'", "known: heun"]),
+        ("network", "unet-huge", ["network: 'unet-huge'", "known: unet-tiny"]),
+        ("datasets.digits.source", "mnist", ["datasets.digits.source: 'mnist'", "known: digits, archive"]),
+        ("training.learning_rate", "fast", ["training.learning_rate: 'fast'", "valid number"]),
+        ("training.duration_kimg", float("nan"), ["training.duration_kimg: nan", "finite"]),
+        ("training.learning_rate", ..., ["training.learning_rate", "is missing"]),
+        ("seeds", [0, 0], ["seeds: [0, 0]", "listed twice"]),
+        ("name", "../up", ["name: '../up'", "letters, digits"]),
+        ("evaluation.kid_subset_size", 129, ["evaluation.kid_subset_size: 129", "sampling.images, which is 128"]),
+        ("evaluation.libraries", ["cleanfid"], ["evaluation.libraries.0: 'cleanfid'", "clean-fid, torch-fidelity"]),
+        ("objectives", {"td": {}}, ["objectives: ['td']", "exactly one must be of kind baseline"]),
+        ("ablations.weight.base", "tdx", ["ablations.weight.base: 'tdx'", "known: baseline, td"]),
+        (
+            "ablations.weight.vary",
+            {"objective.wait": [1]},
+            ["ablations.weight.vary: objective.wait", "no such setting"],
+        ),
+        ("ablations.weight.vary", {"objective.lambda": [-1]}, ["ablations.weight.vary: objective", "lambda: -1"]),
+    ],
+)
+def test_a_mistake_is_one_line_with_file_key_value_and_what_is_allowed(
+    key: str,
+    value: Any,
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = changed(tmp_path, key, value)
+    monkeypatch.setattr("sys.argv", ["tdbench", "validate", str(path)])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    error = capsys.readouterr().err
+    assert exit_.value.code == 2
+    assert error.startswith(f"tdbench: error: {path}: ") and error.count("\n") == 1, error
+    for word in words:
+        assert word in error, error
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name: a\nname: b\n", "line 2"),
+        ("name: [a\n", "not valid YAML"),
+        ("- a\n", "an experiment is a mapping"),
+        ("", "an experiment is a mapping"),
+    ],
+)
+def test_files_that_are_no_experiments(text: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(TdbenchError, match=words):
+        load_plan(str(path))
+
+
+def test_an_unknown_experiment_lists_the_known_ones() -> None:
+    with pytest.raises(TdbenchError, match=r"'digit': no such experiment; known: .*digits"):
+        load_plan("digit")
+
+
+def test_an_unknown_run_lists_the_known_ones(tiny: Plan) -> None:
+    with pytest.raises(TdbenchError, match="no run 'edm-td-seed9'; known: digits/edm-baseline-seed0"):
+        tiny.run("edm-td-seed9")

@@ -1,0 +1,294 @@
+"""The real Snakemake with the real libraries on the real digits, from an experiment file to report and MLflow."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import ROOT
+
+RUNS = 6
+TRAININGS_OF_TD = {
+    "digits/edm-td-seed0", "digits/edm-td-seed1",
+    "digits/edm-td-weight-constant-seed0", "digits/edm-td-weight-constant-seed1",
+}  # fmt: skip
+
+
+class Project:
+    """A copy of the project, so that its files can be changed, with a results folder whose name has a space."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.results = folder, folder / "my results"
+        for name in ("workflow", "tdbench"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "Snakefile", folder)
+        self.experiment = folder / "tiny.yaml"
+        shutil.copy(ROOT / "tests" / "workflow" / "tiny.yaml", self.experiment)
+
+    def call(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        env = os.environ | {"PYTHONPATH": str(self.folder)} | environment
+        env.pop("MLFLOW_TRACKING_URI", None)
+        return subprocess.run(
+            [sys.executable, "-m", *command], cwd=self.folder, env=env, capture_output=True, text=True
+        )
+
+    def snakemake(self, *arguments: str, config: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        given = (f"experiment={self.experiment}", f"results={self.results}", *config)
+        return self.call("snakemake", "--cores", "2", *arguments, "--config", *given)
+
+    def tdbench(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.call("tdbench", *arguments, "--results", str(self.results))
+
+    def planned(self) -> list[tuple[str, str]]:
+        """(rule, run) of the jobs that Snakemake would do now."""
+        output = self.snakemake("-n").stdout
+        found = re.findall(r"rule (\w+):\n((?:    .*\n)*)", output)
+        return [(rule, (re.search(r"run=(\S+)", body) or [None, ""])[1]) for rule, body in found if rule != "all"]
+
+    @contextmanager
+    def changed(self, path: Path, old: str, new: str) -> Iterator[None]:
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+        try:
+            yield
+        finally:
+            path.write_text(text)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The tiny experiment, run from beginning to end."""
+    project = Project(tmp_path_factory.mktemp("project"))
+    done = project.snakemake()
+    assert done.returncode == 0, done.stderr[-6000:]
+    return project
+
+
+def output(project: Project, *parts: str) -> Path:
+    return project.results.joinpath("tiny", *parts)
+
+
+def test_everything_is_made(project: Project) -> None:
+    for name in ("scores.parquet", "scores.csv", "runs.csv", "report.html", "mlflow.json"):
+        assert output(project, name).stat().st_size > 0
+    for table in ("comparison", "cost", "agreement", "ablation-weight"):
+        for suffix in ("csv", "md", "tex"):
+            assert output(project, "tables", f"{table}.{suffix}").stat().st_size > 0
+    for figure in ("fid-against-nfe", "training-digits-edm", "samples-digits-edm", "ablation-weight"):
+        assert output(project, "figures", f"{figure}.png").read_bytes().startswith(b"\x89PNG")
+        assert "<svg" in output(project, "figures", f"{figure}.svg").read_text()
+
+
+def test_scores_are_complete_and_counted(project: Project) -> None:
+    scores = pd.read_parquet(output(project, "scores.parquet"))
+    # runs x snapshots x budgets x libraries x metrics
+    assert len(scores) == RUNS * 2 * 2 * 2 * 2
+    assert dict(zip(scores.steps, scores.nfe, strict=True)) == {2: 3, 4: 7}
+    assert set(scores.library) == {"clean-fid", "torch-fidelity"} and set(scores.metric) == {"fid", "kid"}
+    assert (scores.n == 128).all() and (scores.reference_n == 1797).all() and (scores.features == "classifier").all()
+    pd.testing.assert_frame_equal(scores, pd.read_csv(output(project, "scores.csv")), check_dtype=False)
+
+
+def test_libraries_agree(project: Project) -> None:
+    agreed = pd.read_csv(output(project, "tables", "agreement.csv"))
+    assert set(agreed["agree to 1e-3"]) == {"yes"} and set(agreed.metric) == {"fid", "kid"}
+    assert (agreed["sample sets"] == RUNS * 2 * 2).all()
+
+
+def test_comparison_is_recomputed_from_the_scores(project: Project) -> None:
+    scores, table = (
+        pd.read_parquet(output(project, "scores.parquet")),
+        pd.read_csv(output(project, "tables", "comparison.csv")),
+    )
+    assert len(table) == 2 * 2 * 2 and (table.n == 2).all()
+    row = table[(table.metric == "fid") & (table.library == "torch-fidelity") & (table.steps == 4)].iloc[0]
+    cell = scores[(scores.metric == "fid") & (scores.library == "torch-fidelity") & (scores.steps == 4)]
+    means = cell.groupby(["objective", "seed"]).value.mean()
+    assert row.td_mean == pytest.approx(means["td"].mean()) and row.baseline_std == pytest.approx(
+        means["baseline"].std()
+    )
+    assert row.difference == pytest.approx((means["td"] - means["baseline"]).mean())
+
+
+def test_latex_is_booktabs_and_markdown_is_readable(project: Project) -> None:
+    tex = output(project, "tables", "ablation-weight.tex").read_text()
+    assert r"\toprule" in tex and r"\bottomrule" in tex and r"$\pm$" in tex
+    markdown = output(project, "tables", "ablation-weight.md").read_text()
+    assert "weight = constant" in markdown and "4 steps (NFE 7)" in markdown
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.tags: dict[str, int] = {}
+        self.unnamed_images = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags[tag] = self.tags.get(tag, 0) + 1
+        self.sources += [v for k, v in given.items() if k in ("src", "href") and v]
+        self.unnamed_images += tag == "img" and not given.get("alt")
+
+
+def test_page_is_self_contained_and_shows_all(project: Project) -> None:
+    text = output(project, "report.html").read_text()
+    page = _Page()
+    page.feed(text)
+    assert all(s.startswith(("data:image/png;base64,", "#")) for s in page.sources)
+    assert "url(" not in text and "@import" not in text
+    assert page.tags["table"] >= 6 and page.tags["img"] >= 4 and page.unnamed_images == 0
+    for words in ("held-out images right", "weight = constant", "agree to 1e-3", "undecided", "n = 2 seeds"):
+        assert words in text
+
+
+def test_report_command_prints_the_table_and_paths(project: Project) -> None:
+    shown = project.tdbench("show", str(project.experiment)).stdout
+    assert "TD − baseline [95 %]" in shown and shown.rstrip().endswith(str(output(project, "report.html")))
+
+
+def test_a_second_call_has_nothing_to_do(project: Project) -> None:
+    done = project.snakemake()
+    assert done.returncode == 0 and "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_comments_retrain_nothing(project: Project) -> None:
+    rule, module = project.folder / "workflow/rules/train.smk", project.folder / "tdbench/training/loop.py"
+    with (
+        project.changed(rule, "rule train:", "# a remark\nrule train:"),
+        project.changed(module, "import torch\n", "import torch  # a remark\n"),
+    ):
+        assert project.planned() == []
+
+
+def test_changing_lambda_retrains_exactly_the_runs_it_touches(project: Project) -> None:
+    with project.changed(project.experiment, "lambda: 0.5", "lambda: 0.4"):
+        planned = project.planned()
+    assert {run for rule, run in planned if rule == "train"} == TRAININGS_OF_TD
+    assert {run for rule, run in planned if rule == "evaluate"} == TRAININGS_OF_TD
+    assert not {rule for rule, _ in planned} & {"data", "classifier", "reference"}
+
+
+def test_changing_the_step_budgets_samples_anew_and_retrains_nothing(project: Project) -> None:
+    with project.changed(project.experiment, "steps: [2, 4]", "steps: [2, 4, 6]"):
+        rules = [rule for rule, _ in project.planned()]
+    assert rules.count("sample") == rules.count("evaluate") == RUNS and "train" not in rules
+
+
+def test_the_same_run_twice_gives_the_same_bytes(project: Project) -> None:
+    """Each stage by hand, in new processes and another folder, against what Snakemake made."""
+    run, again = "digits/edm-td-seed1", project.folder / "again"
+    shutil.copytree(project.results / "datasets", again / "datasets")
+    for stage in ("train", "sample", "evaluate"):
+        done = project.call("tdbench", stage, str(project.experiment), run, "--results", str(again))
+        assert done.returncode == 0, done.stderr
+    first, second = (folder / "tiny" / "runs" / run for folder in (project.results, again))
+    weights = sorted(p.name for p in (first / "snapshots").iterdir())
+    assert len(weights) == 8
+    for name in weights:
+        assert digest(first / "snapshots" / name) == digest(second / "snapshots" / name)
+    kept = ("metric", "library", "steps", "snapshot_kimg", "samples", "value")
+    values = [
+        [[s[k] for k in kept] for s in json.loads((f / "scores.json").read_text())["scores"]] for f in (first, second)
+    ]
+    assert values[0] == values[1]
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_mlflow_has_every_run_once_however_often_tracked(project: Project) -> None:
+    from mlflow import MlflowClient
+
+    for _ in range(2):
+        client = MlflowClient(f"sqlite:///{project.results / 'mlflow' / 'mlflow.db'}")
+        experiment = client.get_experiment_by_name("tiny")
+        runs = {r.data.tags["tdbench.run"]: r for r in client.search_runs([experiment.experiment_id])}
+        assert len(client.search_runs([experiment.experiment_id])) == len(runs) == RUNS + 1
+        run = runs["digits/edm-td-seed0"]
+        assert run.data.params["objective.lambda"] == "0.5" and run.info.status == "FINISHED"
+        assert len(run.data.tags["tdbench.data_sha256"]) == 64 and run.data.tags["mlflow.source.git.commit"]
+        assert [m.step for m in client.get_metric_history(run.info.run_id, "train/loss")] == list(range(5, 41, 5))
+        by_snapshot = client.get_metric_history(run.info.run_id, "fid/clean-fid/steps-004")
+        assert [m.step for m in by_snapshot] == [2240, 2560]
+        assert {a.path for a in client.list_artifacts(run.info.run_id)} >= {
+            "run.json",
+            "samples",
+            "snapshots",
+            "scores.json",
+        }
+        assert "report.html" in {a.path for a in client.list_artifacts(runs["report"].info.run_id)}
+        assert project.tdbench("track", str(project.experiment)).returncode == 0
+
+
+def test_snakemakes_own_report(project: Project) -> None:
+    done = project.snakemake("--report", "workflow-report.zip")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (project.folder / "workflow-report.zip").stat().st_size > 100_000
+
+
+def test_parts_are_targets(project: Project) -> None:
+    for target in ("comparison", "ablations"):
+        done = project.snakemake(target)
+        assert done.returncode == 0 and "Nothing to be done" in done.stdout + done.stderr
+    shutil.copytree(project.folder / "workflow", project.folder / "fresh" / "workflow")
+    fresh = project.call(
+        "snakemake", "-n", "comparison", "--config", f"experiment={project.experiment}", "results=elsewhere"
+    ).stdout
+    assert "weight-constant" not in fresh and "edm-td-seed1" in fresh
+
+
+def test_an_experiment_without_ablations_is_planned(project: Project) -> None:
+    text = project.experiment.read_text()
+    path = project.folder / "plain.yaml"
+    path.write_text(text[: text.index("ablations:")].replace("name: tiny", "name: plain"))
+    done = project.call("snakemake", "-n", "--config", f"experiment={path}")
+    assert done.returncode == 0 and "ablation_tables" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("lambda: 0.5", "lambda: -1", "objectives.td.lambda: -1: should be greater than or equal to 0"),
+        ("edm: {}", "ddqm: {}", "formulations.ddqm.kind: 'ddqm': should be 'edm'"),
+        ("seeds: [0, 1]", "seeds: [0, 1]\nsedes: 3", "sedes: 3: unknown key"),
+    ],
+)
+def test_a_bad_experiment_stops_snakemake_before_anything_runs(
+    project: Project, old: str, new: str, words: str
+) -> None:
+    with project.changed(project.experiment, old, new):
+        done = project.snakemake()
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr and f"tdbench: error: {project.experiment}: {words}" in done.stderr
+    assert "job" not in done.stdout
+
+
+def test_a_results_folder_that_cannot_be_written_and_an_unknown_config_key(project: Project) -> None:
+    blocked = project.folder / "a file"
+    blocked.write_text("")
+    done = project.call(
+        "snakemake", "-n", "--config", f"experiment={project.experiment}", f"results={blocked / 'results'}"
+    )
+    assert done.returncode == 2 and "the folder cannot be written" in done.stderr and "Traceback" not in done.stderr
+    done = project.snakemake("-n", config=("experment=digits",))
+    assert done.returncode == 2 and "unknown key; known: experiment, results" in done.stderr
+
+
+def test_stale_results_are_not_reported(project: Project) -> None:
+    """A report by hand, after the experiment changed and before it was trained again, refuses."""
+    with project.changed(project.experiment, "lambda: 0.5", "lambda: 0.4"):
+        done = project.tdbench("report", str(project.experiment))
+    assert done.returncode == 2 and "was trained with other settings" in done.stderr
