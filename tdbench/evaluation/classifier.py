@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad, relu, silu
 
@@ -71,6 +70,9 @@ def train_classifier(data: ImageSet, weights: Path, report: Path, threads: int =
         Without labels, or if the accuracy stays below `MINIMUM_ACCURACY`: features of a classifier that
         does not know its classes would measure little.
     """
+    # Slow to import, and those who only load the classifier do not need it.
+    from sklearn.model_selection import train_test_split
+
     if data.labels is None or data.num_classes < 2:
         raise TdbenchError(
             f"{data.path}: features 'classifier' need labels of at least 2 classes; the archive has none"
