@@ -25,7 +25,7 @@ class UNetSpec:
 
 
 UNETS = {
-    "unet-tiny": UNetSpec(channels=(24, 48), layers_per_block=1, attention=(False, False), nominal=(8, 1)),
+    "unet-tiny": UNetSpec(channels=(16, 32), layers_per_block=1, attention=(False, False), nominal=(8, 1)),
 }
 
 

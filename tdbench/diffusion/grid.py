@@ -28,9 +28,12 @@ class KarrasGrid(Parameters):
         return self
 
     def sigma(self, index: Tensor) -> Tensor:
-        """Noise level at the real index ``index`` in [0, N - 1], any shape."""
+        """Noise level at the real index ``index``, any shape.
+
+        Outside [0, N - 1] the formula goes on, above sigma_max before the grid and towards 0 behind it.
+        """
         top, bottom = self.sigma_max ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
-        return (top + index / (self.num_steps - 1) * (bottom - top)) ** self.rho
+        return (top + index / (self.num_steps - 1) * (bottom - top)).clamp_min(0) ** self.rho
 
     def index(self, sigma: Tensor) -> Tensor:
         """Real index at the noise level ``sigma`` > 0, any shape: the inverse of `sigma`."""

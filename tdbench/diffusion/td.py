@@ -129,9 +129,10 @@ def td_losses(
     a, _ = posterior_coefficients(posterior, level_t, formulation.level(times.tau))
     a_prime, _ = posterior_coefficients(posterior, level_prime, formulation.level(times.tau_prime))
     weight = pair_weight(settings.weight, a, formulation.c_out(t), a_prime, formulation.c_out(times.t_prime))
-    delta = residual(a, error, a_prime, error_prime)
+    # Masked before they meet: behind the grid both may be infinite or NaN, and so would be 0 times them, or its gradient.
+    delta = residual(a, error, a_prime, error_prime).where(times.valid, 0.0)
+    td = per_image_mean(weight.where(times.valid, 0.0) * delta**2)
     valid = times.valid.flatten()
-    td = per_image_mean(weight * delta**2).where(valid, 0.0)
     base = formulation.base_loss(error, t)
     # Not torch.where of two Python numbers, which would round them to float32.
     share = settings.lambda_ + (~valid).to(base.dtype)

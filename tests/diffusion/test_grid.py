@@ -20,6 +20,11 @@ def test_index_inverts_sigma_at_real_indices() -> None:
     torch.testing.assert_close(GRID.index(GRID.sigma(index)), index, rtol=0, atol=1e-10)
 
 
+def test_behind_the_grid_levels_fall_to_zero_and_never_below() -> None:
+    sigma = GRID.sigma(torch.tensor([17.0, 18.0, 21.0, 25.0, 100.0], dtype=torch.float64))
+    assert (sigma.diff() <= 0).all() and sigma[2] > 0 and sigma[-1] == 0
+
+
 def test_levels_of_a_budget_share_their_ends_whatever_the_budget() -> None:
     for steps in (1, 2, 3, 18, 40):
         levels = GRID.levels(steps)

@@ -233,6 +233,23 @@ def test_mlflow_has_every_run_once_however_often_tracked(project: Project) -> No
         assert project.tdbench("track", str(project.experiment)).returncode == 0
 
 
+def test_the_plan_says_what_it_took(project: Project) -> None:
+    said = dict(
+        re.findall(r"^(\w[\w ]*?)  +([\d,]+)", project.call("tdbench", "plan", str(project.experiment)).stdout, re.M)
+    )
+    numbers = {key: int(value.replace(",", "")) for key, value in said.items()}
+    total = re.search(r"total +(\d+)", project.snakemake("-n", "--forceall").stdout)
+    assert total is not None and numbers["jobs"] == int(total[1]) - 1  # less the target rule `all`
+    scores = pd.read_parquet(output(project, "scores.parquet"))
+    sets = scores[(scores.metric == "fid") & (scores.library == "clean-fid")]
+    assert numbers["images sampled"] == sets.n.sum() and numbers["network evaluations"] == (sets.n * sets.nfe).sum()
+    runs = pd.read_csv(output(project, "runs.csv"))
+    assert numbers["images shown in training"] == runs.kimg.sum() * 1000
+    folder = output(project, "runs", "digits")
+    disk = sum(p.stat().st_size for p in folder.rglob("*") if p.suffix in (".safetensors", ".npz"))
+    assert numbers["disk"] * 1e6 == pytest.approx(disk, rel=0.1)
+
+
 def test_snakemakes_own_report(project: Project) -> None:
     done = project.snakemake("--report", "workflow-report.zip")
     assert done.returncode == 0, done.stderr[-3000:]

@@ -49,7 +49,7 @@ class Losses(NamedTuple):
 class PairTimes(NamedTuple):
     """The three further times of a temporal difference; each (N, 1, 1, 1).
 
-    Where ``valid`` is false the times are meaningless but finite.
+    Where ``valid`` is false, tau and tau' are not used, and t' only says how x_t is drawn.
     """
 
     t_prime: Tensor

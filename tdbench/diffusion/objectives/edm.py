@@ -2,7 +2,6 @@
 
 from typing import Annotated, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -44,10 +43,8 @@ class EDM(Parameters):
         last = self.grid.num_steps - 1
         index = self.grid.index(t)
         valid = (t >= self.grid.sigma_min) & (t <= self.grid.sigma_max) & (index <= last - (span + stride))
-        # Beyond its end the grid has no levels; there the points stay on its last one (or on t, if that
-        # is still nearer the data), so that x_t' remains a less noisy point of the same path.
-        end = index.clamp_min(last)
-        ahead = [self.grid.sigma(torch.minimum(index + shift, end)) for shift in (span, stride, span + stride)]
+        # Beyond its end the grid's formula goes on: the point x_t' is still a less noisy one of the same path.
+        ahead = [self.grid.sigma(index + shift) for shift in (span, stride, span + stride)]
         return PairTimes(*ahead, valid)
 
     def base_loss(self, error: Tensor, t: Tensor) -> Tensor:
