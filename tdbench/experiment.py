@@ -393,8 +393,8 @@ def _vary(base: Run, settings: dict[str, Any], where: str) -> Run:
                 f"{where}: {key}: no such setting; give a dotted key below {allowed}, such as objective.weight"
             )
         block[leaf] = value
-    suffix = "-".join(f"{key.rsplit('.', 1)[-1].replace('_', '-')}-{value}" for key, value in settings.items())
-    content["objective_name"] = f"{base.objective_name}-{suffix}".replace(" ", "").replace("/", "_")
+    suffix = "-".join(f"{key.rsplit('.', 1)[-1]}-{value}" for key, value in settings.items())
+    content["objective_name"] = f"{base.objective_name}-{re.sub(r'[^A-Za-z0-9.]+', '-', suffix).strip('-')}"
     try:
         return Run.model_validate(content)
     except ValidationError as error:

@@ -129,7 +129,7 @@ def td_losses(
     a, _ = posterior_coefficients(posterior, level_t, formulation.level(times.tau))
     a_prime, _ = posterior_coefficients(posterior, level_prime, formulation.level(times.tau_prime))
     weight = pair_weight(settings.weight, a, formulation.c_out(t), a_prime, formulation.c_out(times.t_prime))
-    # Masked before they meet: behind the grid both may be infinite or NaN, and so would be 0 times them, or its gradient.
+    # Masked before they meet: behind the grid either may be infinite, and 0 times that is NaN, gradient included.
     delta = residual(a, error, a_prime, error_prime).where(times.valid, 0.0)
     td = per_image_mean(weight.where(times.valid, 0.0) * delta**2)
     valid = times.valid.flatten()

@@ -79,6 +79,11 @@ def _matching_reference(
     path = files.reference(run.evaluation.features, library)
     reference = load_reference(path)
     wanted = {"weights": extractor.checksum, "data": data["sha256"], "library_version": MODULES[library].VERSION}
+    if len(reference.features) < run.evaluation.kid_subset_size:
+        raise TdbenchError(
+            f"evaluation.kid_subset_size: {run.evaluation.kid_subset_size}: exceeds the {len(reference.features)} "
+            f"images of data set {run.dataset_name}"
+        )
     for key, value in wanted.items():
         if reference.facts[key] != value:
             raise TdbenchError(

@@ -12,11 +12,12 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from tdbench.experiment import Plan, Run
 from tdbench.files import atomic_path
 from tdbench.layout import RunLayout
-from tdbench.reporting.statistics import summarise
+from tdbench.reporting.statistics import compare, summarise
 from tdbench.sampling import read_samples, tile
 
 # Text stays text, and the same figure gives the same bytes.
@@ -33,34 +34,65 @@ def save_figure(figure: Figure, paths: list[Path]) -> None:
 
 
 def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str) -> Figure:
-    """FID against NFE, a panel for each data set, formulation and library; bands are mean ± one standard deviation.
+    """FID against NFE, a column for each data set, formulation and library.
+
+    Above, means with bands of ± one standard deviation over seeds. Below, what the spread of seeds hides: the
+    difference to the baseline, paired by seed, in percent of the baseline's mean, with its 95 % interval.
 
     Parameters
     ----------
     labels : dict
-        Objective name -> what the legend calls it; others are left out. Their order is that of the legend.
+        Objective name -> what the legend calls it, the baseline first; other objectives are left out.
     """
-    means = summarise(per_run[(per_run.metric == "fid") & per_run.objective.isin(labels)])
-    panels = list(means.groupby(["dataset", "formulation", "library"], sort=False))
-    figure, axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 4.2), squeeze=False, sharey=True)
-    for axis, ((dataset, formulation, library), panel) in zip(axes[0], panels, strict=True):
-        for (objective, label), colour in zip(labels.items(), sns.color_palette("colorblind"), strict=False):
-            _line(axis, panel[panel.objective == objective].sort_values("nfe"), "nfe", label, colour)
-        axis.set(title=f"{dataset}, {formulation}, {library}", xlabel="NFE (network evaluations)", yscale="log")
-        axis.set_xticks(sorted(panel.nfe.unique()), minor=False)
-    axes[0][0].set_ylabel(f"FID on {means.features.iloc[0]} features (lower is better)")
+    fid = per_run[(per_run.metric == "fid") & per_run.objective.isin(labels)]
+    baseline, *treated = labels
+    means, differences = summarise(fid), compare(fid, baseline, treated)
+    keys = ["dataset", "formulation", "library"]
+    panels = list(means.groupby(keys, sort=False))
+    figure, axes = plt.subplots(
+        2, len(panels), figsize=(5.4 * len(panels), 6.6), squeeze=False, sharex="col", sharey="row",
+        height_ratios=[3, 2], layout="constrained",
+    )  # fmt: skip
+    colours = dict(zip(labels, sns.color_palette("colorblind", len(labels)), strict=True))
+    for (above, below), (cell, panel) in zip(axes.T, panels, strict=True):
+        for objective, label in labels.items():
+            _line(above, panel[panel.objective == objective].sort_values("nfe"), label, colours[objective])
+        _differences(below, differences[(differences[keys] == list(cell)).all(axis=1)], treated, colours)
+        above.set(title=", ".join(cell), yscale="log")
+        _plain_ticks(above)
+        below.set(xlabel="NFE (network evaluations)", xticks=sorted(panel.nfe.unique()))
+    axes[0][0].set_ylabel(f"FID on {means.features.iloc[0]} features")
+    axes[1][0].set_ylabel("difference to\nbaseline, %")
     axes[0][-1].legend()
     figure.suptitle(title)
     return figure
 
 
-def _line(axis: Axes, data: pd.DataFrame, x: str, label: str, colour: object) -> None:
+def _line(axis: Axes, data: pd.DataFrame, label: str, colour: object) -> None:
     n = int(data["n"].max()) if len(data) else 0
-    axis.plot(data[x], data["mean"], marker="o", markersize=4, label=f"{label} (n = {n})", color=colour)
+    axis.plot(data.nfe, data["mean"], marker="o", markersize=4, label=f"{label} (n = {n})", color=colour)
     std = data["std"].fillna(0)
-    axis.fill_between(
-        data[x], (data["mean"] - std).clip(lower=data["mean"] * 1e-2), data["mean"] + std, alpha=0.25, color=colour
-    )
+    low = (data["mean"] - std).clip(lower=data["mean"] * 0.01)
+    axis.fill_between(data.nfe, low, data["mean"] + std, alpha=0.2, color=colour)
+
+
+def _differences(axis: Axes, data: pd.DataFrame, treated: list[str], colours: dict[str, object]) -> None:
+    """Paired differences with their intervals, side by side so that they do not hide each other."""
+    axis.axhline(0, color="0.3", linewidth=1)
+    gap = 0.02 * (data.nfe.max() - data.nfe.min()) if len(data) else 0
+    for i, objective in enumerate(treated):
+        rows = data[data.objective == objective].sort_values("nfe")
+        percent = 100 / rows.baseline_mean
+        half = (rows.difference_high - rows.difference).fillna(0) * percent
+        x = rows.nfe + gap * (i - (len(treated) - 1) / 2)
+        axis.errorbar(x, rows.difference * percent, half, fmt="o", markersize=4, capsize=3, color=colours[objective])
+
+
+def _plain_ticks(axis: Axes) -> None:
+    """Numbers as people write them on a logarithmic axis: 3, 10, 30 rather than powers of ten."""
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_minor_formatter(NullFormatter())
 
 
 def training_curves(curves: pd.DataFrame, title: str) -> Figure:
@@ -69,7 +101,7 @@ def training_curves(curves: pd.DataFrame, title: str) -> Figure:
         "loss": "what is minimised", "base_loss": "formulation's own loss", "td_loss": r"$w\,\|\delta\|^2$",
         "grad_norm": "gradient norm",
     }  # fmt: skip
-    figure, axes = plt.subplots(1, len(shown), figsize=(4.4 * len(shown), 3.6))
+    figure, axes = plt.subplots(1, len(shown), figsize=(4.4 * len(shown), 3.8), layout="constrained")
     for axis, (column, label) in zip(axes, shown.items(), strict=True):
         data = curves.dropna(subset=[column])
         for objective, colour in zip(curves.objective.unique(), sns.color_palette("colorblind"), strict=False):
@@ -81,9 +113,9 @@ def training_curves(curves: pd.DataFrame, title: str) -> Figure:
                 std = smooth["std"].fillna(0)
                 axis.fill_between(smooth.index, smooth["mean"] - std, smooth["mean"] + std, alpha=0.2, color=colour)
         axis.set(title=label, xlabel="kimg", yscale="log")
+        _plain_ticks(axis)
     axes[0].legend()
     figure.suptitle(title)
-    figure.tight_layout()
     return figure
 
 
@@ -92,18 +124,21 @@ def sample_grids(plan: Plan, results: Path, dataset: str, formulation: str) -> F
     seed = plan.experiment.seeds[0]
     runs = [r for r in plan.comparison if (r.dataset_name, r.formulation_name, r.seed) == (dataset, formulation, seed)]
     budgets = plan.experiment.sampling.steps
-    figure, axes = plt.subplots(len(runs), len(budgets), figsize=(3.1 * len(budgets), 3.3 * len(runs)), squeeze=False)
+    figure, axes = plt.subplots(
+        len(runs), len(budgets), figsize=(3.1 * len(budgets), 3.2 * len(runs)), squeeze=False, layout="constrained"
+    )
+    for axis, steps in zip(axes[0], budgets, strict=True):
+        axis.set_title(f"{steps} steps")
     for row, run in zip(axes, runs, strict=True):
         for axis, steps in zip(row, budgets, strict=True):
             _grid(axis, run, RunLayout(results, run), steps)
         row[0].set_ylabel(run.objective_name)
     figure.suptitle(f"{dataset}, {formulation}, seed {seed}: the same noise at every budget and for every objective")
-    figure.tight_layout()
     return figure
 
 
 def _grid(axis: Axes, run: Run, layout: RunLayout, steps: int) -> None:
     pixels = read_samples(layout.sample_set(run.scored_snapshots()[-1], steps))
     axis.imshow(np.asarray(tile(pixels, columns=7, rows=7)), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axis.set(title=f"{steps} steps", xticks=[], yticks=[])
+    axis.set(xticks=[], yticks=[])
     axis.grid(visible=False)

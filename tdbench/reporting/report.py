@@ -20,7 +20,10 @@ COMPARISON_CAPTION = (
 
 def ablation_caption(plan: Plan, name: str) -> str:
     text = plan.experiment.ablations[name].description or f"Ablation {name}"
-    return f"{text}: mean ± standard deviation over seeds of the mean over the last snapshots; lower is better."
+    return (
+        f"{text}: mean ± standard deviation over seeds of the mean over the last snapshots; lower is better. "
+        "“Better” and “worse” compare with the baseline, paired by seed, at 95 %."
+    )
 
 
 def write_comparison(plan: Plan, results: Path) -> None:
@@ -32,8 +35,9 @@ def write_comparison(plan: Plan, results: Path) -> None:
     facts = collect.collect_runs(runs, results)
     cost = tables.cost_table(plan, facts)
     tables.write_table(layout.table("cost"), cost, cost, "Cost of training; runs that share a machine slow each other.")
-    labels = {name: name for name in plan.experiment.objectives}
-    title = f"{plan.experiment.name}: FID against NFE, mean ± standard deviation over seeds"
+    baseline = tables.baseline_name(plan)
+    labels = {baseline: baseline} | {name: name for name in plan.experiment.objectives}
+    title = f"{plan.experiment.name}: FID against NFE (lower is better)"
     figures.save_figure(figures.fid_against_nfe(per_run, labels, title), layout.figure("fid-against-nfe"))
     curves = collect.collect_curves(runs, results)
     for (dataset, formulation), group in curves.groupby(["dataset", "formulation"], sort=False):

@@ -24,10 +24,10 @@ class PairedDifference(NamedTuple):
     def verdict(self) -> str:
         """``better`` or ``worse`` only where the interval excludes zero; all metrics here fall as quality rises."""
         if self.n < 2:
-            return "undecided (one seed)"
+            return "undecided (one seed)"  # no spread, no interval
         if self.high < 0:
             return "better"
-        return "worse" if self.low > 0 else f"undecided (n = {self.n})"
+        return "worse" if self.low > 0 else "undecided"
 
 
 def paired_difference(treated: np.ndarray, control: np.ndarray) -> PairedDifference:

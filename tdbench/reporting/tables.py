@@ -70,9 +70,13 @@ def ablation_table(plan: Plan, name: str, per_run: pd.DataFrame) -> pd.DataFrame
 
 
 def readable_ablation(table: pd.DataFrame) -> pd.DataFrame:
-    """An ablation as people read it: a row a case, a column a step budget."""
+    """An ablation as people read it: a row a case, a column a step budget; what differs from the baseline says how."""
+    claims = table.verdict.where(table.verdict.isin(["better", "worse"]))
     text = table.assign(
-        value=[spread(m, s) for m, s in zip(table["mean"], table["std"], strict=True)],
+        value=[
+            spread(m, s) + ("" if pd.isna(c) else f", {c}")
+            for m, s, c in zip(table["mean"], table["std"], claims, strict=True)
+        ],
         metric=table.metric.str.upper(),
         column=[f"{steps} steps (NFE {nfe})" for steps, nfe in zip(table.steps, table.nfe, strict=True)],
     )
