@@ -87,6 +87,8 @@ def read_archive(path: Path) -> ImageSet:
     TdbenchError
         If the archive, its labels or any image is damaged; the message lists what is wrong.
     """
+    if not path.is_file():
+        raise TdbenchError(f"{path}: no such archive; `tdbench data` writes one")
     checksum = sha256(path)
     try:
         with zipfile.ZipFile(path) as archive:
