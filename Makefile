@@ -17,7 +17,7 @@ INSTALLED  := $(VENV)/.installed
 .PHONY: reproduce test report install lock clean-results
 
 reproduce: install
-	$(BIN)/snakemake --cores $(CORES) --rerun-incomplete --config experiment="$(EXPERIMENT)" results="$(RESULTS)" $(ARGS)
+	$(BIN)/snakemake --cores $(CORES) $(ARGS) --config experiment="$(EXPERIMENT)" results="$(RESULTS)" $(ARGS)
 	@$(BIN)/tdbench show "$(EXPERIMENT)" --results "$(RESULTS)"
 
 test: install
@@ -28,16 +28,16 @@ report: install
 
 install: $(INSTALLED)
 
-# The lock file holds every version with its checksum; hatchling builds the editable install.
+# The lock file holds every version with its checksum; hatchling, one of them, builds the editable install.
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tdbench needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + "; choose another with make PYTHON=...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # Choose new versions within pyproject.toml's bounds (run the tests afterwards).
 lock: install
-	$(BIN)/uv pip compile pyproject.toml --group test --universal --python-version 3.11 --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml --group test --group build --universal --python-version 3.11 --generate-hashes \
 	    --upgrade --no-header --quiet --output-file requirements.lock

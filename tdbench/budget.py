@@ -38,13 +38,21 @@ def describe_plan(plan: Plan) -> str:
         f"target network            {target:>15,}   images forward",
         f"images sampled            {sum(map(sampled_images, runs)):>15,}",
         f"network evaluations       {sum(map(sampling_evaluations, runs)):>15,}   in sampling (images x NFE)",
-        f"disk                      {sum(map(_disk_bytes, runs)) / 1e6:>15,.0f} MB in snapshots and samples",
+        f"disk, MB                  {sum(map(_disk_bytes, runs)) / 1e6:>15,.0f}   snapshots, samples; {_assumed(plan)}",
     ]
     return "\n".join(lines)
 
 
+def _assumed(plan: Plan) -> str:
+    """The size of images that the disk is reckoned with; data need not be at hand to plan."""
+    from tdbench.networks import NOMINAL
+
+    resolution, channels = NOMINAL[plan.experiment.network]
+    return f"for images of {resolution}x{resolution}x{channels} and 10 classes"
+
+
 def _disk_bytes(run: Run) -> int:
-    """Snapshots (float32 weights) and samples (uint8), from the network and the archive's declared size."""
+    """Snapshots (float32 weights) and samples (uint8), for the images that the network is meant for."""
     from tdbench.networks import NETWORKS, NOMINAL, count_parameters
 
     resolution, channels = NOMINAL[run.network]

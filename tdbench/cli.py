@@ -207,6 +207,9 @@ def main() -> Any:
     except BrokenPipeError:
         # The reader of a pipe went away; keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        # A file that went away, a full disk, a permission: the operating system's words name it.
+        print(f"tdbench: error: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("tdbench: interrupted; what was finished is kept", file=sys.stderr)
         sys.exit(130)

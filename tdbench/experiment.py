@@ -25,6 +25,8 @@ from tdbench.networks import NETWORKS
 from tdbench.parameters import Parameters
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+RESERVED = ("datasets", "mlflow", "published")
+VARIABLE = ("objective", "formulation", "training", "sampling", "evaluation")
 
 
 def _one_of(known: Any, what: str) -> BeforeValidator:
@@ -37,8 +39,8 @@ def _one_of(known: Any, what: str) -> BeforeValidator:
 
 
 def _name(value: Any) -> Any:
-    if not (isinstance(value, str) and NAME.fullmatch(value) and len(value) <= 60):
-        raise ValueError("names are letters, digits, '.', '_' and '-', at most 60, and become folder names")
+    if not (isinstance(value, str) and NAME.fullmatch(value) and len(value) <= 120):
+        raise ValueError("names are letters, digits, '.', '_' and '-', at most 120, and become folder names")
     return value
 
 
@@ -59,6 +61,13 @@ class Dataset(Parameters):
 
     source: Annotated[str, _one_of(SOURCES, "data source")]
     path: Annotated[Path | None, Field(description="for sources that read a user's files")] = None
+
+    @model_validator(mode="after")
+    def _path_where_needed(self) -> Self:
+        if (self.source == "archive") != (self.path is not None):
+            wanted = "needs a path to a zip in EDM's format" if self.source == "archive" else "takes no path"
+            raise ValueError(f"source {self.source}: {wanted}")
+        return self
 
 
 class Baseline(Parameters):
@@ -110,6 +119,8 @@ class Training(Parameters):
     def _consistent(self) -> Self:
         if self.snapshot_kimg > self.duration_kimg:
             raise ValueError(f"snapshot_kimg {self.snapshot_kimg:g} exceeds duration_kimg {self.duration_kimg:g}")
+        if self.steps < 1:
+            raise ValueError(f"duration_kimg {self.duration_kimg:g} is less than one image")
         return self
 
 
@@ -166,6 +177,8 @@ class Experiment(Parameters):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.name in RESERVED:
+            raise ValueError(f"name: {self.name!r}: is a folder of the results themselves; choose another name")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds: {list(self.seeds)}: a seed is listed twice")
         if self.evaluation.kid_subset_size > self.sampling.images:
@@ -177,6 +190,10 @@ class Experiment(Parameters):
         if len(baselines) != 1:
             raise ValueError(
                 f"objectives: {list(self.objectives)}: exactly one must be of kind baseline, to compare with"
+            )
+        if len(self.objectives) < 2:
+            raise ValueError(
+                f"objectives: {list(self.objectives)}: name one of kind td too, to compare with the baseline"
             )
         for name, ablation in self.ablations.items():
             if ablation.base not in self.objectives:
@@ -213,6 +230,15 @@ class Run(Parameters):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _enough_images(self) -> Self:
+        if self.evaluation.kid_subset_size > self.sampling.images:
+            raise ValueError(
+                f"evaluation.kid_subset_size: {self.evaluation.kid_subset_size}: exceeds "
+                f"sampling.images, which is {self.sampling.images}"
+            )
+        return self
+
     @property
     def name(self) -> str:
         return f"{self.dataset_name}/{self.formulation_name}-{self.objective_name}-seed{self.seed}"
@@ -220,11 +246,18 @@ class Run(Parameters):
     def training_settings(self) -> dict[str, Any]:
         """All that the trained weights depend on, and nothing else."""
         keys = {"dataset", "formulation", "objective", "network", "training", "seed"}
-        return self.model_dump(mode="json", by_alias=True, include=keys)
+        settings = self.model_dump(mode="json", by_alias=True, include=keys)
+        del settings["training"]["metrics_every_steps"]
+        if self.objective.kind == "baseline":
+            # Its grid only serves the pairs of the TD objective and the samplers.
+            del settings["formulation"]["grid"]
+        return settings
 
     def sampling_settings(self) -> dict[str, Any]:
         """What the samples depend on besides the weights."""
-        return self.model_dump(mode="json", include={"sampling", "seed"}) | {"snapshots": self.scored_snapshots()}
+        grid = self.formulation.grid.model_dump(mode="json")
+        settings = self.model_dump(mode="json", include={"sampling", "seed"})
+        return settings | {"grid": grid, "snapshots": self.scored_snapshots()}
 
     def evaluation_settings(self) -> dict[str, Any]:
         """What the scores depend on besides the samples."""
@@ -306,6 +339,13 @@ def expand(experiment: Experiment, path: Path) -> Plan:
     """All runs of an experiment and the cases of its ablations."""
     comparison = tuple(_matrix(experiment, path))
     known = {run.name: run for run in comparison}
+    pairs = [f"{dataset}-{formulation}" for dataset in experiment.datasets for formulation in experiment.formulations]
+    if len(known) < len(comparison) or len(set(pairs)) < len(pairs):
+        names = [run.name for run in comparison] + pairs
+        twice = next(name for name in names if names.count(name) > 1)
+        raise TdbenchError(
+            f"{path}: two combinations of datasets, formulations and objectives are called {twice!r}; rename one"
+        )
     cases, runs = {}, {}
     for name, ablation in experiment.ablations.items():
         cases[name], runs[name] = _expand_ablation(experiment, path, name, ablation, known)
@@ -335,7 +375,9 @@ def _build_run(experiment: Experiment, path: Path, dataset: str, formulation: st
             seed=seed,
         )
     except ValidationError as error:
-        raise TdbenchError(f"{path}: objectives.{objective}: {_plain(error.errors()[0])}") from error
+        text = _plain(error.errors()[0])
+        key = "" if text.startswith("evaluation.") else f"objectives.{objective}: "
+        raise TdbenchError(f"{path}: {key}{text}") from error
 
 
 def _expand_ablation(
@@ -387,8 +429,8 @@ def _vary(base: Run, settings: dict[str, Any], where: str) -> Run:
         block: Any = content
         for parent in parents:
             block = block.get(parent) if isinstance(block, dict) else None
-        if not parents or not isinstance(block, dict) or leaf not in block:
-            allowed = "objective, formulation, training, sampling or evaluation"
+        if not parents or parents[0] not in VARIABLE or not isinstance(block, dict) or leaf not in block:
+            allowed = ", ".join(VARIABLE)
             raise TdbenchError(
                 f"{where}: {key}: no such setting; give a dotted key below {allowed}, such as objective.weight"
             )

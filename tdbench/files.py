@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from tdbench.errors import TdbenchError
 
 
@@ -41,9 +43,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
+        # Some libraries make files that only their owner may read.
+        temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
         raise TdbenchError(f"{path}: cannot be written ({error.strerror or error})") from error
+    except SafetensorError as error:  # a full disk, which safetensors does not report as OSError
+        raise TdbenchError(f"{path}: cannot be written ({error})") from error
     finally:
         temporary.unlink(missing_ok=True)
 

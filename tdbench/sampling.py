@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from pydantic import ValidationError
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -21,7 +22,7 @@ from tdbench.files import atomic_path, read_json, sha256, write_json
 from tdbench.layout import RunLayout
 from tdbench.networks import build_network
 from tdbench.progress import progress
-from tdbench.provenance import provenance
+from tdbench.provenance import git_commit, provenance
 from tdbench.seeds import generator
 from tdbench.training.snapshots import check_snapshot, load_snapshot
 
@@ -37,7 +38,10 @@ def read_trained(run: Run, layout: RunLayout) -> dict[str, Any]:
         If it is missing or was made with other settings than the experiment now has.
     """
     record = read_json(layout.settings, f"tdbench train {run.experiment} {run.name}")
-    trained = Run.model_validate(record["run"]).training_settings()
+    try:
+        trained = Run.model_validate(record["run"]).training_settings()
+    except (ValidationError, KeyError, TypeError):  # written by another version of tdbench
+        trained = None
     if trained != run.training_settings():
         raise TdbenchError(f"{layout.settings}: was trained with other settings than the experiment's; train it again")
     return record
@@ -54,7 +58,7 @@ def sample_run(run: Run, layout: RunLayout) -> None:
     """Sample every scored snapshot at every step budget; sets that exist already and fit are kept."""
     device = choose_device(run.training.device, run.training.threads)
     data = read_trained(run, layout)["data"]
-    snapshots = {e["images"]: e for e in read_json(layout.snapshots, "tdbench train")["snapshots"]}
+    snapshots = _snapshots(run, layout)
     network = build_network(run.network, data["channels"], data["resolution"], data["classes"], seed=0)
     denoiser = Denoiser(network, run.formulation.preconditioning()).to(device).eval()
     shape = (data["channels"], data["resolution"], data["resolution"])
@@ -74,7 +78,36 @@ def sample_run(run: Run, layout: RunLayout) -> None:
                     _existing(layout, images, steps, key)
                     or _sample_set(run, layout, denoiser, noise, labels, data["classes"], images, steps, key, bar)
                 )
-    write_json(layout.samples, {"samples": sets, "provenance": provenance()})
+    write_json(layout.samples, {"samples": sets})
+
+
+def _snapshots(run: Run, layout: RunLayout) -> dict[int, dict[str, Any]]:
+    """The entries of a finished training's snapshots, by images shown."""
+    command = f"tdbench train {run.experiment} {run.name}"
+    entries = {entry["images"]: entry for entry in read_json(layout.snapshots, command)["snapshots"]}
+    missing = [images for images in run.scored_snapshots() if images not in entries]
+    if missing:
+        raise TdbenchError(f"{layout.snapshots}: no snapshot after {missing[0]} images; run `{command}` again")
+    return entries
+
+
+def read_sampled(run: Run, layout: RunLayout) -> list[dict[str, Any]]:
+    """The records of a run's sample sets.
+
+    Raises
+    ------
+    TdbenchError
+        If they are missing, or were made with other settings or from other snapshots than the experiment's.
+    """
+    command = f"tdbench sample {run.experiment} {run.name}"
+    snapshots = _snapshots(run, layout)
+    records: list[dict[str, Any]] = read_json(layout.samples, command)["samples"]
+    wanted = [_key(run, snapshots[i]["sha256"], s) for i in run.scored_snapshots() for s in run.sampling.steps]
+    if [record["key"] for record in records] != wanted:
+        raise TdbenchError(
+            f"{layout.samples}: of other snapshots or settings than the experiment's; run `{command}` again"
+        )
+    return records
 
 
 def _key(run: Run, snapshot: str, steps: int) -> dict[str, Any]:
@@ -87,11 +120,17 @@ def _key(run: Run, snapshot: str, steps: int) -> dict[str, Any]:
 
 
 def _existing(layout: RunLayout, images: int, steps: int, key: dict[str, Any]) -> dict[str, Any] | None:
-    """The record of a set that was sampled before, if it is whole and what is wanted now."""
+    """The record of a set that was sampled before, if it is whole and what this very code would sample."""
+    commit = git_commit()
+    if commit == "unknown" or commit.endswith("-dirty"):
+        return None
     path = layout.sample_set(images, steps)
     try:
         record: dict[str, Any] = json.loads(path.with_suffix(".json").read_text())
-        return record if record["key"] == key and record["sha256"] == sha256(path) else None
+        fits = record["key"] == key and record["provenance"]["git_commit"] == commit
+        return (
+            record if fits and layout.sample_grid(images, steps).exists() and record["sha256"] == sha256(path) else None
+        )
     except (OSError, ValueError, KeyError, TdbenchError):
         return None
 
@@ -123,7 +162,7 @@ def _sample_set(
     save_grid(layout.sample_grid(images, steps), pixels)
     record = {
         "key": key, "snapshot_images": images, "steps": steps, "nfe": nfe, "file": str(path.relative_to(layout.folder)),
-        "sha256": sha256(path), "seconds": time.perf_counter() - begun,
+        "sha256": sha256(path), "seconds": time.perf_counter() - begun, "provenance": provenance(),
     }  # fmt: skip
     write_json(path.with_suffix(".json"), record)
     return record

@@ -16,7 +16,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from tdbench.diffusion.objectives.base import Noise
+from tdbench.diffusion.objectives.base import Losses, Noise
 from tdbench.diffusion.objectives.edm import EDM
 from tdbench.diffusion.td import DenoiserCall, TDSettings, td_losses
 from tdbench.errors import TdbenchError
@@ -36,6 +36,8 @@ class VerifiedCase(NamedTuple):
     settings: dict[str, Any]
     expected: float
     got: float
+    valid: str
+    """How many of the images have a valid pair; the others' loss is (1 + lambda) times the base loss."""
 
     @property
     def relative_error(self) -> float:
@@ -50,7 +52,7 @@ class VerifiedCase(NamedTuple):
         settings = " ".join(f"{k}={v}" for k, v in self.settings.items())
         verdict = "ok  " if self.passed else "MISS"
         numbers = f"expected {self.expected:.15g}, got {self.got:.15g}, relative error {self.relative_error:.1e}"
-        return f"{verdict} {self.name}: {settings}: {numbers}"
+        return f"{verdict} {self.name}: {settings} (valid pairs {self.valid}): {numbers}"
 
 
 def verify_file(path: Path) -> Iterator[VerifiedCase]:
@@ -67,15 +69,13 @@ def verify_file(path: Path) -> Iterator[VerifiedCase]:
         raise TdbenchError(f"{path}: holds no cases; expected keys such as 0/x0, 0/loss and 0/kwargs")
     for case in cases:
         settings = _settings(path, case, content)
-        yield VerifiedCase(
-            f"{path.name} case {case}",
-            settings,
-            float(_get(path, content, case, "loss")),
-            _loss(path, case, content, settings),
-        )
+        losses = _losses(path, case, content, settings)
+        expected = float(content[f"{case}/loss"])
+        valid = f"{int(losses.valid.sum())} of {len(losses.valid)}"
+        yield VerifiedCase(f"{path.name} case {case}", settings, expected, float(losses.total.mean()), valid)
 
 
-def _loss(path: Path, case: str, content: dict[str, np.ndarray], given: dict[str, Any]) -> float:
+def _losses(path: Path, case: str, content: dict[str, np.ndarray], given: dict[str, Any]) -> Losses:
     s = _KNOWN | given
     try:
         formulation = EDM(
@@ -89,13 +89,23 @@ def _loss(path: Path, case: str, content: dict[str, np.ndarray], given: dict[str
     except ValidationError as error:
         first = error.errors()[0]
         raise TdbenchError(f"{path}: {case}/kwargs: {first['loc']}: {first['input']!r}: {first['msg']}") from error
+    shape = _get(path, content, case, "x0").shape
+    wanted = {"x0": shape, "draw0": (shape[0], 1, 1, 1), "draw1": shape, "draw2": shape, "loss": ()}
+    if s["td_coupling"] == "shared":
+        del wanted["draw2"]
+    for key, expected in wanted.items():
+        found = _get(path, content, case, key)
+        if found.shape != expected or found.dtype != np.float64 or len(shape) != 4:
+            raise TdbenchError(
+                f"{path}: {case}/{key}: {found.dtype} {found.shape}; expected float64 {expected}, x0 (N, C, H, W)"
+            )
     x0, time, image = (torch.from_numpy(_get(path, content, case, k)) for k in ("x0", "draw0", "draw1"))
     pair = (
         torch.from_numpy(_get(path, content, case, "draw2")) if s["td_coupling"] == "markov" else torch.zeros_like(x0)
     )
-    noise = Noise(time.reshape(-1, 1, 1, 1), image, pair)
+    noise = Noise(time, image, pair)
     network, target = _denoiser(0.9, 0.05), _denoiser(0.8, -0.02)
-    return float(td_losses(network, target, formulation, settings, x0, None, noise, rotate=False).total.mean())
+    return td_losses(network, target, formulation, settings, x0, None, noise, rotate=False)
 
 
 def _denoiser(a: float, b: float) -> DenoiserCall:

@@ -1,5 +1,6 @@
 """What the Snakefile asks: an experiment as files and settings."""
 
+import hashlib
 import json
 import os
 import shlex
@@ -12,6 +13,7 @@ from tdbench.experiment import Plan, Run, load_plan
 from tdbench.files import make_folder
 from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
 from tdbench.reporting.collect import runs_of
+from tdbench.reporting.store import tracking_uri
 
 KNOWN_CONFIG = {"experiment": "digits", "results": "results"}
 
@@ -47,6 +49,10 @@ class Workflow:
                 )
             chosen = {key: str(config.get(key, default)) for key, default in KNOWN_CONFIG.items()}
             plan, results = load_plan(chosen["experiment"]), Path(chosen["results"])
+            if set("{}") & set(str(results)):
+                raise TdbenchError(
+                    f"results {str(results)!r}: Snakemake reads braces as wildcards; choose another folder"
+                )
             make_folder(results)
             return cls(plan, results)
         except TdbenchError as error:
@@ -65,9 +71,14 @@ class Workflow:
         return shlex.join([dataset.source, *path])
 
     def source_files(self, name: str) -> list[Path]:
-        """The user's own files that a data set is made from; one that is missing is left for the command to report."""
+        """The user's own files that a data set is made from.
+
+        Once the archive is made it stays, wherever its source has gone; before, a source that is missing is
+        left for the command to report.
+        """
         path = self.plan.experiment.datasets[name].path
-        return [path] if path is not None and path.exists() else []
+        known = path is not None and (path.exists() or self.dataset(name).archive.exists())
+        return [path] if path is not None and known else []
 
     def extractor_files(self, name: str) -> list[Path]:
         """What a feature extractor is loaded from."""
@@ -102,6 +113,11 @@ class Workflow:
 
     def scores(self, part: str) -> list[Path]:
         return [RunLayout(self.results, run).scores for run in runs_of(self.plan, part)]
+
+    @property
+    def tracking_key(self) -> str:
+        """What tells one MLflow store from another, without the password that its address may hold."""
+        return hashlib.sha256(tracking_uri(self.results).encode()).hexdigest()[:16]
 
     @property
     def comparison_tables(self) -> list[Path]:

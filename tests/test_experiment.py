@@ -64,6 +64,28 @@ def test_names_are_kinds_unless_a_kind_is_given(tmp_path: Path) -> None:
     assert run.objective.coupling == "shared" and run.objective.resolved_posterior == "deterministic"
 
 
+def test_combinations_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = changed(tmp_path, "formulations", {"edm": {}, "edm-td": {"kind": "edm"}})
+    text = path.read_text().replace("objectives:\n", "objectives:\n  td-td: {kind: td}\n")
+    path.write_text(text)
+    with pytest.raises(TdbenchError, match="are called 'digits/edm-td-td-seed0'; rename one"):
+        load_plan(str(path))
+
+
+def test_training_settings_hold_what_the_weights_depend_on_and_nothing_else(tmp_path: Path) -> None:
+    def settings(key: str, value: Any) -> dict[str, Any]:
+        runs = load_plan(str(changed(tmp_path, key, value))).runs
+        return {name: run.training_settings() for name, run in runs.items()}
+
+    base = settings("description", "as it was")
+    for key, value in {"training.metrics_every_steps": 7, "sampling.steps": [3], "evaluation.last_percent": 50}.items():
+        assert settings(key, value) == base
+    coarser = settings("formulations.edm", {"grid": {"num_steps": 10}})
+    assert {name for name in base if coarser[name] != base[name]} == {name for name in base if "baseline" not in name}
+    assert settings("training.learning_rate", 0.1).keys() == base.keys()
+    assert all(settings("training.learning_rate", 0.1)[name] != base[name] for name in base)
+
+
 def test_last_percent_of_training(tiny: Plan) -> None:
     run = tiny.run("edm-td-seed0")
     assert run.training.snapshot_steps() == [5, 10, 15, 20, 25, 30, 35, 40]
@@ -94,6 +116,17 @@ def test_last_percent_of_training(tiny: Plan) -> None:
         ("evaluation.kid_subset_size", 129, ["evaluation.kid_subset_size: 129", "sampling.images, which is 128"]),
         ("evaluation.libraries", ["cleanfid"], ["evaluation.libraries.0: 'cleanfid'", "clean-fid, torch-fidelity"]),
         ("objectives", {"td": {}}, ["objectives: ['td']", "exactly one must be of kind baseline"]),
+        ("objectives", {"baseline": {}}, ["objectives: ['baseline']", "name one of kind td too"]),
+        ("name", "datasets", ["name: 'datasets'", "is a folder of the results themselves"]),
+        ("training.duration_kimg", 1e-12, ["training", "exceeds duration_kimg 1e-12"]),
+        ("datasets.digits", {"source": "archive"}, ["datasets.digits: source archive: needs a path"]),
+        ("datasets.digits.path", "a.zip", ["datasets.digits: source digits: takes no path"]),
+        (
+            "ablations.weight.vary",
+            {"dataset.path": ["a.zip"]},
+            ["ablations.weight.vary: dataset.path", "no such setting"],
+        ),
+        ("ablations.weight.vary", {"sampling.images": [32]}, ["evaluation.kid_subset_size: 64", "which is 32"]),
         ("ablations.weight.base", "tdx", ["ablations.weight.base: 'tdx'", "known: baseline, td"]),
         (
             "ablations.weight.vary",

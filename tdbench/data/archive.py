@@ -19,6 +19,7 @@ from tdbench.files import atomic_path, sha256
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 _SHOWN = 5
+_MODES = {"1": "L", "L": "L", "RGB": "RGB", "P": "RGB", "YCbCr": "RGB", "CMYK": "RGB"}
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,10 @@ def read_archive(path: Path) -> ImageSet:
     try:
         with zipfile.ZipFile(path) as archive:
             names = sorted(n for n in archive.namelist() if PurePosixPath(n).suffix.lower() in IMAGE_SUFFIXES)
+            if len(set(names)) < len(names):
+                raise TdbenchError(
+                    f"{path}: holds {len(names) - len(set(names))} image names twice; make the archive again"
+                )
             classes = _read_labels(path, archive)
             if classes is not None:
                 _compare_names(path, names, classes)
@@ -111,7 +116,7 @@ def _read_labels(path: Path, archive: zipfile.ZipFile) -> dict[str, int] | None:
         content = json.loads(archive.read("dataset.json"))
     except KeyError as error:
         raise TdbenchError(f'{path}: dataset.json is missing; without labels it holds {{"labels": null}}') from error
-    except ValueError as error:
+    except Exception as error:  # zlib and json raise many kinds for damaged data
         raise TdbenchError(f"{path}: dataset.json is not JSON ({error})") from error
     entries = content.get("labels") if isinstance(content, dict) else content
     if entries is None and isinstance(content, dict):
@@ -126,6 +131,11 @@ def _read_labels(path: Path, archive: zipfile.ZipFile) -> dict[str, int] | None:
     classes = dict(entries)
     if len(classes) != len(entries):
         raise TdbenchError(f"{path}: dataset.json: labels: {len(entries) - len(classes)} images are named twice")
+    unused = sorted(set(range(max(classes.values(), default=-1) + 1)) - set(classes.values()))
+    if unused:
+        raise TdbenchError(
+            f"{path}: dataset.json: labels: no image of class {unused[0]}; classes are 0, 1, ... without gaps"
+        )
     return classes
 
 
@@ -142,9 +152,11 @@ def _read_images(path: Path, archive: zipfile.ZipFile, names: list[str]) -> np.n
     for name in names:
         try:
             with Image.open(io.BytesIO(archive.read(name))) as image:
-                grey = image.mode in ("1", "L", "LA", "I;16")
-                images.append(np.asarray(image.convert("L" if grey else "RGB")))
-        except (OSError, zipfile.BadZipFile, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+                # Alpha or 16 bits would be cut off without a word.
+                if image.mode not in _MODES:
+                    raise ValueError(f"mode {image.mode}; expected 8 bits a channel, grey or colour, not transparent")
+                images.append(np.asarray(image.convert(_MODES[image.mode])))
+        except Exception as error:  # decoders and zlib raise many kinds for damaged data
             damaged.append(f"{name} ({error})")
     if damaged:
         raise TdbenchError(f"{path}: cannot decode {_some(damaged)}; make the archive again or leave them out")

@@ -77,6 +77,12 @@ def train_classifier(data: ImageSet, weights: Path, report: Path, threads: int =
         raise TdbenchError(
             f"{data.path}: features 'classifier' need labels of at least 2 classes; the archive has none"
         )
+    fewest = int(np.bincount(data.labels).min())
+    if fewest < 2 or len(data.images) * TEST_SHARE < data.num_classes:
+        raise TdbenchError(
+            f"{data.path}: features 'classifier' need 2 images of every class and {data.num_classes / TEST_SHARE:.0f} "
+            f"in all; the archive has {len(data.images)}, of one class {fewest}"
+        )
     device = choose_device("auto", threads)
     index = np.arange(len(data.images))
     train_index, test_index = train_test_split(index, test_size=TEST_SHARE, random_state=SEED, stratify=data.labels)

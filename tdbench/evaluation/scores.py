@@ -1,5 +1,6 @@
 """Scores of a run: each library's FID and KID of each set of samples against the data set."""
 
+import math
 import time
 from types import ModuleType
 from typing import Any
@@ -18,11 +19,11 @@ from tdbench.evaluation.features import (
     save_reference,
 )
 from tdbench.experiment import Run
-from tdbench.files import read_json, sha256, write_json
+from tdbench.files import sha256, write_json
 from tdbench.layout import DatasetLayout, RunLayout
 from tdbench.progress import progress
 from tdbench.provenance import provenance
-from tdbench.sampling import read_samples, read_trained
+from tdbench.sampling import read_sampled, read_samples, read_trained
 
 MODULES: dict[str, ModuleType] = {module.NAME: module for module in (clean_fid, torch_fidelity)}
 
@@ -55,7 +56,7 @@ def evaluate_run(run: Run, layout: RunLayout, files: DatasetLayout) -> None:
     """Score all sample sets of ``run`` and write scores.json: one row a library, metric and sample set."""
     choose_device("cpu", run.training.threads)
     trained = read_trained(run, layout)
-    sets = read_json(layout.samples, f"tdbench sample {run.experiment} {run.name}")["samples"]
+    sets = read_sampled(run, layout)
     extractor = load_extractor(run.evaluation.features, files)
     references = {
         name: _matching_reference(run, files, name, extractor, trained["data"]) for name in run.evaluation.libraries
@@ -70,7 +71,10 @@ def evaluate_run(run: Run, layout: RunLayout, files: DatasetLayout) -> None:
             for name, reference in references.items():
                 rows += _score(run, entry, pixels, MODULES[name], extractor, reference)
                 bar.update(1)
-    write_json(layout.scores, {"run": run.name, "scores": rows, "provenance": provenance()})
+    write_json(
+        layout.scores,
+        {"run": run.name, "evaluation": run.evaluation_settings(), "scores": rows, "provenance": provenance()},
+    )
 
 
 def _matching_reference(
@@ -113,4 +117,8 @@ def _score(
         "reference_n": len(reference.features), "reference_data": reference.facts["data"], "samples": entry["sha256"],
         "seconds": time.perf_counter() - begun,
     }  # fmt: skip
+    if not all(math.isfinite(value) for value in values.values()):
+        raise TdbenchError(
+            f"{entry['file']} of {run.name}: {module.NAME} gives {values}; the samples' features are degenerate"
+        )
     return [facts | {"metric": metric, "value": value} for metric, value in values.items()]

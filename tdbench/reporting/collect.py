@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from tdbench.errors import TdbenchError
+from tdbench.evaluation.stored import read_scored
 from tdbench.experiment import Plan, Run
 from tdbench.files import read_json
 from tdbench.layout import RunLayout
@@ -34,7 +35,7 @@ def collect_scores(runs: Iterable[Run], results: Path) -> pd.DataFrame:
     for run in runs:
         layout = RunLayout(results, run)
         read_trained(run, layout)
-        scores = read_json(layout.scores, f"tdbench evaluate {run.experiment} {run.name}")["scores"]
+        scores = read_scored(run, layout)
         rows += [{"experiment": run.experiment} | _identity(run) | score for score in scores]
     if not rows:
         raise TdbenchError("no scores to report")

@@ -1,6 +1,7 @@
 """Figures, each as PNG and SVG."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -33,7 +34,7 @@ def save_figure(figure: Figure, paths: list[Path]) -> None:
     plt.close(figure)
 
 
-def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str) -> Figure:
+def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, comparable: bool = True) -> Figure:
     """FID against NFE, a column for each data set, formulation and library.
 
     Above, means with bands of ± one standard deviation over seeds. Below, what the spread of seeds hides: the
@@ -43,6 +44,8 @@ def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str) -
     ----------
     labels : dict
         Objective name -> what the legend calls it, the baseline first; other objectives are left out.
+    comparable : bool
+        Whether the differences to the baseline mean anything; without, the panels below stay empty.
     """
     fid = per_run[(per_run.metric == "fid") & per_run.objective.isin(labels)]
     baseline, *treated = labels
@@ -53,11 +56,12 @@ def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str) -
         2, len(panels), figsize=(5.4 * len(panels), 6.6), squeeze=False, sharex="col", sharey="row",
         height_ratios=[3, 2], layout="constrained",
     )  # fmt: skip
-    colours = dict(zip(labels, sns.color_palette("colorblind", len(labels)), strict=True))
+    colours = dict(zip(labels, _palette(len(labels)), strict=True))
     for (above, below), (cell, panel) in zip(axes.T, panels, strict=True):
         for objective, label in labels.items():
             _line(above, panel[panel.objective == objective].sort_values("nfe"), label, colours[objective])
-        _differences(below, differences[(differences[keys] == list(cell)).all(axis=1)], treated, colours)
+        if comparable:
+            _differences(below, differences[(differences[keys] == list(cell)).all(axis=1)], treated, colours)
         above.set(title=", ".join(cell), yscale="log")
         _plain_ticks(above)
         below.set(xlabel="NFE (network evaluations)", xticks=sorted(panel.nfe.unique()))
@@ -66,6 +70,11 @@ def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str) -
     axes[0][-1].legend()
     figure.suptitle(title)
     return figure
+
+
+def _palette(count: int) -> list[Any]:
+    """Distinct colours; those for the colour-blind are ten."""
+    return list(sns.color_palette("colorblind" if count <= 10 else "husl", count))
 
 
 def _line(axis: Axes, data: pd.DataFrame, label: str, colour: object) -> None:
@@ -104,7 +113,7 @@ def training_curves(curves: pd.DataFrame, title: str) -> Figure:
     figure, axes = plt.subplots(1, len(shown), figsize=(4.4 * len(shown), 3.8), layout="constrained")
     for axis, (column, label) in zip(axes, shown.items(), strict=True):
         data = curves.dropna(subset=[column])
-        for objective, colour in zip(curves.objective.unique(), sns.color_palette("colorblind"), strict=False):
+        for objective, colour in zip(curves.objective.unique(), _palette(curves.objective.nunique()), strict=True):
             group = data[data.objective == objective].groupby("kimg")[column].agg(["mean", "std"])
             # A moving mean over ten lines of metrics: single batches hide the trend.
             smooth = group.rolling(10, min_periods=1).mean()

@@ -1,6 +1,7 @@
 """The parts of a report: the comparison, the ablations, and the page that shows all."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -20,10 +21,13 @@ COMPARISON_CAPTION = (
 
 def ablation_caption(plan: Plan, name: str) -> str:
     text = plan.experiment.ablations[name].description or f"Ablation {name}"
-    return (
-        f"{text}: mean ± standard deviation over seeds of the mean over the last snapshots; lower is better. "
+    compared = (
         "“Better” and “worse” compare with the baseline, paired by seed, at 95 %."
+        if tables.varies_objective_only(plan, name)
+        else "The baseline has the base settings, so the cases are not set against it."
     )
+    means = "mean ± standard deviation over seeds of the mean over the last snapshots; lower is better"
+    return f"{text}: {means}. {compared}"
 
 
 def write_comparison(plan: Plan, results: Path) -> None:
@@ -58,7 +62,9 @@ def write_ablations(plan: Plan, results: Path) -> None:
             layout.table(f"ablation-{name}"), table, tables.readable_ablation(table), ablation_caption(plan, name)
         )
         labels = {tables.baseline_name(plan): "baseline"} | {c.objective_name: c.label for c in cases}
-        figure = figures.fid_against_nfe(per_run, labels, ablation_caption(plan, name).split(":")[0])
+        figure = figures.fid_against_nfe(
+            per_run, labels, ablation_caption(plan, name).split(":")[0], tables.varies_objective_only(plan, name)
+        )
         figures.save_figure(figure, layout.figure(f"ablation-{name}"))
 
 
@@ -87,14 +93,17 @@ def summary_sentence(table: pd.DataFrame) -> str:
     ):
         rows = rows[rows.library == rows.library.iloc[0]]
         counts = {word: int(rows.verdict.str.startswith(word).sum()) for word in ("better", "worse", "undecided")}
-        n, best = int(rows.n.min()), rows.loc[rows.td_mean.idxmin()]
+        n = int(rows.n.min())
         parts = [f"{word} at {count}" for word, count in counts.items() if count]
         sentences.append(
-            f"On {dataset} with {formulation}, {objective} against its baseline, by FID ({best.library}, "
-            f"{best.features} features), at {len(rows)} step budgets and n = {n} seed{'s' if n != 1 else ''}: "
+            f"On {dataset} with {formulation}, {objective} against its baseline, by FID ({rows.library.iloc[0]}, "
+            f"{rows.features.iloc[0]} features), at {len(rows)} step budgets and n = {n} seed{'s' if n != 1 else ''}: "
             f"{', '.join(parts)}. "
-            f"At {best.steps} steps (NFE {best.nfe}) the difference is "
-            f"{tables.interval(best.difference, best.difference_low, best.difference_high)} "
-            f"on {best.baseline_mean:.4g}."
+            f"Differences with 95 % intervals: {'; '.join(map(_difference, rows.itertuples()))}."
         )
     return " ".join(sentences)
+
+
+def _difference(row: Any) -> str:
+    text = tables.interval(row.difference, row.difference_low, row.difference_high)
+    return f"{text} on {tables.number(row.baseline_mean, 3)} at {row.steps} steps"

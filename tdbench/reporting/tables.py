@@ -50,6 +50,11 @@ def readable_comparison(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def varies_objective_only(plan: Plan, name: str) -> bool:
+    """Whether the cases of an ablation differ from the baseline in nothing but the objective."""
+    return all(key.startswith("objective.") for key in plan.experiment.ablations[name].vary)
+
+
 def ablation_table(plan: Plan, name: str, per_run: pd.DataFrame) -> pd.DataFrame:
     """One row a case (the baseline first), metric, library and step budget, with the difference to the baseline."""
     baseline, cases = baseline_name(plan), plan.ablations[name]
@@ -59,6 +64,9 @@ def ablation_table(plan: Plan, name: str, per_run: pd.DataFrame) -> pd.DataFrame
     keys = ["dataset", "formulation", "objective", "metric", "library", "features", "steps", "nfe"]
     kept = ["difference", "difference_std", "difference_low", "difference_high", "verdict"]
     table = means.merge(differences[[*keys, *kept]], on=keys, how="left")
+    if not varies_objective_only(plan, name):
+        # The baseline does not have the setting that was varied: the difference would credit TD with it.
+        table[kept] = None
     table.insert(0, "case", table.objective.map(labels))
     settings = {case.objective_name: case.settings for case in cases}
     for key in plan.experiment.ablations[name].vary:

@@ -6,6 +6,7 @@ One process writes at the end, since parallel writers on one SQLite file lock ea
 import hashlib
 import json
 import os
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +17,21 @@ os.environ.setdefault("DO_NOT_TRACK", "true")
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from tdbench.errors import TdbenchError
+from tdbench.evaluation.stored import read_scored
 from tdbench.experiment import Plan
 from tdbench.experiment import Run as TrainingRun
-from tdbench.files import make_folder, read_json, sha256, write_json
+from tdbench.files import make_folder, sha256, write_json
 from tdbench.layout import ReportLayout, RunLayout
 from tdbench.progress import progress
+from tdbench.reporting.store import tracking_uri
 from tdbench.sampling import read_trained
 from tdbench.training.metrics import read_metrics
 
 _BATCH = 1000  # most metrics that one call of MLflow takes
-_RUN_TAG, _CONTENT_TAG = "tdbench.run", "tdbench.content"
-
-
-def tracking_uri(results: Path) -> str:
-    """MLFLOW_TRACKING_URI where the user set it, else a SQLite file in the results."""
-    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
-        return uri
-    return f"sqlite:///{ReportLayout(results, '').mlflow_db.resolve()}"
+_RUN_TAG, _CONTENT_TAG, _RESULTS_TAG = "tdbench.run", "tdbench.content", "tdbench.results"
 
 
 def track(plan: Plan, results: Path) -> None:
@@ -54,10 +51,10 @@ def track(plan: Plan, results: Path) -> None:
         ids = {}
         with progress("mlflow", len(plan.runs), "run") as bar:
             for run in plan.runs.values():
-                ids[run.name] = _track_run(client, experiment_id, run, RunLayout(results, run))
+                ids[run.name] = _track_run(client, experiment_id, run, RunLayout(results, run), _owner(results))
                 bar.update(1)
-        ids["report"] = _track_report(client, experiment_id, plan, layout)
-    except MlflowException as error:
+        ids["report"] = _track_report(client, experiment_id, layout, _owner(results))
+    except (MlflowException, SQLAlchemyError) as error:
         reason = str(error).splitlines()[0]
         raise TdbenchError(
             f"MLflow at {uri}: {reason}; check MLFLOW_TRACKING_URI or unset it for a local file"
@@ -69,8 +66,9 @@ def _experiment(client: MlflowClient, plan: Plan, layout: ReportLayout) -> str:
     found = client.get_experiment_by_name(plan.experiment.name)
     if found is not None:
         return str(found.experiment_id)
-    # A server decides itself where artifacts go; the local file would put them into the current folder.
-    local = None if "MLFLOW_TRACKING_URI" in os.environ else make_folder(layout.mlflow_artifacts).resolve().as_uri()
+    # A server decides itself where artifacts go; a local file would put them into the current folder.
+    on_file = tracking_uri(layout.folder.parent).startswith("sqlite:")
+    local = make_folder(layout.mlflow_artifacts).resolve().as_uri() if on_file else None
     # The kind makes MLflow's page show runs and their curves rather than traces of language models.
     tags = {"mlflow.experimentKind": "custom_model_development"}
     return str(client.create_experiment(plan.experiment.name, artifact_location=local, tags=tags))
@@ -81,9 +79,16 @@ def _content(*paths: Path) -> str:
     return hashlib.sha256("".join(sha256(path) for path in paths).encode()).hexdigest()
 
 
-def _begin(client: MlflowClient, experiment_id: str, name: str, content: str, tags: dict[str, str]) -> Run | str:
-    """The id of the run ``name`` if it is tracked whole; else a new run, and older ones of that name are deleted."""
-    query = f"tags.`{_RUN_TAG}` = '{name}'"
+def _owner(results: Path) -> str:
+    """Whose runs these are: a server may hold those of other people and folders under the same names."""
+    return hashlib.sha256(f"{platform.node()}:{results.resolve()}".encode()).hexdigest()[:16]
+
+
+def _begin(
+    client: MlflowClient, experiment_id: str, name: str, content: str, owner: str, tags: dict[str, str]
+) -> Run | str:
+    """The id of our run ``name`` if it is tracked whole; else a new run, and our older ones of that name go."""
+    query = f"tags.`{_RUN_TAG}` = '{name}' and tags.`{_RESULTS_TAG}` = '{owner}'"
     found = client.search_runs([experiment_id], query, run_view_type=ViewType.ACTIVE_ONLY)
     kept = None
     for run in found:
@@ -92,12 +97,13 @@ def _begin(client: MlflowClient, experiment_id: str, name: str, content: str, ta
             kept = str(run.info.run_id)
         else:
             client.delete_run(run.info.run_id)
-    return kept or client.create_run(experiment_id, run_name=name, tags={_RUN_TAG: name, _CONTENT_TAG: content, **tags})
+    own = {_RUN_TAG: name, _CONTENT_TAG: content, _RESULTS_TAG: owner}
+    return kept or client.create_run(experiment_id, run_name=name, tags=own | tags)
 
 
-def _track_run(client: MlflowClient, experiment_id: str, run: TrainingRun, layout: RunLayout) -> str:
+def _track_run(client: MlflowClient, experiment_id: str, run: TrainingRun, layout: RunLayout, owner: str) -> str:
     record = read_trained(run, layout)
-    scores = read_json(layout.scores, f"tdbench evaluate {run.experiment} {run.name}")["scores"]
+    scores = read_scored(run, layout)
     origin, data = record["provenance"], record["data"]
     tags = {
         "mlflow.source.git.commit": origin["git_commit"], "tdbench.data_sha256": data["sha256"],
@@ -105,7 +111,7 @@ def _track_run(client: MlflowClient, experiment_id: str, run: TrainingRun, layou
         "tdbench.formulation": run.formulation_name, "tdbench.objective": run.objective_name,
     }  # fmt: skip
     content = _content(layout.settings, layout.metrics, layout.snapshots, layout.scores)
-    begun = _begin(client, experiment_id, run.name, content, tags)
+    begun = _begin(client, experiment_id, run.name, content, owner, tags)
     if isinstance(begun, str):
         return begun
     run_id = str(begun.info.run_id)
@@ -122,10 +128,10 @@ def _track_run(client: MlflowClient, experiment_id: str, run: TrainingRun, layou
     return run_id
 
 
-def _track_report(client: MlflowClient, experiment_id: str, plan: Plan, layout: ReportLayout) -> str:
+def _track_report(client: MlflowClient, experiment_id: str, layout: ReportLayout, owner: str) -> str:
     files = [layout.scores_parquet, layout.scores_csv, layout.runs_csv, *layout.table("comparison"), layout.html]
     begun = _begin(
-        client, experiment_id, "report", _content(layout.scores_csv, layout.html), {"tdbench.kind": "report"}
+        client, experiment_id, "report", _content(layout.scores_csv, layout.html), owner, {"tdbench.kind": "report"}
     )
     if isinstance(begun, str):
         return begun

@@ -14,7 +14,7 @@ def half_life_decay(batch_size: int, half_life_images: float, images_shown: int,
     half_life_images : float
         Images after which an old weight counts half.
     images_shown : int
-        Images shown before this step.
+        Images shown so far, this step's included.
     rampup_ratio : float or None
         The half-life is at most this share of ``images_shown``, so that the first weights fade soon.
     """

@@ -16,7 +16,7 @@ from tdbench.diffusion.preconditioning import Denoiser
 from tdbench.diffusion.td import baseline_losses, td_losses
 from tdbench.errors import TrainingDiverged
 from tdbench.experiment import TD, Run
-from tdbench.files import write_json
+from tdbench.files import make_folder, write_json
 from tdbench.layout import RunLayout
 from tdbench.networks import build_network, count_parameters
 from tdbench.progress import progress
@@ -57,6 +57,8 @@ def train(run: Run, archive: Path, layout: RunLayout) -> None:
         "data": data.summary(),
     }
     record |= {"parameters": count_parameters(state.denoiser), "hardware": hardware, "provenance": provenance()}
+    make_folder(layout.folder)
+    _clear(layout)
     write_json(layout.settings, record)
 
     begun = time.perf_counter()
@@ -71,6 +73,13 @@ def train(run: Run, archive: Path, layout: RunLayout) -> None:
             raise TrainingDiverged(f"{run.name}: {error}; {advice}; lower training.learning_rate") from error
     summary = {"snapshots": entries, "training_seconds": time.perf_counter() - begun, "last_metrics": last}
     write_json(layout.snapshots, summary)
+
+
+def _clear(layout: RunLayout) -> None:
+    """Take away what an earlier training of this run left, so that no two trainings mix."""
+    layout.snapshots.unlink(missing_ok=True)
+    for path in layout.snapshot(0).parent.glob("*.safetensors"):
+        path.unlink()
 
 
 def build_state(run: Run, data: ImageSet, device: torch.device) -> TrainingState:

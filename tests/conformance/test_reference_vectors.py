@@ -50,6 +50,8 @@ def test_a_miss_exits_with_1(
         ({"0/kwargs": np.array("__import__('os').getcwd()")}, '0/kwargs: "__import__'),
         ({"0/kwargs": np.array("{'k_index': 1.0}")}, "unknown settings ['k_index']"),
         ({"0/kwargs": np.array("{'k_idx': 0.1}")}, "must be below span"),
+        ({"0/draw1": np.zeros((5, 3, 4, 4))}, "0/draw1: float64 (5, 3, 4, 4); expected float64 (6, 3, 4, 4)"),
+        ({"3/loss": np.zeros(6)}, "3/loss: float64 (6,); expected float64 ()"),
     ],
 )
 def test_a_malformed_file_exits_with_2(

@@ -70,6 +70,12 @@ def rewrite(archive: Path, target: Path, change: Callable[[dict[str, bytes]], No
 FIRST = "00000/img00000000.png"
 
 
+def picture(mode: str) -> bytes:
+    data = io.BytesIO()
+    Image.new(mode, (8, 8)).save(data, "png")
+    return data.getvalue()
+
+
 def relabel(members: dict[str, bytes], change: Callable[[list], list]) -> None:
     labels = json.loads(members["dataset.json"])["labels"]
     members["dataset.json"] = json.dumps({"labels": change(labels)}).encode()
@@ -87,6 +93,12 @@ DAMAGES: dict[str, tuple[Callable[[dict[str, bytes]], object], str]] = {
     ),
     "no dataset.json": (lambda m: m.pop("dataset.json"), "dataset.json is missing"),
     "bad json": (lambda m: m.update({"dataset.json": b"{"}), "dataset.json is not JSON"),
+    "16 bits": (lambda m: m.update({FIRST: picture("I;16")}), "mode I;16; expected 8 bits a channel"),
+    "transparent": (lambda m: m.update({FIRST: picture("RGBA")}), "mode RGBA; expected 8 bits a channel"),
+    "a class without images": (
+        lambda m: relabel(m, lambda labels: [[n, c + (c > 3)] for n, c in labels]),
+        "no image of class 4; classes are 0, 1, ... without gaps",
+    ),
     "other size": (lambda m: m.update({FIRST: png((4, 4))}), "must be square and of one size"),
 }
 
@@ -114,6 +126,19 @@ def test_all_damaged_images_are_counted(archive: Path, tmp_path: Path) -> None:
 
     with pytest.raises(TdbenchError, match=r"cannot decode 20 images: 00000/img00000020.png .*, \.\.\."):
         read_archive(rewrite(archive, tmp_path / "broken.zip", truncate_many))
+
+
+def test_flipped_bytes_in_a_compressed_archive(archive: Path, tmp_path: Path) -> None:
+    path = tmp_path / "deflated.zip"
+    with zipfile.ZipFile(archive) as z, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as deflated:
+        for name in z.namelist():
+            deflated.writestr(name, z.read(name))
+    content = bytearray(path.read_bytes())
+    for i in range(2_000, 4_000, 50):
+        content[i] ^= 0xFF
+    path.write_bytes(bytes(content))
+    with pytest.raises(TdbenchError, match=str(path)):
+        read_archive(path)
 
 
 def test_a_truncated_zip(archive: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tdbench.errors import TdbenchError, TrainingDiverged
 from tdbench.experiment import Plan, Run
 from tdbench.layout import RunLayout
 from tdbench.networks import build_network, count_parameters
-from tdbench.sampling import sample_run
+from tdbench.sampling import read_sampled, sample_run
 from tdbench.training.loop import batch_losses, build_state, train
 from tdbench.training.metrics import FIELDS, read_metrics
 
@@ -135,6 +135,33 @@ def test_a_damaged_snapshot_is_named(
         path.write_bytes(content[:1000] if damage == "truncated" else content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(TdbenchError, match=f"{path}: sha256 .*expected"):
         sample_run(run, layout)
+
+
+def test_samples_of_other_settings_or_snapshots_are_refused(tiny: Plan, archive: Path, tmp_path: Path) -> None:
+    run = shorter(tiny.run("edm-td-seed0"))
+    layout = RunLayout(tmp_path, run)
+    train(run, archive, layout)
+    sample_run(run, layout)
+    assert [r["steps"] for r in read_sampled(run, layout)] == [2, 4]
+    content = run.model_dump(by_alias=True)
+    content["sampling"]["steps"] = [2, 5]
+    with pytest.raises(TdbenchError, match=r"samples\.json: of other snapshots or settings"):
+        read_sampled(Run.model_validate(content), layout)
+    other = shorter(tiny.run("edm-td-seed0"), learning_rate=1e-3)
+    train(other, archive, layout)
+    with pytest.raises(TdbenchError, match=r"run\.json: was trained with other settings"):
+        sample_run(run, layout)
+    with pytest.raises(TdbenchError, match=r"samples\.json: of other snapshots or settings"):
+        read_sampled(other, layout)
+
+
+def test_a_training_that_fails_leaves_no_older_one_behind(tiny: Plan, archive: Path, tmp_path: Path) -> None:
+    good = shorter(tiny.run("edm-baseline-seed0"))
+    layout = RunLayout(tmp_path, good)
+    train(good, archive, layout)
+    with pytest.raises(TrainingDiverged, match="no snapshot had been taken"):
+        train(shorter(good, learning_rate=1e30, rampup_kimg=0), archive, layout)
+    assert not layout.snapshots.exists() and not list(layout.snapshot(0).parent.glob("*"))
 
 
 def test_a_results_folder_that_cannot_be_written(tiny: Plan, archive: Path, tmp_path: Path) -> None:

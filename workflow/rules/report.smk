@@ -70,5 +70,7 @@ rule track:
         W.report.html,
     output:
         W.report.tracked,
+    params:
+        store=W.tracking_key,
     shell:
         "tdbench track {W.path:q} --results {W.results:q}"
