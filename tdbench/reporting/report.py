@@ -94,11 +94,10 @@ def summary_sentence(table: pd.DataFrame) -> str:
         rows = rows[rows.library == rows.library.iloc[0]]
         counts = {word: int(rows.verdict.str.startswith(word).sum()) for word in ("better", "worse", "undecided")}
         n = int(rows.n.min())
-        parts = [f"{word} at {count}" for word, count in counts.items() if count]
+        parts = [f"{word} at {count} of {len(rows)} step budgets" for word, count in counts.items() if count]
         sentences.append(
             f"On {dataset} with {formulation}, {objective} against its baseline, by FID ({rows.library.iloc[0]}, "
-            f"{rows.features.iloc[0]} features), at {len(rows)} step budgets and n = {n} seed{'s' if n != 1 else ''}: "
-            f"{', '.join(parts)}. "
+            f"{rows.features.iloc[0]} features, n = {n} seed{'s' if n != 1 else ''}): {', '.join(parts)}. "
             f"Differences with 95 % intervals: {'; '.join(map(_difference, rows.itertuples()))}."
         )
     return " ".join(sentences)
