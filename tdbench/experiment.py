@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from tdbench.data.sources import SOURCES
 from tdbench.diffusion.objectives import AnyFormulation
@@ -21,6 +19,7 @@ from tdbench.diffusion.samplers import SAMPLERS
 from tdbench.diffusion.td import TDSettings
 from tdbench.errors import TdbenchError
 from tdbench.evaluation import FEATURES, LIBRARIES
+from tdbench.mistakes import explain, plain, read_yaml
 from tdbench.networks import NETWORKS
 from tdbench.parameters import Parameters
 
@@ -327,11 +326,11 @@ def load_plan(name: str) -> Plan:
         Names the file, the key, the value and what is allowed, a line for each mistake.
     """
     path = find_experiment(name)
-    content = _read_yaml(path)
+    content = read_yaml(path)
     try:
         experiment = Experiment.model_validate(content)
     except ValidationError as error:
-        raise TdbenchError(_explain(path, content, error)) from error
+        raise TdbenchError(explain(path, content, error)) from error
     return expand(experiment, path)
 
 
@@ -375,7 +374,7 @@ def _build_run(experiment: Experiment, path: Path, dataset: str, formulation: st
             seed=seed,
         )
     except ValidationError as error:
-        text = _plain(error.errors()[0])
+        text = plain(error.errors()[0])
         key = "" if text.startswith("evaluation.") else f"objectives.{objective}: "
         raise TdbenchError(f"{path}: {key}{text}") from error
 
@@ -440,61 +439,4 @@ def _vary(base: Run, settings: dict[str, Any], where: str) -> Run:
     try:
         return Run.model_validate(content)
     except ValidationError as error:
-        raise TdbenchError(_explain(where, content, error)) from error
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise TdbenchError(f"{path}: no such experiment file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise TdbenchError(f"{path}: cannot be read ({error})") from error
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise TdbenchError(f"{path}: not valid YAML{place}: {str(error.problem).splitlines()[0]}") from error
-    except YAMLError as error:
-        raise TdbenchError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
-    if not isinstance(content, dict):
-        raise TdbenchError(
-            f"{path}: an experiment is a mapping of keys (name, datasets, ...), not {type(content).__name__}"
-        )
-    return content
-
-
-def _explain(where: Path | str, content: Any, error: ValidationError) -> str:
-    """One line a mistake: file, key, value, what is allowed."""
-    mistakes = error.errors()
-    # A list whose items are all refused is "too short" as well; that says nothing new.
-    below = [e["loc"][:depth] for e in mistakes for depth in range(len(e["loc"]))]
-    shown = [e for e in mistakes if e["type"] != "too_short" or e["loc"] not in below]
-    return "\n".join(f"{where}: {_key(content, e['loc'])}{_plain(e)}" for e in shown)
-
-
-def _key(content: Any, location: tuple[int | str, ...]) -> str:
-    """The dotted key of an error, without the steps that pydantic adds for unions and checks of keys."""
-    parts, block = [], content
-    for i, part in enumerate(location):
-        if part == "[key]":
-            continue
-        inside = part in block if isinstance(block, dict) else isinstance(block, list) and isinstance(part, int)
-        if inside:
-            block = block[part] if isinstance(block, dict) or part < len(block) else None
-        if inside or i == len(location) - 1:
-            parts.append(str(part))
-    return f"{'.'.join(parts)}: " if parts else ""
-
-
-def _plain(error: Any) -> str:
-    """The value and what is allowed, of one of pydantic's errors."""
-    context, kind, value = error.get("ctx") or {}, error["type"], error["input"]
-    if kind == "missing":
-        return "is missing; it has no default"
-    if kind == "extra_forbidden":
-        return f"{value!r:.60}: unknown key; look at workflow/experiments/digits.yaml for the known ones"
-    if kind == "union_tag_invalid":
-        return f"kind {context['tag']!r}: must be one of {context['expected_tags']}"
-    message = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
-    # Whole blocks are not worth repeating; their checks name the keys and values themselves.
-    return message if isinstance(value, (dict, Parameters)) else f"{value!r:.60}: {message}"
+        raise TdbenchError(explain(where, content, error)) from error

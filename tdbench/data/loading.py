@@ -1,6 +1,5 @@
 """From an archive to batches on a device."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -59,8 +58,3 @@ class Batches:
         chosen = torch.cat(parts)
         labels = None if self.labels is None else one_hot(self.labels[chosen], self.num_classes).float()
         return Batch(to_unit_range(self.images[chosen]), labels)
-
-    def from_step(self, step: int) -> Iterator[Batch]:
-        while True:
-            yield self.at(step)
-            step += 1
