@@ -174,6 +174,11 @@ class Experiment(Parameters):
     evaluation: Evaluation = Evaluation()
     ablations: dict[Name, Ablation] = Field(default_factory=dict)
 
+    @property
+    def pairs(self) -> list[str]:
+        """Names of all combinations of data set and formulation."""
+        return [pair_name(dataset, formulation) for dataset in self.datasets for formulation in self.formulations]
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.name in RESERVED:
@@ -200,6 +205,11 @@ class Experiment(Parameters):
                     f"ablations.{name}.base: {ablation.base!r}: no such objective; known: {', '.join(self.objectives)}"
                 )
         return self
+
+
+def pair_name(dataset: str, formulation: str) -> str:
+    """What figures of one data set and formulation are called."""
+    return f"{dataset}-{formulation}"
 
 
 class Run(Parameters):
@@ -338,7 +348,7 @@ def expand(experiment: Experiment, path: Path) -> Plan:
     """All runs of an experiment and the cases of its ablations."""
     comparison = tuple(_matrix(experiment, path))
     known = {run.name: run for run in comparison}
-    pairs = [f"{dataset}-{formulation}" for dataset in experiment.datasets for formulation in experiment.formulations]
+    pairs = experiment.pairs
     if len(known) < len(comparison) or len(set(pairs)) < len(pairs):
         names = [run.name for run in comparison] + pairs
         twice = next(name for name in names if names.count(name) > 1)

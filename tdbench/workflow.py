@@ -125,8 +125,7 @@ class Workflow:
 
     @property
     def comparison_figures(self) -> list[Path]:
-        experiment = self.plan.experiment
-        pairs = [f"{d}-{f}" for d in experiment.datasets for f in experiment.formulations]
+        pairs = self.plan.experiment.pairs
         names = ["fid-against-nfe", *(f"{kind}-{pair}" for kind in ("training", "samples") for pair in pairs)]
         return [path for name in names for path in self.report.figure(name)]
 

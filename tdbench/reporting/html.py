@@ -14,18 +14,20 @@ from tdbench.files import write_text
 from tdbench.layout import DatasetLayout, ReportLayout
 from tdbench.provenance import provenance
 from tdbench.reporting import collect, tables
+from tdbench.reporting.wording import (
+    AGREEMENT_CAPTION,
+    COMPARISON_CAPTION,
+    COST_CAPTION,
+    ablation_caption,
+    summary_sentence,
+)
 
 
 def write_html(plan: Plan, results: Path, scores: pd.DataFrame, runs: pd.DataFrame, agreement: pd.DataFrame) -> None:
     """Render the page from the tables and figures that stand beside it."""
-    from tdbench.reporting.report import COMPARISON_CAPTION, ablation_caption, summary_sentence
-
     layout = ReportLayout(results, plan.experiment.name)
-    comparison = tables.comparison_table(
-        plan, collect.mean_over_snapshots(scores[scores.objective.isin(plan.experiment.objectives)])
-    )
-    pairs = [f"{d}-{f}" for d in plan.experiment.datasets for f in plan.experiment.formulations]
     per_run = collect.mean_over_snapshots(scores)
+    comparison = tables.comparison_table(plan, per_run)
     ablations = [
         {
             "name": name,
@@ -43,13 +45,15 @@ def write_html(plan: Plan, results: Path, scores: pd.DataFrame, runs: pd.DataFra
             answer=summary_sentence(comparison),
             comparison=tables.readable_comparison(comparison),
             comparison_caption=COMPARISON_CAPTION,
+            cost_caption=COST_CAPTION,
+            agreement_caption=AGREEMENT_CAPTION,
             cost=tables.cost_table(plan, runs),
             fid_figure=_embed(layout.figure("fid-against-nfe")),
-            samples=[(p, _embed(layout.figure(f"samples-{p}"))) for p in pairs],
-            curves=[(p, _embed(layout.figure(f"training-{p}"))) for p in pairs],
+            samples=[(p, _embed(layout.figure(f"samples-{p}"))) for p in plan.experiment.pairs],
+            curves=[(p, _embed(layout.figure(f"training-{p}"))) for p in plan.experiment.pairs],
             ablations=ablations,
             agreement=agreement,
-            data=_data_facts(plan, results, runs),
+            data=_data_facts(plan, results),
             runs=_run_facts(runs),
             provenance=provenance(),
             settings=json.dumps(plan.experiment.model_dump(mode="json", by_alias=True), indent=2),
@@ -75,7 +79,7 @@ def _embed(paths: list[Path]) -> str:
     return "data:image/png;base64," + base64.b64encode(png.read_bytes()).decode()
 
 
-def _data_facts(plan: Plan, results: Path, runs: pd.DataFrame) -> pd.DataFrame:
+def _data_facts(plan: Plan, results: Path) -> pd.DataFrame:
     rows = []
     for name, dataset in plan.experiment.datasets.items():
         facts: dict[str, Any] = json.loads(DatasetLayout(results, name).summary.read_text())

@@ -6,6 +6,7 @@ import pandas as pd
 
 from tdbench.experiment import Plan
 from tdbench.files import atomic_path, write_text
+from tdbench.reporting.collect import CELL
 from tdbench.reporting.statistics import compare, summarise
 
 
@@ -61,9 +62,8 @@ def ablation_table(plan: Plan, name: str, per_run: pd.DataFrame) -> pd.DataFrame
     labels = {baseline: "baseline"} | {case.objective_name: case.label for case in cases}
     means = summarise(per_run[per_run.objective.isin(labels)])
     differences = compare(per_run, baseline, [o for o in labels if o != baseline])
-    keys = ["dataset", "formulation", "objective", "metric", "library", "features", "steps", "nfe"]
     kept = ["difference", "difference_std", "difference_low", "difference_high", "verdict"]
-    table = means.merge(differences[[*keys, *kept]], on=keys, how="left")
+    table = means.merge(differences[[*CELL, *kept]], on=CELL, how="left")
     if not varies_objective_only(plan, name):
         # The baseline does not have the setting that was varied: the difference would credit TD with it.
         table[kept] = None
@@ -134,15 +134,14 @@ def write_table(paths: list[Path], numbers: pd.DataFrame, readable: pd.DataFrame
             write_text(path, "% needs \\usepackage{booktabs}\n" + body)
 
 
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "^": r"\textasciicircum{}",
+        "~": r"\textasciitilde{}", "%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#",
+        "±": r"$\pm$", "−": "$-$", "×": r"$\times$",
+    }
+)  # fmt: skip
+
+
 def _latex(text: str) -> str:
-    for plain, escaped in {
-        "%": r"\%",
-        "_": r"\_",
-        "&": r"\&",
-        "#": r"\#",
-        "±": r"$\pm$",
-        "−": "$-$",
-        "×": r"$\times$",
-    }.items():
-        text = text.replace(plain, escaped)
-    return text
+    return text.translate(_LATEX)

@@ -26,7 +26,7 @@ from tdbench.experiment import Run as TrainingRun
 from tdbench.files import make_folder, sha256, write_json
 from tdbench.layout import ReportLayout, RunLayout
 from tdbench.progress import progress
-from tdbench.reporting.store import tracking_uri
+from tdbench.reporting.store import tracking_uri, without_password
 from tdbench.sampling import read_trained
 from tdbench.training.metrics import read_metrics
 
@@ -55,11 +55,12 @@ def track(plan: Plan, results: Path) -> None:
                 bar.update(1)
         ids["report"] = _track_report(client, experiment_id, layout, _owner(results))
     except (MlflowException, SQLAlchemyError) as error:
-        reason = str(error).splitlines()[0]
+        shown = without_password(uri)
+        reason = str(error).splitlines()[0].replace(uri, shown)
         raise TdbenchError(
-            f"MLflow at {uri}: {reason}; check MLFLOW_TRACKING_URI or unset it for a local file"
+            f"MLflow at {shown}: {reason}; check MLFLOW_TRACKING_URI or unset it for a local file"
         ) from error
-    write_json(layout.tracked, {"tracking_uri": uri, "experiment": plan.experiment.name, "runs": ids})
+    write_json(layout.tracked, {"tracking_uri": without_password(uri), "experiment": plan.experiment.name, "runs": ids})
 
 
 def _experiment(client: MlflowClient, plan: Plan, layout: ReportLayout) -> str:

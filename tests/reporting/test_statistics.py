@@ -1,10 +1,13 @@
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
 from tdbench.reporting.statistics import agreement, compare, paired_difference
-from tdbench.reporting.tables import interval, number, spread
+from tdbench.reporting.tables import interval, number, spread, write_table
 
 
 def test_interval_is_that_of_the_paired_t_test() -> None:
@@ -67,3 +70,12 @@ def test_numbers_as_people_read_them() -> None:
     assert spread(3.5, float("nan")) == "3.5"
     assert interval(-0.2, -1.25, 0.85) == "-0.2 [-1.25, +0.85]" and interval(0.5, float("nan"), float("nan")) == "+0.5"
     assert number(0.000123, 2) == "0.00012"
+
+
+def test_latex_escapes_every_special_character_once() -> None:
+    frame = pd.DataFrame({r"a_b": [r"50 % & {x} \ $y$ ± 1"]})
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "t.tex"
+        write_table([path], frame, frame, "100 %")
+        text = path.read_text()
+    assert r"50 \% \& \{x\} \textbackslash{} \$y\$ $\pm$ 1" in text and r"a\_b" in text and r"100 \%" in text

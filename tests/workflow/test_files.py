@@ -5,6 +5,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from tdbench.experiment import Plan, load_plan
+from tdbench.reporting.store import without_password
 from tdbench.workflow import Workflow
 from tests.conftest import TINY
 
@@ -29,5 +30,7 @@ def test_another_store_is_tracked_anew_and_its_password_not_recorded(tiny: Plan,
     local = workflow.tracking_key
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:5000")
     assert workflow.tracking_key != local and "secret" not in workflow.tracking_key
+    assert without_password("http://me:secret@127.0.0.1:5000") == "http://me:***@127.0.0.1:5000"
+    assert without_password("mlruns/here") == "mlruns/here"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     assert workflow.tracking_key == local
