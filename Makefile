@@ -28,16 +28,18 @@ report: install
 
 install: $(INSTALLED)
 
-# The lock file holds every version with its checksum; hatchling, one of them, builds the editable install.
+# The lock file holds every version with its checksum, also of setuptools, which builds the one package that has no
+# wheel (antlr4-python3-runtime), and of hatchling, which builds the editable install.
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tdbench needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + "; choose another with make PYTHON=...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --build-constraints requirements.lock \
+	    -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # Choose new versions within pyproject.toml's bounds (run the tests afterwards).
 lock: install
-	$(BIN)/uv pip compile pyproject.toml --group test --group build --universal --python-version 3.11 --generate-hashes \
-	    --upgrade --no-header --quiet --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --group test --group build --extra paper-networks --universal \
+	    --python-version 3.11 --generate-hashes --upgrade --no-header --quiet --output-file requirements.lock

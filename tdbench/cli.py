@@ -37,18 +37,20 @@ class Part(StrEnum):
 
 @app.command()
 def data(
-    source: Annotated[str, typer.Argument(help="digits, or archive with --path.")],
+    source: Annotated[str, typer.Argument(help="digits, cifar10, folder, ffhq, afhqv2 or archive.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Archive to write.")] = Path("archive.zip"),
     path: Annotated[Path | None, typer.Option(help="Where the source reads from.")] = None,
+    resolution: Annotated[int | None, typer.Option(min=1, help="Size to resize to, for folder, ffhq, afhqv2.")] = None,
+    plugin: Annotated[list[str] | None, typer.Option(help="Python file or entry point that brings the source.")] = None,
 ) -> None:
     """Write a data set as an archive in EDM's format, with a summary (checksum, size, classes) beside it."""
     from tdbench.data.archive import read_archive, write_archive
-    from tdbench.data.sources import SOURCES
+    from tdbench.data.sources import read_source
     from tdbench.files import write_json
+    from tdbench.plugins import load_plugins
 
-    if source not in SOURCES:
-        raise TdbenchError(f"data source {source!r}: no such source; known: {', '.join(SOURCES)}")
-    write_archive(output, *SOURCES[source](path))
+    load_plugins(plugin or [], Path("--plugin"))
+    write_archive(output, *read_source(source, path, resolution))
     summary = read_archive(output).summary()
     write_json(output.with_suffix(".json"), summary)
     typer.echo(", ".join(f"{key} {value}" for key, value in summary.items()))
@@ -93,8 +95,8 @@ def reference(
 @app.command()
 def train(experiment: Experiment, run: RunName, results: Results = DEFAULT_RESULTS) -> None:
     """Train one run: snapshots, metrics.jsonl and its resolved settings in run.json."""
-    from tdbench.experiment import load_plan
     from tdbench.layout import DatasetLayout, RunLayout
+    from tdbench.plan import load_plan
     from tdbench.training.loop import train as train_run
 
     chosen = load_plan(experiment).run(run)
@@ -104,8 +106,8 @@ def train(experiment: Experiment, run: RunName, results: Results = DEFAULT_RESUL
 @app.command()
 def sample(experiment: Experiment, run: RunName, results: Results = DEFAULT_RESULTS) -> None:
     """Sample the last snapshots of a trained run at every step budget."""
-    from tdbench.experiment import load_plan
     from tdbench.layout import RunLayout
+    from tdbench.plan import load_plan
     from tdbench.sampling import sample_run
 
     chosen = load_plan(experiment).run(run)
@@ -116,8 +118,8 @@ def sample(experiment: Experiment, run: RunName, results: Results = DEFAULT_RESU
 def evaluate(experiment: Experiment, run: RunName, results: Results = DEFAULT_RESULTS) -> None:
     """Score a run's samples with each library."""
     from tdbench.evaluation.scores import evaluate_run
-    from tdbench.experiment import load_plan
     from tdbench.layout import DatasetLayout, RunLayout
+    from tdbench.plan import load_plan
 
     chosen = load_plan(experiment).run(run)
     evaluate_run(chosen, RunLayout(results, chosen), DatasetLayout(results, chosen.dataset_name))
@@ -130,7 +132,7 @@ def report(
     results: Results = DEFAULT_RESULTS,
 ) -> None:
     """Write tables, figures, scores.parquet and report.html."""
-    from tdbench.experiment import load_plan
+    from tdbench.plan import load_plan
     from tdbench.reporting.report import write_ablations, write_comparison, write_report
 
     plan = load_plan(experiment)
@@ -143,7 +145,7 @@ def report(
 @app.command()
 def track(experiment: Experiment, results: Results = DEFAULT_RESULTS) -> None:
     """Write all runs to MLflow: a SQLite file in the results, or the server of MLFLOW_TRACKING_URI."""
-    from tdbench.experiment import load_plan
+    from tdbench.plan import load_plan
     from tdbench.reporting.tracking import track as track_plan
 
     track_plan(load_plan(experiment), results)
@@ -152,7 +154,7 @@ def track(experiment: Experiment, results: Results = DEFAULT_RESULTS) -> None:
 @app.command()
 def validate(experiment: Experiment) -> None:
     """Check an experiment file; says what is wrong, file, key and value, a line for each mistake."""
-    from tdbench.experiment import load_plan
+    from tdbench.plan import load_plan
 
     plan = load_plan(experiment)
     typer.echo(f"{plan.path}: valid, {len(plan.runs)} runs")
@@ -162,7 +164,7 @@ def validate(experiment: Experiment) -> None:
 def plan(experiment: Experiment) -> None:
     """Show what an experiment takes: runs, jobs, images, network evaluations, disk."""
     from tdbench.budget import describe_plan
-    from tdbench.experiment import load_plan
+    from tdbench.plan import load_plan
 
     typer.echo(describe_plan(load_plan(experiment)))
 
@@ -174,7 +176,7 @@ def show(
     results: Results = DEFAULT_RESULTS,
 ) -> None:
     """Print the comparison table and where the report lies."""
-    from tdbench.experiment import load_plan
+    from tdbench.plan import load_plan
     from tdbench.reporting.show import made_files, printed_tables
 
     chosen = load_plan(experiment)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tdbench.evaluation import LIBRARIES
-from tdbench.experiment import Run
+from tdbench.plan import Run
 
 TABLE_FORMATS = ("csv", "md", "tex")
 FIGURE_FORMATS = ("png", "svg")
@@ -27,20 +27,23 @@ class DatasetLayout:
 
 
 class RunLayout:
-    """Files of one run."""
+    """Files of one run: those of its training, which it may share with another run, and its own."""
 
     def __init__(self, results: Path, run: Run, name: str | None = None) -> None:
         """``name`` replaces the run's own, for Snakemake's wildcards."""
-        self.folder = results / run.experiment / "runs" / (name or run.name)
-        self.settings = self.folder / "run.json"
-        self.metrics = self.folder / "metrics.jsonl"
-        self.snapshots = self.folder / "snapshots.json"
+        runs = results / run.experiment / "runs"
+        self.folder = runs / (name or run.name)
+        # The same weights serve several runs, such as the baselines of DDPM and DDIM.
+        self.training = runs / (name or run.weights_name)
+        self.settings = self.training / "run.json"
+        self.metrics = self.training / "metrics.jsonl"
+        self.snapshots = self.training / "snapshots.json"
         self.samples = self.folder / "samples.json"
         self.scores = self.folder / "scores.json"
 
     def snapshot(self, images: int) -> Path:
         """The averaged weights after ``images`` images."""
-        return self.folder / "snapshots" / f"{images:09d}.safetensors"
+        return self.training / "snapshots" / f"{images:09d}.safetensors"
 
     def sample_set(self, images: int, steps: int) -> Path:
         return self.folder / "samples" / f"{images:09d}" / f"steps-{steps:03d}.npz"

@@ -10,7 +10,7 @@ _LINE_EVERY_S = 20.0
 
 
 @contextmanager
-def progress(description: str, total: int, unit: str) -> Iterator["tqdm[None]"]:
+def progress(description: str, total: int, unit: str, delay_s: float = 0.0) -> Iterator["tqdm[None]"]:
     """A progress bar on standard error.
 
     Parameters
@@ -19,6 +19,8 @@ def progress(description: str, total: int, unit: str) -> Iterator["tqdm[None]"]:
         Units of work; the work calls ``update(n)`` on what it gets.
     unit : str
         What is counted, such as ``img``.
+    delay_s : float
+        Work that ends within so many seconds shows nothing.
     """
     live = sys.stderr.isatty()
     line = (
@@ -33,6 +35,7 @@ def progress(description: str, total: int, unit: str) -> Iterator["tqdm[None]"]:
         mininterval=0.2 if live else _LINE_EVERY_S,
         maxinterval=1.0 if live else _LINE_EVERY_S,
         leave=not live,
+        delay=delay_s,
         bar_format=None if live else line + "\n",
     )
     try:

@@ -14,16 +14,16 @@ from torch.nn.functional import one_hot
 
 from tdbench.data.loading import to_uint8
 from tdbench.device import choose_device
-from tdbench.diffusion.preconditioning import Denoiser
-from tdbench.diffusion.samplers import SAMPLERS, CountingDenoiser
+from tdbench.diffusion.preconditioning import Condition, Denoiser
+from tdbench.diffusion.samplers import CountingDenoiser, FreshNoise
 from tdbench.errors import TdbenchError
-from tdbench.experiment import Run
 from tdbench.files import atomic_path, read_json, sha256, write_json
 from tdbench.layout import RunLayout
-from tdbench.networks import build_network
+from tdbench.plan import Run
 from tdbench.progress import progress
 from tdbench.provenance import git_commit, provenance
 from tdbench.seeds import generator
+from tdbench.training.loop import build_denoiser
 from tdbench.training.snapshots import check_snapshot, load_snapshot
 
 GRID_COLUMNS, GRID_ROWS, GRID_SCALE_TO = 10, 6, 32
@@ -54,13 +54,24 @@ def image_noise(run_seed: int, index: int, shape: tuple[int, ...], num_classes: 
     return torch.randn(shape, generator=source), label
 
 
+def fresh_noise(run_seed: int, images: list[int], shape: tuple[int, ...], device: torch.device) -> FreshNoise:
+    """Further noise for samplers that add some: each image draws from a stream of its own, in any batch."""
+    sources: list[torch.Generator] = []
+
+    def draw() -> Tensor:
+        # Most samplers ask for none, and 50,000 generators take a while.
+        sources.extend(generator(run_seed, "sampler-noise", i) for i in images[len(sources) :])
+        return torch.stack([torch.randn(shape, generator=source) for source in sources]).to(device)
+
+    return draw
+
+
 def sample_run(run: Run, layout: RunLayout) -> None:
     """Sample every scored snapshot at every step budget; sets that exist already and fit are kept."""
     device = choose_device(run.training.device, run.training.threads)
     data = read_trained(run, layout)["data"]
     snapshots = _snapshots(run, layout)
-    network = build_network(run.network, data["channels"], data["resolution"], data["classes"], seed=0)
-    denoiser = Denoiser(network, run.formulation.preconditioning()).to(device).eval()
+    denoiser = build_denoiser(run, data, seed=0).to(device).eval()
     shape = (data["channels"], data["resolution"], data["resolution"])
     drawn = [image_noise(run.seed, i, shape, data["classes"]) for i in range(run.sampling.images)]
     noise, labels = torch.stack([n for n, _ in drawn]), torch.tensor([c for _, c in drawn])
@@ -112,10 +123,10 @@ def read_sampled(run: Run, layout: RunLayout) -> list[dict[str, Any]]:
 
 def _key(run: Run, snapshot: str, steps: int) -> dict[str, Any]:
     """What a set of samples depends on."""
-    grid = run.formulation.grid.model_dump(mode="json")
     return {
-        "snapshot": snapshot, "sampler": run.sampling.sampler, "steps": steps, "images": run.sampling.images,
-        "seed": run.seed, "grid": grid,
+        "snapshot": snapshot, "sampler": run.sampling.sampler.model_dump(mode="json"), "steps": steps,
+        "images": run.sampling.images, "seed": run.seed,
+        "formulation": run.formulation.model_dump(mode="json", by_alias=True),
     }  # fmt: skip
 
 
@@ -140,13 +151,14 @@ def _sample_set(
     images: int, steps: int, key: dict[str, Any], bar: Any,
 ) -> dict[str, Any]:  # fmt: skip
     device = next(denoiser.parameters()).device
-    sampler, batches, calls, begun = SAMPLERS[run.sampling.sampler], [], set(), time.perf_counter()
-    for latents, classes in zip(
-        noise.split(run.sampling.batch_size), labels.split(run.sampling.batch_size), strict=True
+    sampler, batches, calls, begun = run.sampling.sampler, [], set(), time.perf_counter()
+    for index, classes in zip(
+        torch.arange(len(noise)).split(run.sampling.batch_size), labels.split(run.sampling.batch_size), strict=True
     ):
         counted = CountingDenoiser(denoiser)
-        condition = one_hot(classes, num_classes).float().to(device) if num_classes else None
-        result = sampler(counted, latents.to(device), condition, run.formulation.grid, steps)
+        condition = Condition(one_hot(classes, num_classes).float().to(device) if num_classes else None)
+        latents, fresh = noise[index].to(device), fresh_noise(run.seed, index.tolist(), noise.shape[1:], device)
+        result = sampler.sample(counted, latents, condition, run.formulation, steps, fresh)
         if not result.isfinite().all():
             raise TdbenchError(
                 f"{layout.snapshot(images)}: samples at {steps} steps are not finite; the training diverged"

@@ -1,9 +1,13 @@
 """Checking the TD objective against reference vectors: numbers that other code gave for fixed inputs.
 
-A file is an npz in which case i has the keys ``i/x0``, ``i/draw0`` (the normal z of ln sigma_t), ``i/draw1``,
-``i/draw2`` (the noises), ``i/loss`` (the batch mean) and ``i/kwargs`` (the repr of a dict of settings), in
-float64, for the denoisers D(x, sigma) = a x / (1 + sigma^2) + b with (a, b) = (0.9, 0.05) for the network and
+A file is an npz in which case i has keys ``i/...``, in float64, and ``i/kwargs``, the repr of a dict of settings.
+
+TD + EDM: ``x0``, ``draw0`` (the normal z of ln sigma_t), ``draw1``, ``draw2`` (the noises) and ``loss`` (the batch
+mean), for the denoisers D(x, sigma) = a x / (1 + sigma^2) + b with (a, b) = (0.9, 0.05) for the network and
 (0.8, -0.02) for the target.
+
+TD + CT, told by its ``indices``: ``x0``, ``noise``, ``indices``, and image by image ``loss``, ``loss_ct`` and
+``loss_td``, for the raw networks F(x, c) = a x + b tanh(c / 1000) with (a, b) = (0.7, 0.1) and (0.6, -0.05).
 """
 
 import ast
@@ -16,13 +20,20 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from tdbench.diffusion.objectives.base import Losses, Noise
-from tdbench.diffusion.objectives.edm import EDM
-from tdbench.diffusion.td import DenoiserCall, TDSettings, td_losses
+from tdbench.diffusion.formulations.base import Losses, Noise, PairTimes
+from tdbench.diffusion.formulations.ct import CT, Scales
+from tdbench.diffusion.formulations.edm import EDM
+from tdbench.diffusion.grid import KarrasGrid
+from tdbench.diffusion.preconditioning import UNCONDITIONAL, Condition, Denoiser, DenoiserCall
+from tdbench.diffusion.td import TD, td_losses
 from tdbench.errors import TdbenchError
 
 TOLERANCE = 1e-10
 # The released code's names of the settings, and what they are without being given.
+_KNOWN_CT = {
+    "num_scales": 18, "loss_norm": "l2", "weight_schedule": "uniform", "lambda_td": 0.5, "one_idx": 0.25,
+    "weight_td": True, "sigma_data": 0.5, "sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0,
+}  # fmt: skip
 _KNOWN = {
     "td_coupling": "markov", "weight_td": True, "k_idx": 1.0, "one_idx": 0.25, "lambda_edm": 0.5, "steps": 18,
     "sigma_data": 0.5, "sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0, "P_mean": -1.2, "P_std": 1.2,
@@ -34,14 +45,16 @@ class VerifiedCase(NamedTuple):
 
     name: str
     settings: dict[str, Any]
-    expected: float
-    got: float
+    expected: np.ndarray
+    """One number, or one an image."""
+    got: np.ndarray
     valid: str
     """How many of the images have a valid pair; the others' loss is (1 + lambda) times the base loss."""
 
     @property
     def relative_error(self) -> float:
-        return abs(self.got - self.expected) / max(abs(self.expected), 1e-300)
+        """The largest, over the images."""
+        return float((np.abs(self.got - self.expected) / np.maximum(np.abs(self.expected), 1e-300)).max())
 
     @property
     def passed(self) -> bool:
@@ -51,7 +64,8 @@ class VerifiedCase(NamedTuple):
     def line(self) -> str:
         settings = " ".join(f"{k}={v}" for k, v in self.settings.items())
         verdict = "ok  " if self.passed else "MISS"
-        numbers = f"expected {self.expected:.15g}, got {self.got:.15g}, relative error {self.relative_error:.1e}"
+        mean = f"expected {self.expected.mean():.15g}, got {self.got.mean():.15g}"
+        numbers = f"{mean}, relative error {self.relative_error:.1e}"
         return f"{verdict} {self.name}: {settings} (valid pairs {self.valid}): {numbers}"
 
 
@@ -68,48 +82,112 @@ def verify_file(path: Path) -> Iterator[VerifiedCase]:
     if not cases:
         raise TdbenchError(f"{path}: holds no cases; expected keys such as 0/x0, 0/loss and 0/kwargs")
     for case in cases:
-        settings = _settings(path, case, content)
-        losses = _losses(path, case, content, settings)
-        expected = float(content[f"{case}/loss"])
+        consistency = f"{case}/indices" in content
+        settings = _settings(path, case, content, _KNOWN_CT if consistency else _KNOWN)
+        losses = (_ct_losses if consistency else _edm_losses)(path, case, content, settings)
         valid = f"{int(losses.valid.sum())} of {len(losses.valid)}"
-        yield VerifiedCase(f"{path.name} case {case}", settings, expected, float(losses.total.mean()), valid)
+        pairs = {"loss": losses.total, "loss_ct": losses.base, "loss_td": losses.td} if consistency else {}
+        values = [(key, content[f"{case}/{key}"], found) for key, found in pairs.items()]
+        values = values or [("loss", content[f"{case}/loss"], losses.total.mean())]
+        for key, expected, found in values:
+            yield VerifiedCase(f"{path.name} case {case} {key}", settings, np.asarray(expected), found.numpy(), valid)
 
 
-def _losses(path: Path, case: str, content: dict[str, np.ndarray], given: dict[str, Any]) -> Losses:
+def _edm_losses(path: Path, case: str, content: dict[str, np.ndarray], given: dict[str, Any]) -> Losses:
     s = _KNOWN | given
     try:
         formulation = EDM(
             sigma_data=s["sigma_data"], p_mean=s["P_mean"], p_std=s["P_std"],
             grid={"num_steps": s["steps"], "sigma_min": s["sigma_min"], "sigma_max": s["sigma_max"], "rho": s["rho"]},
         )  # fmt: skip
-        settings = TDSettings(
+        settings = TD(
             weight="source" if s["weight_td"] else "constant", lambda_=s["lambda_edm"], span=s["k_idx"],
             stride=s["one_idx"], coupling=s["td_coupling"],
-        )  # fmt: skip
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise TdbenchError(f"{path}: {case}/kwargs: {first['loc']}: {first['input']!r}: {first['msg']}") from error
+        ).resolved(formulation)  # fmt: skip
+    except ValueError as error:
+        raise _refused(path, case, error) from error
     shape = _get(path, content, case, "x0").shape
     wanted = {"x0": shape, "draw0": (shape[0], 1, 1, 1), "draw1": shape, "draw2": shape, "loss": ()}
     if s["td_coupling"] == "shared":
         del wanted["draw2"]
-    for key, expected in wanted.items():
-        found = _get(path, content, case, key)
-        if found.shape != expected or found.dtype != np.float64 or len(shape) != 4:
-            raise TdbenchError(
-                f"{path}: {case}/{key}: {found.dtype} {found.shape}; expected float64 {expected}, x0 (N, C, H, W)"
-            )
+    _check_shapes(path, case, content, wanted)
     x0, time, image = (torch.from_numpy(_get(path, content, case, k)) for k in ("x0", "draw0", "draw1"))
     pair = (
         torch.from_numpy(_get(path, content, case, "draw2")) if s["td_coupling"] == "markov" else torch.zeros_like(x0)
     )
     noise = Noise(time, image, pair)
     network, target = _denoiser(0.9, 0.05), _denoiser(0.8, -0.02)
-    return td_losses(network, target, formulation, settings, x0, None, noise, rotate=False)
+    return td_losses(network, target, formulation, settings, x0, UNCONDITIONAL, noise, rotate=False)
+
+
+class _ReleasedCT(CT):
+    """CT as the released code computes it: the noise levels of tau and tau' in single precision."""
+
+    def pair_times(self, t: Tensor, span: float, stride: float) -> PairTimes:
+        times = super().pair_times(t, span, stride)
+        index = self.grid.index(t).round().float()
+        single = [self.grid.time(index + shift).double() for shift in (stride, span + stride)]
+        return times._replace(tau=single[0], tau_prime=single[1])
+
+
+def _ct_losses(path: Path, case: str, content: dict[str, np.ndarray], given: dict[str, Any]) -> Losses:
+    s = _KNOWN_CT | given
+    n = s["num_scales"]
+    try:
+        grid = KarrasGrid(num_steps=n, sigma_min=s["sigma_min"], sigma_max=s["sigma_max"], rho=s["rho"])
+        formulation = _ReleasedCT(
+            sigma_data=s["sigma_data"], distance=s["loss_norm"], loss_weight=s["weight_schedule"], grid=grid,
+            scales=Scales(initial=n, final=n),
+        )  # fmt: skip
+        settings = TD(
+            preset="release", weight="pairwise" if s["weight_td"] else "constant", lambda_=s["lambda_td"],
+            stride=s["one_idx"],
+        ).resolved(formulation)  # fmt: skip
+    except ValueError as error:
+        raise _refused(path, case, error) from error
+    shape = _get(path, content, case, "x0").shape
+    each = shape[:1]
+    _check_shapes(path, case, content, {"x0": shape, "noise": shape, "loss": each, "loss_ct": each, "loss_td": each})
+    indices = _get(path, content, case, "indices")
+    if indices.shape != each or indices.dtype.kind != "i" or indices.min() < 0 or indices.max() > n - 2:
+        raise TdbenchError(f"{path}: {case}/indices: expected {each} whole numbers in 0..{n - 2}")
+    x0, image = (torch.from_numpy(_get(path, content, case, k)) for k in ("x0", "noise"))
+    # The normal draw for which the formulation picks that index.
+    picked = torch.special.ndtri((torch.from_numpy(indices) + 0.5) / (n - 1)).view(-1, 1, 1, 1)
+    noise = Noise(picked, image, torch.zeros_like(image))
+    networks = [Denoiser(_Raw(a, b), formulation.preconditioning()) for a, b in ((0.7, 0.1), (0.6, -0.05))]
+    return td_losses(*networks, formulation, settings, x0, UNCONDITIONAL, noise)
+
+
+class _Raw(torch.nn.Module):
+    """F(x, c) = a x + b tanh(c / 1000)."""
+
+    def __init__(self, a: float, b: float) -> None:
+        super().__init__()
+        self.a, self.b = a, b
+
+    def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None, augmentation: Tensor | None) -> Tensor:
+        return self.a * x + self.b * torch.tanh(c_noise / 1000).view(-1, 1, 1, 1)
+
+
+def _refused(path: Path, case: str, error: ValueError) -> TdbenchError:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return TdbenchError(f"{path}: {case}/kwargs: {first['loc']}: {first['input']!r}: {first['msg']}")
+    return TdbenchError(f"{path}: {case}/kwargs: {error}")
+
+
+def _check_shapes(path: Path, case: str, content: dict[str, np.ndarray], wanted: dict[str, tuple[int, ...]]) -> None:
+    for key, expected in wanted.items():
+        found = _get(path, content, case, key)
+        if found.shape != expected or found.dtype != np.float64 or len(wanted["x0"]) != 4:
+            raise TdbenchError(
+                f"{path}: {case}/{key}: {found.dtype} {found.shape}; expected float64 {expected}, x0 (N, C, H, W)"
+            )
 
 
 def _denoiser(a: float, b: float) -> DenoiserCall:
-    def denoise(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
+    def denoise(x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
         return a * x / (1 + sigma**2) + b
 
     return denoise
@@ -131,13 +209,13 @@ def _get(path: Path, content: dict[str, np.ndarray], case: str, key: str) -> np.
     return content[f"{case}/{key}"]
 
 
-def _settings(path: Path, case: str, content: dict[str, np.ndarray]) -> dict[str, Any]:
+def _settings(path: Path, case: str, content: dict[str, np.ndarray], known: dict[str, Any]) -> dict[str, Any]:
     text = str(_get(path, content, case, "kwargs"))
     try:
         settings = ast.literal_eval(text)
     except (ValueError, SyntaxError) as error:
         raise TdbenchError(f"{path}: {case}/kwargs: {text!r:.60}: not the repr of a dict") from error
-    unknown = set(settings) - set(_KNOWN) if isinstance(settings, dict) else {text}
+    unknown = set(settings) - set(known) if isinstance(settings, dict) else {text}
     if unknown:
-        raise TdbenchError(f"{path}: {case}/kwargs: unknown settings {sorted(unknown)}; known: {', '.join(_KNOWN)}")
+        raise TdbenchError(f"{path}: {case}/kwargs: unknown settings {sorted(unknown)}; known: {', '.join(known)}")
     return dict(settings)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from tdbench.errors import TdbenchError
-from tdbench.experiment import Plan, Run, load_plan
 from tdbench.files import make_folder
 from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
+from tdbench.plan import Plan, Run, load_plan
 from tdbench.reporting.collect import runs_of
 from tdbench.reporting.store import tracking_uri
 
@@ -68,7 +68,13 @@ class Workflow:
         """Arguments of `tdbench data`, quoted for the shell."""
         dataset = self.plan.experiment.datasets[name]
         path = [] if dataset.path is None else ["--path", str(dataset.path)]
-        return shlex.join([dataset.source, *path])
+        resolution = [] if dataset.resolution is None else ["--resolution", str(dataset.resolution)]
+        plugins = [part for name in self.plan.experiment.plugins for part in ("--plugin", self._plugin(name))]
+        return shlex.join([dataset.source, *path, *resolution, *plugins])
+
+    def _plugin(self, name: str) -> str:
+        """A plug-in's file as seen from here; the experiment names it as seen from itself."""
+        return str(self.path.parent / name) if name.endswith(".py") else name
 
     def source_files(self, name: str) -> list[Path]:
         """The user's own files that a data set is made from.
@@ -95,6 +101,10 @@ class Workflow:
         """Files of a run; ``name`` may be a wildcard."""
         any_run = next(iter(self.plan.runs.values()))
         return RunLayout(self.results, any_run, name)
+
+    def weights_of(self, name: str) -> Path:
+        """The list of snapshots that a run samples, its own or those of a run that trains the very same."""
+        return RunLayout(self.results, self.run(name)).snapshots
 
     def training_settings(self, name: str) -> str:
         return _readable(self.run(name).training_settings())

@@ -6,7 +6,7 @@ import pytest
 
 from tdbench.data.archive import ImageSet, read_archive, write_archive
 from tdbench.data.sources import digits
-from tdbench.experiment import Plan, load_plan
+from tdbench.plan import Plan, load_plan
 
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / "tests" / "workflow" / "tiny.yaml"

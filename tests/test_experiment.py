@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 
 from tdbench.cli import main
 from tdbench.errors import TdbenchError
-from tdbench.experiment import Plan, load_plan
+from tdbench.plan import Plan, load_plan
 from tests.conftest import TINY
 
 
@@ -61,7 +61,47 @@ def test_names_are_kinds_unless_a_kind_is_given(tmp_path: Path) -> None:
     objectives = {"baseline": {}, "td": {}, "td-shared": {"kind": "td", "coupling": "shared"}}
     plan = load_plan(str(changed(tmp_path, "objectives", objectives)))
     run = plan.run("edm-td-shared-seed1")
-    assert run.objective.coupling == "shared" and run.objective.resolved_posterior == "deterministic"
+    assert run.objective.coupling == "shared" and run.objective.posterior == "deterministic"
+
+
+def test_presets_fill_in_what_is_left_out(tmp_path: Path) -> None:
+    objectives = {"baseline": {}, "td": {}, "released": {"kind": "td", "preset": "release", "lambda": 0.3}}
+    path = changed(tmp_path, "objectives", objectives)
+    path.write_text(path.read_text().replace("edm: {}", "edm: {}\n  ct: {}"))
+    plan = load_plan(str(path))
+    shown = {
+        name: [getattr(plan.run(f"{name}-seed0").objective, key) for key in ("weight", "span", "stride", "lambda_")]
+        for name in ("edm-td", "edm-released", "ct-td")
+    }
+    assert shown == {
+        "edm-td": ["pairwise", 1, 0.25, 0.5], "edm-released": ["source", 3, 0.2, 0.3],
+        "ct-td": ["pairwise", 1, 0.25, 0.5]
+    }  # fmt: skip
+    both = [plan.run(f"ct-{name}-seed0").objective for name in ("td", "released")]
+    assert [o.posterior for o in both] == ["deterministic", "ancestral"] and {o.target.kind for o in both} == {"own"}
+
+
+def test_overrides_hold_for_their_cells_and_the_last_one_wins(tmp_path: Path) -> None:
+    overrides = [
+        {"objectives": ["td"], "set": {"sampling.steps": [3], "network.dropout": 0.1}},
+        {"formulations": ["edm"], "objectives": ["td"], "set": {"sampling.steps": [5], "sampling.sampler": "euler"}},
+    ]
+    plan = load_plan(str(changed(tmp_path, "overrides", overrides)))
+    td, baseline = plan.run("edm-td-seed1"), plan.run("edm-baseline-seed1")
+    assert (td.sampling.steps, td.sampling.sampler.kind, td.network.dropout) == ((5,), "euler", 0.1)
+    assert (baseline.sampling.steps, baseline.sampling.sampler.kind, baseline.network.dropout) == ((2, 4), "heun", 0)
+
+
+def test_an_ablation_of_the_sampler_trains_nothing_anew(tmp_path: Path) -> None:
+    vary = {"sampling.sampler": ["heun", "euler", {"kind": "ddim", "eta": 0.5}]}
+    plan = load_plan(str(changed(tmp_path, "ablations", {"sampler": {"base": "td", "vary": vary}})))
+    runs = [run for run in plan.ablation_runs["sampler"] if run.seed == 0]
+    assert [run.trained_as for run in runs] == [None, "digits/edm-td-seed0", "digits/edm-td-seed0"]
+    assert [case.label for case in plan.ablations["sampler"]] == [
+        "sampler = heun",
+        "sampler = euler",
+        "sampler = ddim 0.5",
+    ]
 
 
 def test_combinations_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -97,16 +137,20 @@ def test_last_percent_of_training(tiny: Plan) -> None:
     ("key", "value", "words"),
     [
         ("training.batchsize", 64, ["training.batchsize: 64", "unknown key"]),
-        ("formulations", {"edn": {}}, ["formulations.edn.kind: 'edn'", "edm"]),
-        ("objectives.td.kind", "tdd", ["objectives.td: kind 'tdd'", "must be one of 'baseline', 'td'"]),
+        ("formulations", {"edn": {}}, ["formulations.edn: kind 'edn'", "known: ddpm, ddim, vp, ve, edm, ct"]),
+        ("objectives.td.kind", "tdd", ["objectives.td: kind 'tdd'", "known: baseline, td"]),
         ("objectives.td.lambda", -0.5, ["objectives.td.lambda: -0.5", "greater than or equal to 0"]),
-        ("objectives.td.stride", 1.0, ["objectives.td", "stride 1 (Delta) must be below span 1 (k)"]),
-        ("objectives.td.span", 17, ["objectives.td", "span + stride (k + Delta) 17.25", "at most num_steps - 1 = 17"]),
-        ("objectives.td.weight", "pair", ["objectives.td.weight: 'pair'", "'pairwise', 'source' or 'constant'"]),
+        ("objectives.td.stride", 1.5, ["objectives.td: edm: stride 1.5 (Delta) must not exceed span 1 (k)"]),
+        ("objectives.td.span", 17, ["objectives.td", "span + stride (k + Delta) 17.25", "at most 17"]),
+        (
+            "objectives.td.weight",
+            "pair",
+            ["objectives.td.weight: 'pair'", "'pairwise', 'source', 'constant' or 'linear'"],
+        ),
         ("sampling.steps", [0, 4], ["sampling.steps.0: 0", "greater than or equal to 1"]),
         ("sampling.steps", [4, 2], ["sampling", "steps must rise and not repeat, got [4, 2]"]),
         ("sampling.sampler", "hein", ["sampling.sampler: 'hein'", "known: heun"]),
-        ("network", "unet-huge", ["network: 'unet-huge'", "known: unet-tiny"]),
+        ("network", "unet-huge", ["network.kind: 'unet-huge'", "known: unet-tiny, unet-small"]),
         ("datasets.digits.source", "mnist", ["datasets.digits.source: 'mnist'", "known: digits, archive"]),
         ("training.learning_rate", "fast", ["training.learning_rate: 'fast'", "valid number"]),
         ("training.duration_kimg", float("nan"), ["training.duration_kimg: nan", "finite"]),
@@ -116,7 +160,7 @@ def test_last_percent_of_training(tiny: Plan) -> None:
         ("evaluation.kid_subset_size", 129, ["evaluation.kid_subset_size: 129", "sampling.images, which is 128"]),
         ("evaluation.libraries", ["cleanfid"], ["evaluation.libraries.0: 'cleanfid'", "clean-fid, torch-fidelity"]),
         ("objectives", {"td": {}}, ["objectives: ['td']", "exactly one must be of kind baseline"]),
-        ("objectives", {"baseline": {}}, ["objectives: ['baseline']", "name one of kind td too"]),
+        ("objectives", {"baseline": {}}, ["objectives: ['baseline']", "name another one, such as td"]),
         ("name", "datasets", ["name: 'datasets'", "is a folder of the results themselves"]),
         ("training.duration_kimg", 1e-12, ["training", "exceeds duration_kimg 1e-12"]),
         ("datasets.digits", {"source": "archive"}, ["datasets.digits: source archive: needs a path"]),
@@ -127,6 +171,18 @@ def test_last_percent_of_training(tiny: Plan) -> None:
             ["ablations.weight.vary: dataset.path", "no such setting"],
         ),
         ("ablations.weight.vary", {"sampling.images": [32]}, ["evaluation.kid_subset_size: 64", "which is 32"]),
+        ("overrides", [{"set": {"sampling.step": 3}}], ["overrides.0.set: sampling.step", "no such setting"]),
+        (
+            "overrides",
+            [{"formulations": ["vp"], "set": {"network": 1}}],
+            ["overrides.0.formulations: 'vp'", "known: edm"],
+        ),
+        ("sampling.sampler", {"kind": "ddim", "eta": 2}, ["sampling.sampler.eta: 2", "less than or equal to 1"]),
+        (
+            "objectives.td.target",
+            {"kind": "slow"},
+            ["objectives.td.target: kind 'slow'", "'ema', 'hard', 'online', 'own'"],
+        ),
         ("ablations.weight.base", "tdx", ["ablations.weight.base: 'tdx'", "known: baseline, td"]),
         (
             "ablations.weight.vary",

@@ -10,16 +10,25 @@ import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from tdbench.data.decoding import SHOW_AFTER_S, allocate, decode_all, some
 from tdbench.errors import TdbenchError
 from tdbench.files import atomic_path, sha256
+from tdbench.progress import progress
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
-_SHOWN = 5
 _MODES = {"1": "L", "L": "L", "RGB": "RGB", "P": "RGB", "YCbCr": "RGB", "CMYK": "RGB"}
+
+
+class RawImages(NamedTuple):
+    """(N, C, H, W) uint8 images and their (N,) int64 classes, or None without labels: what an archive is made from."""
+
+    images: np.ndarray
+    labels: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -70,13 +79,18 @@ def write_archive(path: Path, images: np.ndarray, labels: np.ndarray | None) -> 
     """Write images (N, C, H, W) uint8, C in {1, 3}, and classes (N,); the same input gives the same bytes."""
     names = [f"{i // 1000:05d}/img{i:08d}.png" for i in range(len(images))]
     entries = None if labels is None else [[n, int(c)] for n, c in zip(names, labels, strict=True)]
-    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+    with (
+        atomic_path(path) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive,
+        progress(f"writing {path.name}", len(names), "img", SHOW_AFTER_S) as bar,
+    ):
         for name, image in zip(names, images, strict=True):
             data = io.BytesIO()
             pixels = image[0] if image.shape[0] == 1 else image.transpose(1, 2, 0)
             Image.fromarray(pixels).save(data, format="png")
             # ZipInfo's default date is 1980: the checksum does not depend on the day.
             archive.writestr(zipfile.ZipInfo(name), data.getvalue())
+            bar.update()
         archive.writestr(zipfile.ZipInfo("dataset.json"), json.dumps({"labels": entries}))
 
 
@@ -142,33 +156,54 @@ def _read_labels(path: Path, archive: zipfile.ZipFile) -> dict[str, int] | None:
 def _compare_names(path: Path, names: list[str], classes: dict[str, int]) -> None:
     missing, unlabelled = sorted(set(classes) - set(names)), sorted(set(names) - set(classes))
     if missing:
-        raise TdbenchError(f"{path}: dataset.json labels {_some(missing)} that the archive does not hold")
+        raise TdbenchError(f"{path}: dataset.json labels {some(missing)} that the archive does not hold")
     if unlabelled:
-        raise TdbenchError(f"{path}: dataset.json gives no label for {_some(unlabelled)}; label all images or none")
+        raise TdbenchError(f"{path}: dataset.json gives no label for {some(unlabelled)}; label all images or none")
 
 
 def _read_images(path: Path, archive: zipfile.ZipFile, names: list[str]) -> np.ndarray:
-    images, damaged = [], []
-    for name in names:
+    first, shape = _first_shape(archive, names)
+    stack = allocate(len(names), *shape)
+    odd: list[str] = []
+
+    def decode(i: int) -> None:
+        with Image.open(io.BytesIO(archive.read(names[i]))) as image:
+            found = _shape(image)
+            pixels = np.asarray(image.convert(_MODES[image.mode]))
+        if found != shape:
+            odd.append(f"{names[i]} {_size(found)}")
+        else:
+            stack[i] = pixels if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+    damaged = decode_all(names, decode, f"reading {path.name}")
+    if damaged:
+        raise TdbenchError(f"{path}: cannot decode {some(damaged)}; make the archive again or leave them out")
+    if odd or shape[1] != shape[2]:
+        others = f", but there are {some(sorted(odd))}" if odd else ""
+        raise TdbenchError(
+            f"{path}: images must be square and of one size and mode: {names[first]} is {_size(shape)}{others}"
+        )
+    return stack
+
+
+def _shape(image: Image.Image) -> tuple[int, int, int]:
+    """(C, H, W) as the file's head tells it."""
+    # Alpha or 16 bits would be cut off without a word.
+    if image.mode not in _MODES:
+        raise ValueError(f"mode {image.mode}; expected 8 bits a channel, grey or colour, not transparent")
+    return (1 if _MODES[image.mode] == "L" else 3, image.height, image.width)
+
+
+def _first_shape(archive: zipfile.ZipFile, names: list[str]) -> tuple[int, tuple[int, int, int]]:
+    """Index and shape of the first image that can be opened; what is wrong with others is found when decoding."""
+    for i, name in enumerate(names):
         try:
             with Image.open(io.BytesIO(archive.read(name))) as image:
-                # Alpha or 16 bits would be cut off without a word.
-                if image.mode not in _MODES:
-                    raise ValueError(f"mode {image.mode}; expected 8 bits a channel, grey or colour, not transparent")
-                images.append(np.asarray(image.convert(_MODES[image.mode])))
-        except Exception as error:  # decoders and zlib raise many kinds for damaged data
-            damaged.append(f"{name} ({error})")
-    if damaged:
-        raise TdbenchError(f"{path}: cannot decode {_some(damaged)}; make the archive again or leave them out")
-    first = images[0].shape
-    odd = [f"{n} {i.shape}" for n, i in zip(names, images, strict=True) if i.shape != first]
-    if odd or first[0] != first[1]:
-        shape = f"{names[0]} is {first}"
-        raise TdbenchError(f"{path}: images must be square and of one size and mode: {shape}, {_some(odd)}")
-    stack = np.stack(images)
-    return np.ascontiguousarray(stack[:, None] if stack.ndim == 3 else stack.transpose(0, 3, 1, 2))
+                return i, _shape(image)
+        except Exception:  # decoders and zlib raise many kinds for damaged data
+            continue
+    return 0, (1, 1, 1)
 
 
-def _some(items: list[str]) -> str:
-    shown = ", ".join(items[:_SHOWN])
-    return f"{len(items)} image{'s' if len(items) != 1 else ''}: {shown}{', ...' if len(items) > _SHOWN else ''}"
+def _size(shape: tuple[int, int, int]) -> str:
+    return f"{shape[2]}x{shape[1]} {'grey' if shape[0] == 1 else 'RGB'}"

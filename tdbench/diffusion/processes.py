@@ -16,6 +16,10 @@ class Level(NamedTuple):
     alpha: Tensor
     sigma: Tensor
 
+    def to(self, dtype: torch.dtype) -> "Level":
+        """The level in another precision; coefficients are computed in float64 and meet images in theirs."""
+        return Level(self.alpha.to(dtype), self.sigma.to(dtype))
+
 
 def variance_exploding(sigma: Tensor) -> Level:
     """The level of a process that adds noise and never shrinks the image (VE, EDM, CT): alpha = 1."""
@@ -56,11 +60,12 @@ def couple(
     t, t_prime : Level
         Levels with (alpha_t / alpha') sigma' <= sigma_t.
     """
+    shrink = t.alpha / t_prime.alpha
+    added = (t.sigma**2 - (shrink * t_prime.sigma) ** 2).clamp_min(0).sqrt()
+    t, t_prime, shrink, added = t.to(x0.dtype), t_prime.to(x0.dtype), shrink.to(x0.dtype), added.to(x0.dtype)
     x_prime = t_prime.alpha * x0 + t_prime.sigma * noise_prime
     if coupling == "shared":
         return t.alpha * x0 + t.sigma * noise_prime, x_prime
-    shrink = t.alpha / t_prime.alpha
-    added = (t.sigma**2 - (shrink * t_prime.sigma) ** 2).clamp_min(0).sqrt()
     return shrink * x_prime + added * noise, x_prime
 
 
@@ -73,4 +78,5 @@ def rotate_noise(t: Level, t_prime: Level, noise_t: Tensor, noise_other: Tensor)
     """
     cosine = (t.alpha / t_prime.alpha * t_prime.sigma / t.sigma).clamp(max=1)
     sine = (1 - cosine**2).sqrt()
+    cosine, sine = cosine.to(noise_t.dtype), sine.to(noise_t.dtype)
     return cosine * noise_t + sine * noise_other, sine * noise_t - cosine * noise_other

@@ -10,51 +10,93 @@ where D' is the target network. The kappa x terms of the long form cancel exactl
 them keeps the digits that the long form loses at large sigma.
 """
 
-from collections.abc import Callable
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor
 
-from tdbench.diffusion.objectives.base import Formulation, Losses, Noise, per_image_mean
+from tdbench.diffusion.formulations.base import Estimates, Formulation, Losses, Noise, Weight, per_image_mean
+from tdbench.diffusion.objective import Objective
+from tdbench.diffusion.preconditioning import Condition, DenoiserCall
 from tdbench.diffusion.processes import Coupling, Posterior, couple, posterior_coefficients, rotate_noise
-from tdbench.parameters import Parameters
+from tdbench.diffusion.targets import Target, TargetEMA, TargetOwn
 
-DenoiserCall = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-Weight = Literal["pairwise", "source", "constant"]
-
-
-class TargetEMA(Parameters):
-    """Target network: an exponential moving average of the trained one, updated every step."""
-
-    kind: Literal["ema"] = "ema"
-    decay: Annotated[float, Field(ge=0, lt=1, description="share of the old target kept a step")] = 0.999
+Preset = Literal["paper", "release"]
+_OWN_POSTERIOR: dict[str, Posterior] = {"markov": "ancestral", "shared": "deterministic"}
 
 
-class TDSettings(Parameters):
-    """What the temporal-difference objective leaves free; the defaults are the paper's for EDM."""
+class TD(Objective):
+    """The temporal-difference objective on top of the formulation's own.
 
-    weight: Annotated[Weight, Field(description="w(t, t'), the weight of a pair")] = "pairwise"
-    lambda_: Annotated[float, Field(ge=0, alias="lambda", description="weight of the base loss")] = 0.5
-    span: Annotated[float, Field(gt=0, description="k, grid indices from t to t'")] = 1.0
-    stride: Annotated[float, Field(gt=0, description="Delta, grid indices from t to tau")] = 0.25
-    coupling: Annotated[Coupling, Field(description="how x_t and x_t' are drawn together")] = "markov"
-    posterior: Annotated[
-        Posterior | None, Field(description="A and kappa; the coupling's own where it is left out")
-    ] = None
-    target: TargetEMA = TargetEMA()
+    A setting that is left out takes the value that ``preset`` has for the formulation (`td_presets`).
+    """
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.stride >= self.span:
-            raise ValueError(f"stride {self.stride:g} (Delta) must be below span {self.span:g} (k)")
-        return self
+    kind: Literal["td"] = "td"
+    preset: Annotated[Preset, Field(description="whose settings fill in what is left out")] = "paper"
+    weight: Annotated[Weight | None, Field(description="w(t, t'), the weight of a pair")] = None
+    lambda_: Annotated[float | None, Field(ge=0, alias="lambda", description="weight of the base loss")] = None
+    span: Annotated[float | None, Field(gt=0, description="k, grid indices from t to t'")] = None
+    stride: Annotated[float | None, Field(gt=0, description="Delta, grid indices from t to tau")] = None
+    coupling: Annotated[Coupling | None, Field(description="how x_t and x_t' are drawn together")] = None
+    posterior: Annotated[Posterior | None, Field(description="A and kappa")] = None
+    target: Annotated[Target | None, Field(description="how the target network follows")] = None
 
-    @property
-    def resolved_posterior(self) -> Posterior:
-        """The posterior in force: ancestral goes with markov, deterministic with shared."""
-        return self.posterior or ("ancestral" if self.coupling == "markov" else "deterministic")
+    def resolved(self, formulation: Formulation) -> Self:
+        presets = formulation.td_presets
+        if self.preset not in presets:
+            raise ValueError(f"preset {self.preset!r}: {formulation.kind} has {' and '.join(presets)} only")
+        given = {k: v for k, v in self.model_dump(by_alias=True).items() if v is not None}
+        if "coupling" in given and given["coupling"] != presets[self.preset]["coupling"]:
+            # The preset's posterior belongs to the preset's coupling.
+            given.setdefault("posterior", _OWN_POSTERIOR[given["coupling"]])
+        default: Target = TargetOwn() if formulation.own_target else TargetEMA()
+        filled = type(self).model_validate({"target": default, **presets[self.preset], **given})
+        filled._check(formulation)
+        return filled
+
+    def _check(self, formulation: Formulation) -> None:
+        kind, span, stride = formulation.kind, _set(self.span), _set(self.stride)
+        if stride > span:
+            raise ValueError(f"stride {stride:g} (Delta) must not exceed span {span:g} (k)")
+        if span + stride > formulation.grid.last:
+            raise ValueError(
+                f"span + stride (k + Delta) {span + stride:g}: reaches beyond the grid of {kind}; "
+                f"must be at most {formulation.grid.last}"
+            )
+        if formulation.whole_indices and (span % 1 or stride % 1):
+            raise ValueError(f"span {span:g} and stride {stride:g} must be whole numbers: {kind} has discrete steps")
+        if self.weight not in formulation.weights:
+            raise ValueError(f"weight {self.weight!r}: {kind} has {', '.join(formulation.weights)}")
+        if self.coupling not in formulation.couplings:
+            raise ValueError(f"coupling {self.coupling!r}: {kind} has {', '.join(formulation.couplings)}")
+        if formulation.own_target and span != 1:
+            raise ValueError(f"span {span:g}: {kind} compares neighbours, its span is 1")
+        if formulation.own_target != isinstance(self.target, TargetOwn):
+            allowed = "own, the one it has" if formulation.own_target else "ema, hard or online"
+            raise ValueError(f"target {self.target.kind if self.target else None!r}: {kind} takes {allowed}")
+
+    def target_rule(self, formulation: Formulation) -> Target | None:
+        return self.target
+
+    def losses(
+        self,
+        denoiser: DenoiserCall,
+        target: DenoiserCall | None,
+        formulation: Formulation,
+        x0: Tensor,
+        condition: Condition,
+        noise: Noise,
+    ) -> Losses:
+        if target is None:
+            raise ValueError("the temporal difference needs a target network")
+        return td_losses(denoiser, target, formulation, self, x0, condition, noise)
+
+
+def _set(value: Any) -> Any:
+    if value is None:
+        raise ValueError("settings of the TD objective are explicit only after `resolved`")
+    return value
 
 
 def residual(a: Tensor, error: Tensor, a_prime: Tensor, error_prime: Tensor) -> Tensor:
@@ -70,81 +112,56 @@ def residual(a: Tensor, error: Tensor, a_prime: Tensor, error_prime: Tensor) -> 
     return a * error - a_prime * error_prime
 
 
-def pair_weight(name: Weight, a: Tensor, c_out: Tensor, a_prime: Tensor, c_out_prime: Tensor) -> Tensor:
-    """w(t, t'), (N, 1, 1, 1).
-
-    ``pairwise``: 1 / (A^2 c_out^2 + A'^2 c_out'^2), the paper's weight for EDM.
-    ``source``: 1 / max(A^2 c_out^2, 1e-8), what the authors' released code computes.
-    ``constant``: 1, the paper's "unweighted" ablation.
-    """
-    if name == "constant":
-        return torch.ones_like(a)
-    source = (a * c_out) ** 2
-    if name == "source":
-        return 1 / source.clamp_min(1e-8)
-    return 1 / (source + (a_prime * c_out_prime) ** 2)
-
-
 def td_losses(
     denoiser: DenoiserCall,
     target: DenoiserCall,
     formulation: Formulation,
-    settings: TDSettings,
+    settings: TD,
     x0: Tensor,
-    labels: Tensor | None,
+    condition: Condition,
     noise: Noise,
     rotate: bool = True,
 ) -> Losses:
     """Losses of a batch under the TD objective.
 
     Where tau' lies inside the valid range the loss of an image is w ||delta||^2 + lambda L_base, elsewhere
-    (1 + lambda) L_base, both at the same x_t; ||.||^2 is a mean over channels and pixels.
+    (1 + lambda) L_base, both at the same x_t; ||.||^2 is a mean over channels and pixels. Each network is
+    evaluated once, whatever the formulation: L_base sees the same evaluations.
 
     Parameters
     ----------
     denoiser, target : callable
-        (x, sigma, labels) -> estimate of x0. The target gets no gradient.
+        (x, t, condition) -> estimate of x0. The target gets no gradient.
+    settings : TD
+        What `TD.resolved` gives.
     x0 : Tensor
         (N, C, H, W) images.
-    labels : Tensor or None
-        (N, num_classes).
     noise : Noise
         ``time`` picks t. With ``rotate``, ``image`` is the noise of x_t itself, as in the baseline, and
         ``pair`` an independent one; without, they are the noise of x_t' and the noise added on the way
         from x_t' to x_t (for ``shared`` coupling, ``image`` is the noise of both points either way).
     """
     t = formulation.sample_time(noise.time)
-    times = formulation.pair_times(t, settings.span, settings.stride)
+    times = formulation.pair_times(t, _set(settings.span), _set(settings.stride))
     level_t, level_prime = formulation.level(t), formulation.level(times.t_prime)
     noise_prime, noise_added = noise.image, noise.pair
     if settings.coupling == "markov" and rotate:
         noise_prime, noise_added = rotate_noise(level_t, level_prime, noise.image, noise.pair)
-    x_t, x_prime = couple(settings.coupling, x0, level_t, level_prime, noise_prime, noise_added)
+    x_t, x_prime = couple(_set(settings.coupling), x0, level_t, level_prime, noise_prime, noise_added)
 
-    error = x0 - denoiser(x_t, t, labels)
+    denoised = denoiser(x_t, t, condition)
     with torch.no_grad():
-        error_prime = x0 - target(x_prime, times.t_prime, labels)
+        denoised_prime = target(x_prime, times.t_prime, condition)
 
-    posterior = settings.resolved_posterior
-    a, _ = posterior_coefficients(posterior, level_t, formulation.level(times.tau))
-    a_prime, _ = posterior_coefficients(posterior, level_prime, formulation.level(times.tau_prime))
-    weight = pair_weight(settings.weight, a, formulation.c_out(t), a_prime, formulation.c_out(times.t_prime))
+    a, _ = posterior_coefficients(_set(settings.posterior), level_t, formulation.level(times.tau))
+    a_prime, _ = posterior_coefficients(_set(settings.posterior), level_prime, formulation.level(times.tau_prime))
+    weight = formulation.pair_weight(_set(settings.weight), a, t, a_prime, times.t_prime)
+    a, a_prime, weight = (v.to(x0.dtype) for v in (a, a_prime, weight))
     # Masked before they meet: behind the grid either may be infinite, and 0 times that is NaN, gradient included.
-    delta = residual(a, error, a_prime, error_prime).where(times.valid, 0.0)
+    delta = residual(a, x0 - denoised, a_prime, x0 - denoised_prime).where(times.valid, 0.0)
     td = per_image_mean(weight.where(times.valid, 0.0) * delta**2)
     valid = times.valid.flatten()
-    base = formulation.base_loss(error, t)
+    base = formulation.base_loss(Estimates(x0, denoised, t, denoised_prime, times.t_prime))
     # Not torch.where of two Python numbers, which would round them to float32.
-    share = settings.lambda_ + (~valid).to(base.dtype)
+    share = _set(settings.lambda_) + (~valid).to(base.dtype)
     return Losses(td + share * base, base, td, valid)
-
-
-def baseline_losses(
-    denoiser: DenoiserCall, formulation: Formulation, x0: Tensor, labels: Tensor | None, noise: Noise
-) -> Losses:
-    """Losses of a batch under the formulation's own objective, at the same x_t as `td_losses`."""
-    t = formulation.sample_time(noise.time)
-    level = formulation.level(t)
-    x_t = level.alpha * x0 + level.sigma * noise.image
-    base = formulation.base_loss(x0 - denoiser(x_t, t, labels), t)
-    return Losses(base, base, torch.zeros_like(base), torch.zeros_like(base, dtype=torch.bool))

@@ -18,9 +18,9 @@ from tdbench.evaluation.features import (
     load_reference,
     save_reference,
 )
-from tdbench.experiment import Run
 from tdbench.files import sha256, write_json
 from tdbench.layout import DatasetLayout, RunLayout
+from tdbench.plan import Run
 from tdbench.progress import progress
 from tdbench.provenance import provenance
 from tdbench.sampling import read_sampled, read_samples, read_trained
@@ -112,7 +112,7 @@ def _score(
     }
     facts = {
         "snapshot_kimg": entry["snapshot_images"] / 1000, "steps": entry["steps"], "nfe": entry["nfe"],
-        "sampler": run.sampling.sampler, "library": module.NAME, "library_version": module.VERSION,
+        "sampler": run.sampling.sampler.kind, "library": module.NAME, "library_version": module.VERSION,
         "features": extractor.name, "resize": extractor.resize, "n": len(pixels),
         "reference_n": len(reference.features), "reference_data": reference.facts["data"], "samples": entry["sha256"],
         "seconds": time.perf_counter() - begun,

@@ -3,9 +3,9 @@
 from typing import Any
 
 from tdbench.errors import TdbenchError
-from tdbench.experiment import Run
 from tdbench.files import read_json
 from tdbench.layout import RunLayout
+from tdbench.plan import Run
 from tdbench.sampling import read_sampled
 
 

@@ -7,9 +7,9 @@ import pandas as pd
 
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.stored import read_scored
-from tdbench.experiment import Plan, Run
 from tdbench.files import read_json
 from tdbench.layout import RunLayout
+from tdbench.plan import Plan, Run
 from tdbench.sampling import read_trained
 from tdbench.training.metrics import read_metrics
 
@@ -49,14 +49,16 @@ def collect_runs(runs: Iterable[Run], results: Path) -> pd.DataFrame:
         layout = RunLayout(results, run)
         record = read_trained(run, layout)
         finished = read_json(layout.snapshots, f"tdbench train {run.experiment} {run.name}")
-        last, origin = finished["last_metrics"], record["provenance"]
+        last, origin, passes = finished["last_metrics"], record["provenance"], finished["forward_passes_a_step"]
         rows.append(
             _identity(run)
             | {
                 "parameters": record["parameters"], "training_seconds": finished["training_seconds"],
                 "memory_mb": last["memory_mb"], "kimg": last["kimg"], "loss": last["loss"],
                 "valid_share": last["valid_share"], "device": record["hardware"]["device"],
-                "threads": record["hardware"]["threads"], "data": record["data"]["sha256"],
+                "threads": record["hardware"]["threads"],
+                "network_passes": passes["network"], "target_passes": passes["target"],
+                "data": record["data"]["sha256"],
                 "git_commit": origin["git_commit"], "torch": origin["versions"]["torch"],
                 "started_at": origin["written_at"],
             }

@@ -15,15 +15,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from tdbench.experiment import Plan, Run
 from tdbench.files import atomic_path
 from tdbench.layout import RunLayout
+from tdbench.plan import Plan, Run
 from tdbench.reporting.statistics import compare, summarise
 from tdbench.sampling import read_samples, tile
 
 # Text stays text, and the same figure gives the same bytes.
 plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "tdbench", "figure.dpi": 110})
 sns.set_theme(style="whitegrid", palette="colorblind", context="notebook")
+
+
+_COLUMNS = 3
 
 
 def save_figure(figure: Figure, paths: list[Path]) -> None:
@@ -35,7 +38,7 @@ def save_figure(figure: Figure, paths: list[Path]) -> None:
 
 
 def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, comparable: bool = True) -> Figure:
-    """FID against NFE, a column for each data set, formulation and library.
+    """FID against NFE by the first library, a panel for each data set and formulation.
 
     Above, means with bands of ± one standard deviation over seeds. Below, what the spread of seeds hides: the
     difference to the baseline, paired by seed, in percent of the baseline's mean, with its 95 % interval.
@@ -48,16 +51,25 @@ def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, c
         Whether the differences to the baseline mean anything; without, the panels below stay empty.
     """
     fid = per_run[(per_run.metric == "fid") & per_run.objective.isin(labels)]
+    # One library is enough to look at: the other one gives the same, or the table of agreement says so.
+    fid = fid[fid.library == fid.library.iloc[0]]
     baseline, *treated = labels
     means, differences = summarise(fid), compare(fid, baseline, treated)
     keys = ["dataset", "formulation", "library"]
     panels = list(means.groupby(keys, sort=False))
+    columns = min(len(panels), _COLUMNS)
+    rows = -(-len(panels) // columns)
     figure, axes = plt.subplots(
-        2, len(panels), figsize=(5.4 * len(panels), 6.6), squeeze=False, sharex="col", sharey="row",
-        height_ratios=[3, 2], layout="constrained",
+        2 * rows, columns, figsize=(5.4 * columns, 6.6 * rows), squeeze=False, height_ratios=[3, 2] * rows,
+        layout="constrained",
     )  # fmt: skip
     colours = dict(zip(labels, _palette(len(labels)), strict=True))
-    for (above, below), (cell, panel) in zip(axes.T, panels, strict=True):
+    places = [(axes[2 * row][column], axes[2 * row + 1][column]) for row in range(rows) for column in range(columns)]
+    for above, below in places[len(panels) :]:
+        above.remove()
+        below.remove()
+    for (above, below), (cell, panel) in zip(places, panels, strict=False):
+        above.sharex(below)
         for objective, label in labels.items():
             _line(above, panel[panel.objective == objective].sort_values("nfe"), label, colours[objective])
         if comparable:
@@ -65,9 +77,10 @@ def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, c
         above.set(title=", ".join(cell), yscale="log")
         _plain_ticks(above)
         below.set(xlabel="NFE (network evaluations)", xticks=sorted(panel.nfe.unique()))
-    axes[0][0].set_ylabel(f"FID on {means.features.iloc[0]} features")
-    axes[1][0].set_ylabel("difference to\nbaseline, %")
-    axes[0][-1].legend()
+    for above, below in places[: len(panels) : columns]:
+        above.set_ylabel(f"FID on {means.features.iloc[0]} features")
+        below.set_ylabel("difference to\nbaseline, %")
+    places[0][0].legend()
     figure.suptitle(title)
     return figure
 
@@ -132,7 +145,7 @@ def sample_grids(plan: Plan, results: Path, dataset: str, formulation: str) -> F
     """Samples of every objective of the comparison at every step budget: the same noise in the same place."""
     seed = plan.experiment.seeds[0]
     runs = [r for r in plan.comparison if (r.dataset_name, r.formulation_name, r.seed) == (dataset, formulation, seed)]
-    budgets = plan.experiment.sampling.steps
+    budgets = runs[0].sampling.steps
     figure, axes = plt.subplots(
         len(runs), len(budgets), figsize=(3.1 * len(budgets), 3.2 * len(runs)), squeeze=False, layout="constrained"
     )

@@ -9,9 +9,9 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tdbench.evaluation.features import describe_extractor
-from tdbench.experiment import Plan
 from tdbench.files import write_text
 from tdbench.layout import DatasetLayout, ReportLayout
+from tdbench.plan import Plan
 from tdbench.provenance import provenance
 from tdbench.reporting import collect, tables
 from tdbench.reporting.wording import (

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from tdbench.experiment import Plan, pair_name
+from tdbench.experiment import pair_name
 from tdbench.files import atomic_path
 from tdbench.layout import ReportLayout
+from tdbench.plan import Plan
 from tdbench.reporting import collect, figures, tables
 from tdbench.reporting.html import write_html
 from tdbench.reporting.statistics import agreement

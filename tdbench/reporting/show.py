@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tdbench.errors import TdbenchError
-from tdbench.experiment import Plan
 from tdbench.layout import ReportLayout
+from tdbench.plan import Plan
 
 
 def printed_tables(plan: Plan, results: Path) -> str:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from tdbench.experiment import Plan
 from tdbench.files import atomic_path, write_text
+from tdbench.plan import Plan
 from tdbench.reporting.collect import CELL
 from tdbench.reporting.statistics import compare, summarise
 
@@ -27,7 +27,7 @@ def interval(mean: float, low: float, high: float) -> str:
 
 
 def baseline_name(plan: Plan) -> str:
-    return next(n for n, o in plan.experiment.objectives.items() if o.kind == "baseline")
+    return plan.experiment.baseline
 
 
 def comparison_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
@@ -104,6 +104,8 @@ def cost_table(plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:
         seconds=("training_seconds", "mean"),
         std=("training_seconds", "std"),
         memory=("memory_mb", "mean"),
+        network=("network_passes", "max"),
+        target=("target_passes", "max"),
         n=("seed", "count"),
     ).reset_index()
     base = table[table.objective == baseline].set_index(["dataset", "formulation"])
@@ -111,6 +113,9 @@ def cost_table(plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "data": table.dataset, "formulation": table.formulation, "objective": table.objective,
+            "forward passes a step": [
+                f"{n} + {t} of the target" for n, t in zip(table.network, table.target, strict=True)
+            ],
             "training time, s": [spread(m, s) for m, s in zip(table.seconds, table["std"], strict=True)],
             "time, × baseline": [f"{s / b.seconds:.2f}" for s, b in zip(table.seconds, lookup, strict=True)],
             "memory, MB": table.memory.round().astype(int),

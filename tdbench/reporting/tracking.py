@@ -21,10 +21,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.stored import read_scored
-from tdbench.experiment import Plan
-from tdbench.experiment import Run as TrainingRun
 from tdbench.files import make_folder, sha256, write_json
 from tdbench.layout import ReportLayout, RunLayout
+from tdbench.plan import Plan
+from tdbench.plan import Run as TrainingRun
 from tdbench.progress import progress
 from tdbench.reporting.store import tracking_uri, without_password
 from tdbench.sampling import read_trained

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from tdbench.experiment import Plan
+from tdbench.plan import Plan
 from tdbench.reporting import tables
 
 COMPARISON_CAPTION = (

@@ -1,7 +1,8 @@
 """Training one run: from an archive to snapshots."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,19 @@ from torch import nn
 from tdbench.data.archive import ImageSet, read_archive
 from tdbench.data.loading import Batch, Batches
 from tdbench.device import choose_device, describe_hardware
-from tdbench.diffusion.objectives.base import Losses, Noise
-from tdbench.diffusion.preconditioning import Denoiser
-from tdbench.diffusion.td import baseline_losses, td_losses
+from tdbench.diffusion.formulations.base import Losses, Noise
+from tdbench.diffusion.preconditioning import Condition, Denoiser
+from tdbench.diffusion.samplers import CountingDenoiser
+from tdbench.diffusion.targets import Target
 from tdbench.errors import TrainingDiverged
-from tdbench.experiment import TD, Run
 from tdbench.files import make_folder, write_json
 from tdbench.layout import RunLayout
 from tdbench.networks import build_network, count_parameters
+from tdbench.plan import Run
 from tdbench.progress import progress
 from tdbench.provenance import provenance
 from tdbench.seeds import derive_seed, generator
+from tdbench.training.augmentation import AUGMENT_DIM, AugmentationSettings, augment
 from tdbench.training.ema import AveragedNetwork, half_life_decay
 from tdbench.training.metrics import MetricsWriter
 from tdbench.training.snapshots import save_snapshot
@@ -33,10 +36,13 @@ class TrainingState:
 
     denoiser: Denoiser
     target: AveragedNetwork | None
-    """Target network of the TD objective; a baseline has none."""
+    """Target network, where the objective or the formulation has one."""
+    target_rule: Target | None
     average: AveragedNetwork
     """The average that is sampled."""
     optimizer: torch.optim.Optimizer
+    evaluations: dict[str, int] = field(default_factory=dict)
+    """Forward passes of the last step, counted: of the trained network and of the target network."""
 
 
 def train(run: Run, archive: Path, layout: RunLayout) -> None:
@@ -71,7 +77,10 @@ def train(run: Run, archive: Path, layout: RunLayout) -> None:
             kept = sorted(layout.snapshot(0).parent.glob("*.safetensors"))
             advice = f"the last good snapshot is {kept[-1]}" if kept else "no snapshot had been taken"
             raise TrainingDiverged(f"{run.name}: {error}; {advice}; lower training.learning_rate") from error
-    summary = {"snapshots": entries, "training_seconds": time.perf_counter() - begun, "last_metrics": last}
+    summary = {
+        "snapshots": entries, "training_seconds": time.perf_counter() - begun, "last_metrics": last,
+        "forward_passes_a_step": state.evaluations,
+    }  # fmt: skip
     write_json(layout.snapshots, summary)
 
 
@@ -84,27 +93,42 @@ def _clear(layout: RunLayout) -> None:
 
 def build_state(run: Run, data: ImageSet, device: torch.device) -> TrainingState:
     """Networks and optimizer of a run at step 0."""
-    seed = derive_seed(run.seed, "initial-weights")
-    network = build_network(run.network, data.channels, data.resolution, data.num_classes, seed).to(device)
-    denoiser = Denoiser(network, run.formulation.preconditioning())
-    target = AveragedNetwork(denoiser) if isinstance(run.objective, TD) else None
+    denoiser = build_denoiser(run, data.summary(), derive_seed(run.seed, "initial-weights")).to(device)
+    rule = run.objective.target_rule(run.formulation)
+    target = AveragedNetwork(denoiser) if rule is not None else None
     rate, betas = run.training.learning_rate, run.training.betas
     optimizer = torch.optim.Adam(denoiser.parameters(), lr=rate, betas=betas, fused=True)
-    return TrainingState(denoiser.train(), target, AveragedNetwork(denoiser), optimizer)
+    return TrainingState(denoiser.train(), target, rule, AveragedNetwork(denoiser), optimizer)
+
+
+def build_denoiser(run: Run, data: Mapping[str, Any], seed: int) -> Denoiser:
+    """The network of a run with its preconditioning, for data as `ImageSet.summary` describes them."""
+    preconditioning = run.formulation.preconditioning()
+    network = build_network(
+        run.network, data["channels"], data["resolution"], data["classes"],
+        AUGMENT_DIM if run.training.augmentation else 0, preconditioning.embedding_scale, seed,
+    )  # fmt: skip
+    return Denoiser(network, preconditioning)
 
 
 def batch_losses(run: Run, state: TrainingState, batch: Batch, step: int) -> Losses:
     """Losses of the batch of step ``step`` (from 0), with the noise that belongs to that step."""
-    device = batch.images.device
+    device, images, labels = batch.images.device, batch.images, None
+    if run.training.augmentation:
+        settings = AugmentationSettings(probability=run.training.augmentation)
+        images, labels = augment(images, settings, generator(run.seed, "augmentation", step))
     shared = generator(run.seed, "noise", step, device=device)
     pair = generator(run.seed, "pair-noise", step, device=device)
-    noise = Noise.draw(batch.images, shared, pair)
+    noise = Noise.draw(images, shared, pair)
     # Dropout draws from the global generator.
     torch.manual_seed(derive_seed(run.seed, "dropout", step))
-    if state.target is None or not isinstance(run.objective, TD):
-        return baseline_losses(state.denoiser, run.formulation, batch.images, batch.labels, noise)
-    target = state.target.network
-    return td_losses(state.denoiser, target, run.formulation, run.objective, batch.images, batch.labels, noise)
+    formulation = run.formulation.at(step / run.training.steps)
+    counted = CountingDenoiser(state.denoiser)
+    target = CountingDenoiser(state.target.network) if state.target else None
+    condition = Condition(batch.labels, labels)
+    losses = run.objective.losses(counted, target, formulation, images, condition, noise)
+    state.evaluations = {"network": counted.calls, "target": target.calls if target else 0}
+    return losses
 
 
 def _train_steps(
@@ -141,8 +165,10 @@ def _one_step(run: Run, state: TrainingState, batch: Batch, step: int, metrics: 
     norm = torch.nn.utils.get_total_norm([p.grad for p in state.denoiser.parameters() if p.grad is not None])
     metrics.add(step + 1, losses, norm)
     state.optimizer.step()
-    if state.target is not None and isinstance(run.objective, TD):
-        state.target.update(state.denoiser, run.objective.target.decay)
+    if state.target is not None and state.target_rule is not None:
+        kept = state.target_rule.decay(step + 1, step / training.steps, run.formulation)
+        if kept < 1:
+            state.target.update(state.denoiser, kept)
     half_life = training.ema_half_life_kimg * 1000
     decay = half_life_decay(training.batch_size, half_life, shown + training.batch_size, training.ema_rampup_ratio)
     state.average.update(state.denoiser, decay)

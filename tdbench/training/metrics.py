@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tdbench.device import memory_mb
-from tdbench.diffusion.objectives.base import Losses
+from tdbench.diffusion.formulations.base import Losses
 from tdbench.errors import TrainingDiverged
 from tdbench.files import make_folder
 

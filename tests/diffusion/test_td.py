@@ -2,13 +2,14 @@
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
-from tdbench.diffusion.objectives.base import Noise, per_image_mean
-from tdbench.diffusion.objectives.edm import EDM
+from tdbench.diffusion.formulations import CT, EDM, FORMULATIONS
+from tdbench.diffusion.formulations.base import Noise, per_image_mean
+from tdbench.diffusion.objective import Baseline
+from tdbench.diffusion.preconditioning import UNCONDITIONAL, Condition
 from tdbench.diffusion.processes import couple, posterior_coefficients
-from tdbench.diffusion.td import TDSettings, baseline_losses, pair_weight, residual, td_losses
+from tdbench.diffusion.td import TD, residual, td_losses
 
 FORMULATION = EDM()
 F64 = torch.float64
@@ -20,11 +21,15 @@ def draw(n: int = 64, seed: int = 0, dtype: torch.dtype = F64) -> tuple[Tensor, 
     return x0, Noise.draw(x0, source, torch.Generator().manual_seed(seed + 1))
 
 
-def denoiser(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
+def pairwise_weight(a: Tensor, c: Tensor, a_prime: Tensor, c_prime: Tensor) -> Tensor:
+    return 1 / ((a * c) ** 2 + (a_prime * c_prime) ** 2)
+
+
+def denoiser(x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
     return 0.9 * x / (1 + sigma**2) + 0.05
 
 
-def target(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
+def target(x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
     return 0.8 * x / (1 + sigma**2) - 0.02
 
 
@@ -61,7 +66,7 @@ def test_outside_the_range_the_loss_is_one_plus_lambda_times_the_base() -> None:
     x0, noise = draw()
     z = torch.where(torch.arange(64).view(-1, 1, 1, 1) % 2 == 0, noise.time, -4.0)  # sigma below the last pair
     noise = noise._replace(time=z)
-    losses = td_losses(denoiser, target, FORMULATION, TDSettings(lambda_=0.3), x0, None, noise)
+    losses = td_losses(denoiser, target, FORMULATION, TD(lambda_=0.3).resolved(FORMULATION), x0, UNCONDITIONAL, noise)
     assert not losses.valid[1::2].any() and losses.valid[::2].all()
     torch.testing.assert_close(losses.total[1::2], 1.3 * losses.base[1::2], rtol=1e-14, atol=0)
     assert (losses.td[1::2] == 0).all()
@@ -72,24 +77,28 @@ def test_outside_the_range_the_loss_is_one_plus_lambda_times_the_base() -> None:
 def test_losses_and_gradients_are_finite_at_and_beyond_the_ends_of_the_range(z: float) -> None:
     x0, noise = draw(8, dtype=torch.float32)
     weight = torch.ones((), requires_grad=True)
-    settings = TDSettings(span=3, stride=0.2)
+    settings = TD(span=3, stride=0.2).resolved(FORMULATION)
     noise = noise._replace(time=torch.full_like(noise.time, z))
-    losses = td_losses(lambda x, s, _: weight * denoiser(x, s, None), target, FORMULATION, settings, x0, None, noise)
+    losses = td_losses(
+        lambda x, s, _: weight * denoiser(x, s, None), target, FORMULATION, settings, x0, UNCONDITIONAL, noise
+    )
     losses.total.mean().backward()
     assert losses.total.isfinite().all() and weight.grad is not None and weight.grad.isfinite()
 
 
 def test_valid_range_is_the_papers() -> None:
     index = torch.tensor([-0.1, 0.0, 15.74, 15.76, 17.0, 17.1], dtype=F64).view(-1, 1, 1, 1)
-    valid = FORMULATION.pair_times(FORMULATION.grid.sigma(index), 1, 0.25).valid.flatten().tolist()
+    valid = FORMULATION.pair_times(FORMULATION.grid.time(index), 1, 0.25).valid.flatten().tolist()
     assert valid == [False, True, True, False, False, False]
 
 
 def test_a_td_run_sees_the_very_points_of_its_baseline() -> None:
     x0, noise = draw()
-    base = baseline_losses(denoiser, FORMULATION, x0, None, noise)
+    base = Baseline().losses(denoiser, None, FORMULATION, x0, UNCONDITIONAL, noise)
     for coupling in ("markov", "shared"):
-        losses = td_losses(denoiser, target, FORMULATION, TDSettings(coupling=coupling), x0, None, noise)
+        losses = td_losses(
+            denoiser, target, FORMULATION, TD(coupling=coupling).resolved(FORMULATION), x0, UNCONDITIONAL, noise
+        )
         torch.testing.assert_close(losses.base, base.total, rtol=1e-9, atol=0)
 
 
@@ -99,16 +108,20 @@ def test_pairwise_weight_bounds_the_loss_by_the_networks_errors() -> None:
     a, a_prime, c, c_prime = (torch.rand(100, 1, 1, 1, generator=source, dtype=F64) * 5 for _ in range(4))
     e, e_prime = (torch.randn(100, 1, 4, 4, generator=source, dtype=F64) for _ in range(2))
     delta = residual(a, c * e, a_prime, c_prime * e_prime)
-    weighted = per_image_mean(pair_weight("pairwise", a, c, a_prime, c_prime) * delta**2)
+    weighted = per_image_mean(pairwise_weight(a, c, a_prime, c_prime) * delta**2)
     assert (weighted <= per_image_mean(e**2) + per_image_mean(e_prime**2) + 1e-12).all()
 
 
 def test_weights_by_hand() -> None:
-    a, c, a_prime, c_prime = (torch.tensor(v, dtype=F64).view(1, 1, 1, 1) for v in (0.5, 0.4, 0.25, 0.2))
-    assert pair_weight("pairwise", a, c, a_prime, c_prime).item() == pytest.approx(1 / (0.04 + 0.0025))
-    assert pair_weight("source", a, c, a_prime, c_prime).item() == pytest.approx(1 / 0.04)
-    assert pair_weight("source", a * 0, c, a_prime, c_prime).item() == pytest.approx(1e8)
-    assert pair_weight("constant", a, c, a_prime, c_prime).item() == 1
+    a, a_prime, t, t_prime = (torch.tensor(v, dtype=F64).view(1, 1, 1, 1) for v in (0.5, 0.25, 0.5, 0.1))
+    c2, c2_prime = 0.5**4 / 0.5, 0.1**2 * 0.25 / 0.26  # sigma^2 sigma_data^2 / (sigma^2 + sigma_data^2)
+    weights = {name: FORMULATION.pair_weight(name, a, t, a_prime, t_prime).item() for name in FORMULATION.weights}
+    pairwise = 1 / (0.25 * c2 + 0.0625 * c2_prime)
+    assert weights == pytest.approx({"pairwise": pairwise, "source": 1 / (0.25 * c2), "constant": 1})
+    assert FORMULATION.pair_weight("source", a * 0, t, a_prime, t_prime).item() == pytest.approx(1e8)
+    assert CT().pair_weight("pairwise", a, t, a_prime, t_prime).item() == pytest.approx(1 / 0.3125)
+    assert CT().pair_weight("linear", a, t, a_prime, t_prime).item() == pytest.approx(1 / 0.75)
+    assert CT().pair_weight("linear", a * 0, t, a_prime * 0, t_prime).item() == pytest.approx(100)
 
 
 @pytest.mark.parametrize(("coupling", "biased"), [("markov", False), ("shared", True)])
@@ -135,13 +148,27 @@ def test_target_gets_no_gradient() -> None:
     x0, noise = draw(8)
     weight = torch.ones((), dtype=F64, requires_grad=True)
 
-    def followed(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        return weight * target(x, sigma, labels)
+    def followed(x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
+        return weight * target(x, sigma, condition)
 
-    losses = td_losses(denoiser, followed, FORMULATION, TDSettings(), x0, None, noise)
+    losses = td_losses(denoiser, followed, FORMULATION, TD().resolved(FORMULATION), x0, UNCONDITIONAL, noise)
     assert not losses.total.requires_grad
 
 
-def test_settings_refuse_a_stride_that_is_not_below_the_span() -> None:
-    with pytest.raises(ValidationError, match=r"stride 1 \(Delta\) must be below span 1 \(k\)"):
-        TDSettings(span=1, stride=1)
+@pytest.mark.parametrize(
+    ("kind", "settings", "words"),
+    [
+        ("edm", {"span": 1, "stride": 1.5}, r"stride 1.5 \(Delta\) must not exceed span 1 \(k\)"),
+        ("edm", {"span": 17}, "must be at most 17"),
+        ("edm", {"weight": "linear"}, "weight 'linear': edm has pairwise, source, constant"),
+        ("edm", {"target": {"kind": "own"}}, "target 'own': edm takes ema, hard or online"),
+        ("ddpm", {"stride": 0.5}, "must be whole numbers: ddpm has discrete steps"),
+        ("vp", {"preset": "release"}, "preset 'release': vp has paper only"),
+        ("ct", {"coupling": "markov"}, "coupling 'markov': ct has shared"),
+        ("ct", {"span": 2}, "span 2: ct compares neighbours, its span is 1"),
+        ("ct", {"target": {"kind": "online"}}, "target 'online': ct takes own, the one it has"),
+    ],
+)
+def test_settings_that_a_formulation_does_not_have(kind: str, settings: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        TD.model_validate(settings).resolved(FORMULATIONS[kind]())

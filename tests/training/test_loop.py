@@ -9,9 +9,8 @@ import torch
 from tdbench.data.archive import ImageSet
 from tdbench.data.loading import Batches
 from tdbench.errors import TdbenchError, TrainingDiverged
-from tdbench.experiment import Plan, Run
 from tdbench.layout import RunLayout
-from tdbench.networks import build_network, count_parameters
+from tdbench.plan import Plan, Run
 from tdbench.sampling import read_sampled, sample_run
 from tdbench.training.loop import batch_losses, build_state, train
 from tdbench.training.metrics import FIELDS, read_metrics
@@ -31,19 +30,6 @@ def trained(tiny: Plan, archive: Path, tmp_path_factory: pytest.TempPathFactory)
     layout = RunLayout(tmp_path_factory.mktemp("results"), run)
     train(run, archive, layout)
     return run, layout
-
-
-def test_network_is_small_and_conditional_on_the_class() -> None:
-    network = build_network("unet-tiny", 1, 8, 10, seed=0)
-    assert count_parameters(network) < 1_000_000
-    x, c_noise = torch.randn(2, 1, 8, 8), torch.zeros(2)
-    three, four = (network(x, c_noise, torch.eye(10)[[label, label]]) for label in (3, 4))
-    assert not torch.allclose(three, four)
-
-
-def test_a_network_that_does_not_fit_the_images_says_so() -> None:
-    with pytest.raises(TdbenchError, match="unet-tiny: images of 7x7 do not fit"):
-        build_network("unet-tiny", 1, 7, 10, seed=0)
 
 
 def test_a_baseline_and_its_twin_start_alike_and_see_the_same(tiny: Plan, images: ImageSet) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from tdbench.experiment import Plan, load_plan
+from tdbench.plan import Plan, load_plan
 from tdbench.reporting.store import without_password
 from tdbench.workflow import Workflow
 from tests.conftest import TINY

@@ -3,7 +3,7 @@
 
 rule sample:
     input:
-        W.run_files("{run}").snapshots,
+        lambda wildcards: W.weights_of(wildcards.run),
     output:
         W.run_files("{run}").samples,
     params:

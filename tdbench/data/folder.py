@@ -1,0 +1,128 @@
+"""A folder of a user's own images, cropped and resized to one size.
+
+Each image is turned as its EXIF orientation says, cropped to the largest square about its centre (an odd pixel
+too many falls off at the right or at the bottom) and resized by Pillow's LANCZOS filter, whether it shrinks or grows: a
+windowed sinc of three lobes. Pillow widens the filter by the factor of the reduction, which is its antialiasing; when
+enlarging, the filter keeps its width and nothing needs antialiasing. Values are rounded to 8 bits. This is what
+EDM's dataset preparation does with ``center-crop``, and for images that are square already also what it does
+without, as for its FFHQ and AFHQv2. Colour profiles are ignored, as they are there.
+"""
+
+import os
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from tdbench.data.archive import IMAGE_SUFFIXES, RawImages
+from tdbench.data.decoding import allocate, decode_all, some
+from tdbench.errors import TdbenchError
+
+SUFFIXES = IMAGE_SUFFIXES | {".tif", ".tiff"}
+_GREY = frozenset({"1", "L", "LA"})
+_MODES = _GREY | {"P", "PA", "RGB", "RGBA", "YCbCr", "CMYK"}
+
+
+def read_folder(folder: Path, resolution: int, labelled: bool) -> RawImages:
+    """All images of a folder and its sub-folders, in the order of their paths.
+
+    Parameters
+    ----------
+    resolution : int
+        Width and height to resize to, pixels.
+    labelled : bool
+        Whether the sub-folders are classes: in the order of their names 0, 1, ... Images that lie in the folder
+        itself, or all in one sub-folder, have no classes.
+
+    Returns
+    -------
+    RawImages
+        One channel where every image is grey, else three.
+
+    Raises
+    ------
+    TdbenchError
+        If there are no images, some lie in sub-folders and some do not, or any cannot be used; all of these are
+        counted and the first few named.
+    """
+    names = find_images(folder)
+    labels = _classes(folder, names) if labelled else None
+    images, grey = allocate(len(names), 3, resolution, resolution), np.zeros(len(names), dtype=bool)
+
+    def decode(i: int) -> None:
+        with Image.open(folder / names[i]) as image:
+            fitted, grey[i] = fit(image, resolution)
+        images[i] = np.asarray(fitted).transpose(2, 0, 1)
+
+    bad = decode_all(names, decode, f"reading {folder.name}")
+    if bad:
+        raise TdbenchError(f"{folder}: cannot use {some(bad)}; mend or remove them and run this again")
+    return RawImages(np.ascontiguousarray(images[:, :1]) if grey.all() else images, labels)
+
+
+def find_images(folder: Path) -> list[PurePosixPath]:
+    """Paths of all images relative to ``folder``, sorted part by part; hidden files and folders are left out."""
+    if not folder.is_dir():
+        problem = "is not a folder" if folder.exists() else "no such folder"
+        raise TdbenchError(f"{folder}: {problem}; give the path of a folder of images")
+    names, others = [], 0
+    for parent, folders, files in os.walk(folder, onerror=_unreadable):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        links = [Path(parent, name) for name in folders if Path(parent, name).is_symlink()]
+        if links:
+            # Such a link may lead back up, and leaving it out would lose images without a word.
+            raise TdbenchError(f"{links[0]}: is a link to a folder, which is not followed; put the folder itself there")
+        found = [name for name in files if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")]
+        names += [PurePosixPath(Path(parent, name).relative_to(folder).as_posix()) for name in found]
+        others += len(files) - len(found)
+    if not names:
+        raise TdbenchError(
+            f"{folder}: holds no images but {others} other file{'s' if others != 1 else ''}; "
+            f"expected files {', '.join(sorted(SUFFIXES))}"
+        )
+    return sorted(names)
+
+
+def _unreadable(error: OSError) -> None:
+    raise TdbenchError(f"{error.filename}: the folder cannot be read ({error.strerror})") from error
+
+
+def _classes(folder: Path, names: list[PurePosixPath]) -> np.ndarray | None:
+    """(N,) int64 classes from the uppermost sub-folders, or None where there is nothing to tell apart."""
+    if (folder / "dataset.json").exists():
+        raise TdbenchError(
+            f"{folder}: holds a dataset.json, so it is an unpacked archive whose classes are not its sub-folders; "
+            "zip its content and use source archive"
+        )
+    inside = [name for name in names if len(name.parts) > 1]
+    direct = [name for name in names if len(name.parts) == 1]
+    if inside and direct:
+        raise TdbenchError(
+            f"{folder}: sub-folders are classes, but outside of them lie {some(direct)}; "
+            "put every image into a sub-folder, or all into the folder itself for images without classes"
+        )
+    classes = {name: i for i, name in enumerate(sorted({name.parts[0] for name in inside}))}
+    return np.array([classes[name.parts[0]] for name in names], dtype=np.int64) if len(classes) > 1 else None
+
+
+def fit(image: Image.Image, resolution: int) -> tuple[Image.Image, bool]:
+    """A square RGB image of ``resolution`` pixels a side, and whether it was grey.
+
+    Raises
+    ------
+    ValueError
+        If something of it would be lost without a word: transparency, 16 bits, further frames.
+    """
+    if image.mode not in _MODES:
+        raise ValueError(f"mode {image.mode}; expected 8 bits a channel, grey or colour")
+    # The second picture in a camera's MPO file is a preview or the other eye's.
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        raise ValueError(f"{getattr(image, 'n_frames', 'several')} frames; expected one")
+    grey = image.mode in _GREY
+    upright = ImageOps.exif_transpose(image)
+    if upright.has_transparency_data and upright.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+        raise ValueError("transparent; expected an opaque image")
+    side = min(upright.size)
+    left, top = (upright.width - side) // 2, (upright.height - side) // 2
+    square = upright.convert("RGB").crop((left, top, left + side, top + side))
+    return square.resize((resolution, resolution), Image.Resampling.LANCZOS), grey

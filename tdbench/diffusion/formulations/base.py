@@ -1,0 +1,179 @@
+"""What a formulation offers to the trainer, the samplers and the temporal-difference objective."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from tdbench.diffusion.grid import TimeGrid
+from tdbench.diffusion.preconditioning import Preconditioning
+from tdbench.diffusion.processes import Coupling, Level
+from tdbench.parameters import Parameters
+
+Weight = Literal["pairwise", "source", "constant", "linear"]
+
+
+class Noise(NamedTuple):
+    """The standard normal draws behind the loss of one batch."""
+
+    time: Tensor
+    """(N, 1, 1, 1): picks the time."""
+    image: Tensor
+    """(N, C, H, W): the noise of the image."""
+    pair: Tensor
+    """(N, C, H, W): the further noise that a second point of the path needs."""
+
+    @classmethod
+    def draw(cls, x0: Tensor, shared: torch.Generator, pair: torch.Generator) -> "Noise":
+        """Draws for the images ``x0``.
+
+        ``shared`` gives what every objective uses, ``pair`` what only paired points need: a baseline
+        and its TD twin therefore get the same ``time`` and ``image``.
+        """
+        options = {"device": x0.device, "dtype": x0.dtype}
+        time = torch.randn((x0.shape[0], 1, 1, 1), generator=shared, **options)
+        image = torch.randn(x0.shape, generator=shared, **options)
+        return cls(time, image, torch.randn(x0.shape, generator=pair, **options))
+
+
+class Losses(NamedTuple):
+    """The loss of a batch, image by image; each (N,)."""
+
+    total: Tensor
+    """What is minimised."""
+    base: Tensor
+    """The formulation's own loss at the same x_t."""
+    td: Tensor
+    """w ||delta||^2, zero where there is no valid pair."""
+    valid: Tensor
+    """Whether the image has a valid pair (bool)."""
+
+
+class PairTimes(NamedTuple):
+    """The three further times of a temporal difference; each (N, 1, 1, 1).
+
+    Where ``valid`` is false, tau and tau' are not used, and t' only says how x_t is drawn.
+    """
+
+    t_prime: Tensor
+    tau: Tensor
+    tau_prime: Tensor
+    valid: Tensor
+
+
+class Estimates(NamedTuple):
+    """What the networks say of one batch, as a formulation's own loss sees it."""
+
+    x0: Tensor
+    """(N, C, H, W) the images."""
+    denoised: Tensor
+    """(N, C, H, W) D(x_t, t)."""
+    t: Tensor
+    """(N, 1, 1, 1)."""
+    denoised_prime: Tensor | None = None
+    """(N, C, H, W) D'(x_t', t') of the target network, for losses that compare with it."""
+    t_prime: Tensor | None = None
+    """(N, 1, 1, 1)."""
+
+
+class Formulation(Parameters):
+    """A forward process with its parameterization, time grid and own loss.
+
+    Times are (N, 1, 1, 1) and float64, in the formulation's own measure. A new formulation is a subclass
+    with a ``kind`` of its own, registered in `formulations.FORMULATIONS`; it is frozen, and its fields are
+    what the experiment file may set.
+    """
+
+    kind: str
+    grid: TimeGrid
+
+    weights: ClassVar[tuple[Weight, ...]] = ("pairwise", "source", "constant")
+    """The pair weights that it has."""
+    couplings: ClassVar[tuple[Coupling, ...]] = ("markov", "shared")
+    """The couplings of the two points that it allows."""
+    own_target: ClassVar[bool] = False
+    """Whether its own loss compares with a target network, which the temporal difference then shares."""
+    whole_indices: ClassVar[bool] = False
+    """Whether times lie on grid points only, as those of a discrete process do."""
+    td_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Settings of the TD objective by preset, each with every key of `td.TDSettings` but the target."""
+
+    @abstractmethod
+    def preconditioning(self) -> Preconditioning:
+        """How network and denoiser are related."""
+
+    @abstractmethod
+    def level(self, t: Tensor) -> Level:
+        """alpha and sigma at the times ``t``."""
+
+    @abstractmethod
+    def sample_time(self, z: Tensor) -> Tensor:
+        """The times that the standard normal ``z`` picks for training, float64."""
+
+    def time_of(self, ratio: Tensor) -> Tensor:
+        """The time at which sigma / alpha is ``ratio``, any shape, for samplers that leave the grid.
+
+        Raises
+        ------
+        NotImplementedError
+            For a discrete process.
+        """
+        raise NotImplementedError(f"{self.kind} has no times between its steps")
+
+    def at(self, fraction: float) -> Self:
+        """The formulation at a share of training in [0, 1): itself, unless it has a schedule."""
+        return self
+
+    def target_decay(self, fraction: float) -> float:
+        """Share of the old target that a step keeps, where `own_target`."""
+        raise NotImplementedError
+
+    def pair_times(self, t: Tensor, span: float, stride: float) -> PairTimes:
+        """t' = t "+ span", tau = t "+ stride", tau' = t' "+ stride": indices that count towards the data.
+
+        Valid where t and tau' both lie on the grid. Behind it the grid's formula goes on: the point x_t'
+        is still a less noisy one of the same path.
+        """
+        index = self.grid.index(t)
+        ahead = [self.grid.time(index + shift) for shift in (span, stride, span + stride)]
+        return PairTimes(*ahead, self.grid.holds(index, span + stride))
+
+    def base_loss(self, estimates: Estimates) -> Tensor:
+        """(N,) own loss of each image: ||x0 - D||^2 / c_out^2, the squared error of the raw network.
+
+        That is EDM's, VP's and VE's weight (Karras et al. 2022, table 1) and DDPM's ||eps - F||^2
+        (Ho et al. 2020, eq. 14); ||.||^2 is a mean over channels and pixels.
+        """
+        c_out = self.preconditioning().c_out(estimates.t).to(estimates.x0.dtype)
+        return per_image_mean(((estimates.x0 - estimates.denoised) / c_out) ** 2)
+
+    def pair_weight(self, name: Weight, a: Tensor, t: Tensor, a_prime: Tensor, t_prime: Tensor) -> Tensor:
+        """w(t, t'), (N, 1, 1, 1), from A and the times of both points.
+
+        ``pairwise``: 1 / (A^2 c_out^2 + A'^2 c_out'^2), the paper's weight for EDM.
+        ``source``: 1 / max(A^2 c_out^2, 1e-8), what the authors' released code computes.
+        ``constant``: 1, the paper's "unweighted" ablation.
+        """
+        if name == "constant":
+            return torch.ones_like(a)
+        c_out, c_out_prime = (self.preconditioning().c_out(time) for time in (t, t_prime))
+        source = (a * c_out) ** 2
+        if name == "source":
+            return 1 / source.clamp_min(1e-8)
+        return 1 / (source + (a_prime * c_out_prime) ** 2)
+
+    def baseline_settings(self) -> dict[str, Any]:
+        """What the weights of a baseline depend on: all but the grid, which serves pairs and samplers."""
+        return self.model_dump(mode="json", exclude={"grid"})
+
+
+def per_image_mean(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N,)."""
+    return x.flatten(1).mean(1)
+
+
+def uniform(z: Tensor) -> Tensor:
+    """Standard normal -> uniform in (0, 1), float64, so that one draw serves every distribution of times."""
+    return torch.special.ndtr(z.double())

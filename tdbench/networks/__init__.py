@@ -1,0 +1,82 @@
+"""Network architectures by name, from libraries.
+
+Every network is called as ``network(x, c_noise, labels, augment_labels)`` with x (N, C, H, W), c_noise (N,), one-hot
+labels (N, num_classes) or None, and augmentation labels (N, augment_dim) or None, which means zeros; it returns
+(N, C, H, W).
+"""
+
+from typing import Annotated, Any
+
+import torch
+from pydantic import BeforeValidator, Field
+from torch import nn
+
+from tdbench.errors import TdbenchError
+from tdbench.networks.base import Architecture, Inputs
+from tdbench.networks.paper import PAPER
+from tdbench.networks.unet import UNETS
+from tdbench.parameters import Parameters
+
+NETWORKS: dict[str, Architecture] = {**UNETS, **PAPER}
+
+NOMINAL: dict[str, tuple[int, int]] = {name: network.nominal for name, network in NETWORKS.items()}
+"""name -> resolution and image channels that the network is meant for, to plan with before any data is at hand."""
+
+PARAMETERS: dict[str, int] = {name: network.parameters for name, network in NETWORKS.items()}
+"""name -> trainable parameters at the nominal size, unconditional: to plan with before its library is at hand."""
+
+
+def _known(value: Any) -> Any:
+    if value not in list(NETWORKS):
+        raise ValueError(f"no such network; known: {', '.join(NETWORKS)}")
+    return value
+
+
+class NetworkSettings(Parameters):
+    """Which network is trained."""
+
+    kind: Annotated[str, BeforeValidator(_known)]
+    dropout: Annotated[float, Field(ge=0, lt=1, description="probability, in the residual blocks")] = 0.0
+
+
+def build_network(
+    settings: NetworkSettings,
+    image_channels: int,
+    resolution: int,
+    num_classes: int,
+    augment_dim: int,
+    embedding_scale: float,
+    seed: int,
+) -> nn.Module:
+    """A network with its initial weights drawn from ``seed``; the global generator is left alone.
+
+    Parameters
+    ----------
+    num_classes : int
+        0 for an unconditional network.
+    augment_dim : int
+        Length of the augmentation labels; 0 for none.
+    embedding_scale : float
+        Factor to c_noise before diffusers' time embedding: 1000 for EDM's ln(sigma)/4, 1 for DDPM's steps 0..999.
+        The networks of the papers ignore it.
+
+    Raises
+    ------
+    TdbenchError
+        If the network cannot work on images of that size, or its library cannot be imported.
+    """
+    name, inputs = settings.kind, Inputs(image_channels, resolution, num_classes, augment_dim, embedding_scale)
+    levels = NETWORKS[name].levels(resolution)
+    if resolution % 2 ** (levels - 1):
+        raise TdbenchError(
+            f"network {name}: images of {resolution}x{resolution} do not fit its {levels} levels; "
+            f"the resolution must be a multiple of {2 ** (levels - 1)}"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return NETWORKS[name].build(name, inputs, settings.dropout)
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Trainable parameters."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)

@@ -1,0 +1,317 @@
+"""From an experiment to its runs: the matrix, the cases of its ablations, and which runs share their weights."""
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import ValidationError, model_validator
+
+from tdbench.errors import TdbenchError
+from tdbench.experiment import (
+    Ablation,
+    AnyFormulation,
+    AnyObjective,
+    Dataset,
+    Evaluation,
+    Experiment,
+    Name,
+    Sampling,
+    Training,
+)
+from tdbench.mistakes import explain, read_yaml
+from tdbench.networks import NetworkSettings
+from tdbench.parameters import Parameters
+from tdbench.plugins import load_plugins
+
+VARIABLE = ("objective", "formulation", "network", "training", "sampling", "evaluation")
+
+
+class Run(Parameters):
+    """One training with its samples and scores: a cell of the matrix, fully explicit."""
+
+    experiment: Name
+    dataset_name: Name
+    dataset: Dataset
+    formulation_name: Name
+    formulation: AnyFormulation
+    objective_name: Name
+    objective: AnyObjective
+    network: NetworkSettings
+    training: Training
+    sampling: Sampling
+    evaluation: Evaluation
+    seed: int
+    trained_as: str | None = None
+    """Name of the run whose weights are sampled, where another one trains the very same."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.evaluation.kid_subset_size > self.sampling.images:
+            raise ValueError(
+                f"evaluation.kid_subset_size: {self.evaluation.kid_subset_size}: exceeds "
+                f"sampling.images, which is {self.sampling.images}"
+            )
+        sampler, last = self.sampling.sampler, self.formulation.grid.last
+        if self.formulation.whole_indices and sampler.between_steps:
+            raise ValueError(
+                f"sampling.sampler: {sampler.kind!r}: needs times between the steps of {self.formulation.kind}, "
+                "which is discrete"
+            )
+        if self.formulation.whole_indices and self.sampling.steps[-1] > last:
+            raise ValueError(f"sampling.steps: {self.sampling.steps[-1]}: {self.formulation.kind} has {last} steps")
+        return self
+
+    @property
+    def name(self) -> str:
+        return f"{self.dataset_name}/{self.formulation_name}-{self.objective_name}-seed{self.seed}"
+
+    @property
+    def weights_name(self) -> str:
+        """Name of the run that trains the weights."""
+        return self.trained_as or self.name
+
+    def training_settings(self) -> dict[str, Any]:
+        """All that the trained weights depend on, and nothing else."""
+        keys = {"dataset", "formulation", "objective", "network", "training", "seed"}
+        settings = self.model_dump(mode="json", by_alias=True, include=keys)
+        del settings["training"]["metrics_every_steps"]
+        # Its settings are explicit; whose they were does not matter.
+        settings["objective"].pop("preset", None)
+        if self.objective.kind == "baseline":
+            settings["formulation"] = self.formulation.baseline_settings()
+        return settings
+
+    def sampling_settings(self) -> dict[str, Any]:
+        """What the samples depend on besides the weights."""
+        settings = self.model_dump(mode="json", by_alias=True, include={"sampling", "formulation", "seed"})
+        return settings | {"snapshots": self.scored_snapshots()}
+
+    def evaluation_settings(self) -> dict[str, Any]:
+        """What the scores depend on besides the samples."""
+        return self.evaluation.model_dump(mode="json")
+
+    def scored_snapshots(self) -> list[int]:
+        """Images shown at each snapshot of the last `last_percent` of training, rising."""
+        training = self.training
+        threshold = training.images_at(training.steps) * (1 - self.evaluation.last_percent / 100)
+        shown = [training.images_at(step) for step in training.snapshot_steps()]
+        return [images for images in shown if images > threshold]
+
+
+class Case(Parameters):
+    """One row of an ablation: what was varied, and the objective name of its runs."""
+
+    settings: dict[str, Any]
+    label: str
+    dataset_name: str
+    formulation_name: str
+    objective_name: str
+
+
+class Plan(Parameters):
+    """An experiment expanded."""
+
+    experiment: Experiment
+    path: Path
+    comparison: tuple[Run, ...]
+    ablations: dict[str, tuple[Case, ...]]
+    ablation_runs: dict[str, tuple[Run, ...]]
+
+    @property
+    def runs(self) -> dict[str, Run]:
+        """Every run once, by name; runs of the comparison come first."""
+        return {run.name: run for run in itertools.chain(self.comparison, *self.ablation_runs.values())}
+
+    def run(self, name: str) -> Run:
+        """The run ``name``; the data set's name may be left out where there is only one."""
+        datasets = list(self.experiment.datasets)
+        full = name if "/" in name or len(datasets) > 1 else f"{datasets[0]}/{name}"
+        if full not in self.runs:
+            raise TdbenchError(f"{self.path}: no run {name!r}; known: {', '.join(self.runs)}")
+        return self.runs[full]
+
+
+def find_experiment(name: str) -> Path:
+    """The file of an experiment given by name or by path."""
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        return Path(name)
+    folders = [Path("workflow/experiments"), Path(__file__).parents[1] / "workflow" / "experiments"]
+    for folder in folders:
+        if (folder / f"{name}.yaml").is_file():
+            return folder / f"{name}.yaml"
+    known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
+    raise TdbenchError(
+        f"experiment {name!r}: no such experiment; known: {', '.join(known)}, or give a path to a YAML file"
+    )
+
+
+def load_plan(name: str) -> Plan:
+    """Read, check and expand an experiment given by name or by path.
+
+    Raises
+    ------
+    TdbenchError
+        Names the file, the key, the value and what is allowed, a line for each mistake.
+    """
+    path = find_experiment(name)
+    content = read_yaml(path)
+    load_plugins(content.get("plugins", []), path)
+    try:
+        experiment = Experiment.model_validate(content)
+    except ValidationError as error:
+        raise TdbenchError(explain(path, content, error)) from error
+    return expand(experiment, path)
+
+
+def expand(experiment: Experiment, path: Path) -> Plan:
+    """All runs of an experiment and the cases of its ablations."""
+    known: dict[str, Run] = {}
+    builder = _Builder(experiment, path)
+    builder.check_names()
+    comparison = tuple(_shared(run, known) for run in builder.matrix())
+    cases, runs = {}, {}
+    for name, ablation in experiment.ablations.items():
+        cases[name], runs[name] = builder.ablation(name, ablation, known)
+    return Plan(experiment=experiment, path=path, comparison=comparison, ablations=cases, ablation_runs=runs)
+
+
+def _shared(run: Run, known: dict[str, Run]) -> Run:
+    """``run``, pointed to the weights of an earlier one if they would be the same; remembered in ``known``."""
+    key = _weights_key(run)
+    twin = next((other for other in known.values() if _weights_key(other) == key), None)
+    found = run if twin is None else run.model_copy(update={"trained_as": twin.weights_name})
+    known[run.name] = found
+    return found
+
+
+def _weights_key(run: Run) -> str:
+    return json.dumps([run.dataset_name, run.training_settings()], sort_keys=True)
+
+
+class _Builder:
+    """Builds the runs of one experiment."""
+
+    def __init__(self, experiment: Experiment, path: Path) -> None:
+        self.experiment, self.path = experiment, path
+
+    def check_names(self) -> None:
+        """Refuse names that would give two runs, or two pairs, one name."""
+        axes = (self.experiment.datasets, self.experiment.formulations, self.experiment.objectives)
+        runs = [f"{d}/{f}-{o}-seed{self.experiment.seeds[0]}" for d, f, o in itertools.product(*axes)]
+        for names in (runs, self.experiment.pairs):
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if twice:
+                raise TdbenchError(
+                    f"{self.path}: two combinations of datasets, formulations and objectives are called {twice!r}; "
+                    "rename one"
+                )
+
+    def matrix(self) -> Iterator[Run]:
+        e = self.experiment
+        for dataset, formulation, objective, seed in itertools.product(
+            e.datasets, e.formulations, e.objectives, e.seeds
+        ):
+            yield self.run(dataset, formulation, objective, seed, {}, f"{self.path}")
+
+    def run(self, dataset: str, formulation: str, objective: str, seed: int, varied: dict[str, Any], where: str) -> Run:
+        """One run: the experiment's settings, its overrides for that cell, then ``varied``."""
+        e = self.experiment
+        content: dict[str, Any] = {
+            "experiment": e.name, "dataset_name": dataset, "dataset": e.datasets[dataset].model_dump(),
+            "formulation_name": formulation, "formulation": e.formulations[formulation].model_dump(by_alias=True),
+            "objective_name": objective, "objective": e.objectives[objective].model_dump(by_alias=True),
+            "network": e.network.model_dump(), "training": e.training.model_dump(),
+            "sampling": e.sampling.model_dump(by_alias=True), "evaluation": e.evaluation.model_dump(), "seed": seed,
+        }  # fmt: skip
+        cell = {"datasets": dataset, "formulations": formulation, "objectives": objective}
+        for i, override in enumerate(e.overrides):
+            if all(not getattr(override, axis) or name in getattr(override, axis) for axis, name in cell.items()):
+                for key, value in override.set.items():
+                    _replace(content, key, value, f"{self.path}: overrides.{i}.set")
+        for key, value in varied.items():
+            _replace(content, key, value, where)
+        if varied:
+            content["objective_name"] = f"{objective}-{_suffix(varied)}"
+        return self._validated(content, where, objective)
+
+    def _validated(self, content: dict[str, Any], where: str, objective: str) -> Run:
+        try:
+            run = Run.model_validate(content)
+        except ValidationError as error:
+            raise TdbenchError(explain(where, content, error)) from error
+        try:
+            return run.model_copy(update={"objective": run.objective.resolved(run.formulation)})
+        except ValueError as error:
+            place = f"{self.path}: objectives.{objective}" if where == str(self.path) else where
+            raise TdbenchError(f"{place}: {run.formulation_name}: {error}") from error
+
+    def ablation(
+        self, name: str, ablation: Ablation, known: dict[str, Run]
+    ) -> tuple[tuple[Case, ...], tuple[Run, ...]]:
+        """Cases and runs of one ablation; a case equal to a run that exists already uses that run."""
+        cases, runs, e = [], [], self.experiment
+        datasets, formulations = ablation.datasets or tuple(e.datasets), ablation.formulations or tuple(e.formulations)
+        for dataset, formulation, values in itertools.product(
+            datasets, formulations, itertools.product(*ablation.vary.values())
+        ):
+            settings = dict(zip(ablation.vary, values, strict=True))
+            label = ", ".join(f"{key.rsplit('.', 1)[-1]} = {_words(value)}" for key, value in settings.items())
+            where = f"{self.path}: ablations.{name}.vary"
+            made = [self.run(dataset, formulation, ablation.base, seed, settings, where) for seed in e.seeds]
+            variants = [self._known_or_new(run, known, name) for run in made]
+            runs += variants
+            cases.append(
+                Case(
+                    settings=settings,
+                    label=label,
+                    dataset_name=dataset,
+                    formulation_name=formulation,
+                    objective_name=variants[0].objective_name,
+                )
+            )
+        return tuple(cases), tuple(runs)
+
+    def _known_or_new(self, run: Run, known: dict[str, Run], ablation: str) -> Run:
+        for other in known.values():
+            if other.seed == run.seed and other.dataset_name == run.dataset_name and _same(other, run):
+                return other
+        if run.name in known:
+            raise TdbenchError(
+                f"{self.path}: ablations.{ablation}: two different runs would be named {run.name!r}; rename one"
+            )
+        return _shared(run, known)
+
+
+def _same(a: Run, b: Run) -> bool:
+    names = {"objective_name", "trained_as"}
+    return a.model_dump(exclude=names) == b.model_dump(exclude=names)
+
+
+def _replace(content: dict[str, Any], key: str, value: Any, where: str) -> None:
+    """Set a dotted key, such as ``objective.lambda``, in the settings of a run."""
+    *parents, leaf = key.split(".")
+    block: Any = content
+    for parent in parents:
+        block = block.get(parent) if isinstance(block, dict) else None
+    if not parents or parents[0] not in VARIABLE or not isinstance(block, dict) or leaf not in block:
+        allowed = ", ".join(VARIABLE)
+        raise TdbenchError(
+            f"{where}: {key}: no such setting; give a dotted key below {allowed}, such as objective.weight"
+        )
+    block[leaf] = value
+
+
+def _words(value: Any) -> str:
+    """A varied value in a label: ``{kind: hard, period: 10}`` reads ``hard 10``."""
+    if not isinstance(value, dict):
+        return str(value)
+    return " ".join(str(value[key]) for key in sorted(value, key=lambda key: (key != "kind", key)))
+
+
+def _suffix(settings: dict[str, Any]) -> str:
+    """What a varied run's objective is called beyond its base."""
+    text = "-".join(f"{key.rsplit('.', 1)[-1]}-{_words(value)}" for key, value in settings.items())
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")

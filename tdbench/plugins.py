@@ -1,0 +1,118 @@
+"""Bringing your own: kinds from a user's Python file or package, named by the experiment file and by nothing else.
+
+A plug-in is Python code that registers classes or functions when it is imported:
+
+    from tdbench.plugins import register
+
+    @register("sampler")
+    class Mine(Sampler): ...
+
+It runs with the user's rights, as any program does, so it is loaded only where an experiment names it under
+``plugins``: as a file (``mine.py``, relative to the experiment file) or as an entry point of the group
+``tdbench.plugins`` of an installed package.
+"""
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tdbench.data.sources import SOURCES, Source
+from tdbench.diffusion.formulations import FORMULATIONS, Formulation
+from tdbench.diffusion.objective import Objective
+from tdbench.diffusion.objectives import OBJECTIVES
+from tdbench.diffusion.samplers import SAMPLERS, Sampler
+from tdbench.errors import TdbenchError
+
+GROUP = "tdbench.plugins"
+_CLASSES: dict[str, tuple[dict[str, Any], type]] = {
+    "formulation": (FORMULATIONS, Formulation), "objective": (OBJECTIVES, Objective), "sampler": (SAMPLERS, Sampler)
+}  # fmt: skip
+_BUILT_IN = {id(value) for registry in (FORMULATIONS, OBJECTIVES, SAMPLERS, SOURCES) for value in registry.values()}
+
+
+def register(what: str, name: str | None = None) -> Callable[[Any], Any]:
+    """Register a class (``formulation``, ``objective``, ``sampler``) or a `Source` (``source``, by ``name``).
+
+    A class is known by the default of its field ``kind``.
+
+    Raises
+    ------
+    TypeError
+        If it is not what it is registered as, or takes the name of a built-in kind.
+    """
+
+    def add(thing: Any) -> Any:
+        if what == "source":
+            if not isinstance(thing, Source) or not name:
+                raise TypeError(
+                    "a source is a tdbench.data.sources.Source with a name: register('source', 'mine')(...)"
+                )
+            registry, key = SOURCES, name
+        elif what in _CLASSES:
+            registry, base = _CLASSES[what]
+            if not (isinstance(thing, type) and issubclass(thing, base)):
+                raise TypeError(f"a {what} is a subclass of {base.__module__}.{base.__name__}, not {thing!r:.60}")
+            key = thing.model_fields["kind"].default
+            if not isinstance(key, str):
+                raise TypeError(f'{thing.__name__}: needs a kind of its own: kind: Literal["mine"] = "mine"')
+        else:
+            raise TypeError(f"{what!r}: cannot be registered; known: source, {', '.join(_CLASSES)}")
+        if id(registry.get(key)) in _BUILT_IN:
+            raise TypeError(f"{what} {key!r}: is a name of tdbench's own; choose another")
+        registry[key] = thing
+        return thing
+
+    return add
+
+
+def load_plugins(names: Any, experiment: Path) -> None:
+    """Import what an experiment names under ``plugins``.
+
+    Raises
+    ------
+    TdbenchError
+        If a plug-in cannot be found or fails when it is imported.
+    """
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TdbenchError(f"{experiment}: plugins: {names!r:.60}: expected a list of Python files and entry points")
+    for name in names:
+        try:
+            _load(name, experiment)
+        except TdbenchError:
+            raise
+        except Exception as error:  # anything may go wrong in the user's code
+            raise TdbenchError(f"{experiment}: plugins: {name!r}: {type(error).__name__}: {error}") from error
+
+
+def _load(name: str, experiment: Path) -> None:
+    if not name.endswith(".py"):
+        found = [entry for entry in metadata.entry_points(group=GROUP) if entry.name == name]
+        if not found:
+            known = sorted({entry.name for entry in metadata.entry_points(group=GROUP)})
+            raise TdbenchError(
+                f"{experiment}: plugins: {name!r}: no such entry point in the group {GROUP} "
+                f"(known: {', '.join(known) or 'none'}), and no Python file, which ends in .py"
+            )
+        found[0].load()
+        return
+    path = (experiment.parent / name).resolve()
+    if not path.is_file():
+        raise TdbenchError(f"{experiment}: plugins: {name!r}: no such file; looked for {path}")
+    # One module a file and content: reading an experiment twice does not register twice.
+    module_name = f"tdbench_plugin_{hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:16]}"
+    if module_name in sys.modules:
+        return
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise TdbenchError(f"{experiment}: plugins: {name!r}: cannot be imported as Python")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[module_name]
+        raise
