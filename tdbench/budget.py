@@ -5,9 +5,9 @@ from tdbench.diffusion.samplers import count_evaluations
 from tdbench.networks import NOMINAL, PARAMETERS
 from tdbench.plan import Plan, Run
 
-# Jobs of the workflow besides those of each run: data, classifier and references of each data set; then the
-# comparison, the ablations, the page and the tracking.
-JOBS_PER_DATASET, JOBS_OF_REPORT = 3, 3
+# Jobs of the workflow besides those of each run: data and references of each data set (and its classifier, where
+# that is what extracts the features); then the comparison, the ablations, the page and the tracking.
+JOBS_PER_DATASET, JOBS_OF_REPORT = 2, 3
 
 
 def sampled_images(run: Run) -> int:
@@ -31,7 +31,8 @@ def describe_plan(plan: Plan) -> str:
     runs, sets = list(plan.runs.values()), len(plan.experiment.datasets)
     trainings = [run for run in runs if run.trained_as is None]
     trained, target = (sum(column) for column in zip(*map(training_evaluations, trainings), strict=True))
-    jobs = JOBS_PER_DATASET * sets + len(trainings) + 2 * len(runs) + JOBS_OF_REPORT + bool(plan.ablations)
+    per_dataset = JOBS_PER_DATASET + (plan.experiment.evaluation.features == "classifier")
+    jobs = per_dataset * sets + len(trainings) + 2 * len(runs) + JOBS_OF_REPORT + bool(plan.ablations)
     disk = sum(map(_weights_bytes, trainings)) + sum(map(_samples_bytes, runs))
     lines = [f"{plan.path}: {len(runs)} runs, {len(trainings)} of them trained"]
     lines += [f"  {run.name}" + (f"   (weights of {run.trained_as})" if run.trained_as else "") for run in runs]

@@ -158,6 +158,9 @@ class Experiment(Parameters):
     evaluation: Evaluation = Evaluation()
     overrides: tuple[Override, ...] = ()
     ablations: dict[Name, Ablation] = Field(default_factory=dict)
+    published: Annotated[
+        tuple[Name, ...], Field(description="figures shown beside ours: results/published/NAME.csv")
+    ] = ()
 
     @property
     def pairs(self) -> list[str]:

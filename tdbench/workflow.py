@@ -13,7 +13,7 @@ from tdbench.files import make_folder
 from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
 from tdbench.plan import Plan, Run, load_plan
 from tdbench.reporting.collect import runs_of
-from tdbench.reporting.store import tracking_uri
+from tdbench.reporting.store import published_file, tracking_uri
 
 KNOWN_CONFIG = {"experiment": "digits", "results": "results"}
 
@@ -53,6 +53,8 @@ class Workflow:
                 raise TdbenchError(
                     f"results {str(results)!r}: Snakemake reads braces as wildcards; choose another folder"
                 )
+            for name in plan.experiment.published:
+                published_file(name, f"{plan.path}: ")
             make_folder(results)
             return cls(plan, results)
         except TdbenchError as error:

@@ -77,7 +77,7 @@ def test_the_counts_to_plan_with_are_true(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "resolution", "classes", "millions"),
     [
-        # Karras et al. 2022, table 2 and appendix F; DDPM: Ho et al. 2020, appendix B; ADM: Dhariwal and Nichol 2021.
+        # DDPM++: Karras et al. 2022, appendix F; DDPM: Ho et al. 2020, appendix B; ADM: Dhariwal and Nichol 2021.
         ("ddpmpp", 32, 0, 55.7),
         ("ddpmpp", 64, 0, 61.8),
         ("adm", 64, 1000, 295.9),

@@ -5,4 +5,4 @@ for torch's and the libraries' imports.
 """
 
 LIBRARIES = ("clean-fid", "torch-fidelity")
-FEATURES = ("classifier",)
+FEATURES = ("classifier", "efficientnet-lite0", "inception")

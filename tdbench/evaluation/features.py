@@ -1,17 +1,22 @@
 """Feature extractors, and features kept in files."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from tdbench.errors import TdbenchError
 from tdbench.files import atomic_path, read_json
 from tdbench.layout import DatasetLayout
+
+# Images that a large network sees at once: more need gigabytes for its activations and are no faster on a CPU.
+CHUNK = 16
 
 
 @dataclass(frozen=True)
@@ -64,18 +69,43 @@ def load_reference(path: Path) -> ReferenceFeatures:
     TdbenchError
         If it is missing or damaged.
     """
+    with _opened(path) as archive:
+        return ReferenceFeatures(archive["features"], json.loads(str(archive["facts"])))
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """The facts of a reference without its features, which may be large; raises as `load_reference` does."""
+    with _opened(path) as archive:
+        facts: dict[str, Any] = json.loads(str(archive["facts"]))
+    return facts
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return ReferenceFeatures(archive["features"], json.loads(str(archive["facts"])))
+            yield archive
     except Exception as error:  # numpy and zipfile raise many kinds for damaged files
         raise TdbenchError(
             f"{path}: no readable reference features ({error}); run `tdbench reference` again"
         ) from error
 
 
+def as_rgb(images: Tensor) -> Tensor:
+    """Grey images three times over; colour images as they are."""
+    return images.expand(-1, 3, -1, -1)
+
+
+def in_chunks(extract: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """``extract`` on `CHUNK` images at a time, whatever the size of the batch."""
+    return lambda images: torch.cat([extract(chunk) for chunk in images.split(CHUNK)])
+
+
 def describe_extractor(name: str, files: DatasetLayout) -> str:
-    """A line for people on what an extractor is worth."""
-    if name != "classifier":
-        return name
-    facts = read_json(files.classifier_report, "tdbench classifier")
-    return f"{name}: {facts['test_accuracy']:.1%} of {facts['test_images']} held-out images right"
+    """A line for people on what an extractor is worth, or where its features come from."""
+    if name == "classifier":
+        facts = read_json(files.classifier_report, "tdbench classifier")
+        return f"{name}: {facts['test_accuracy']:.1%} of {facts['test_images']} held-out images right"
+    references = [read_facts(path) for path in files.references(name)]
+    origins = [f"weights {facts['weights'][:12]}, {facts['resize']}" for facts in references]
+    return f"{name}: {'; '.join(dict.fromkeys(origins))}"

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -12,12 +13,14 @@ from tdbench.device import choose_device
 from tdbench.errors import TdbenchError
 from tdbench.evaluation import clean_fid, torch_fidelity
 from tdbench.evaluation.classifier import load_classifier
+from tdbench.evaluation.efficientnet import load_efficientnet
 from tdbench.evaluation.features import (
     FeatureExtractor,
     ReferenceFeatures,
     load_reference,
     save_reference,
 )
+from tdbench.evaluation.inception import load_inception
 from tdbench.files import sha256, write_json
 from tdbench.layout import DatasetLayout, RunLayout
 from tdbench.plan import Run
@@ -28,9 +31,13 @@ from tdbench.sampling import read_sampled, read_samples, read_trained
 MODULES: dict[str, ModuleType] = {module.NAME: module for module in (clean_fid, torch_fidelity)}
 
 
-def load_extractor(name: str, files: DatasetLayout) -> FeatureExtractor:
-    """The extractor ``name`` for a data set."""
-    loaders = {"classifier": lambda: load_classifier(files.classifier, files.classifier_report)}
+def load_extractor(name: str, library: str, files: DatasetLayout) -> FeatureExtractor:
+    """The extractor ``name`` for a data set, as ``library`` uses it."""
+    loaders: dict[str, Callable[[], FeatureExtractor]] = {
+        "classifier": lambda: load_classifier(files.classifier, files.classifier_report),
+        "efficientnet-lite0": load_efficientnet,
+        "inception": lambda: load_inception(library),
+    }
     return loaders[name]()
 
 
@@ -38,9 +45,11 @@ def load_extractor(name: str, files: DatasetLayout) -> FeatureExtractor:
 def write_references(data: ImageSet, features: str, batch_size: int, files: DatasetLayout, threads: int) -> None:
     """Extract the data set's features with each library, once for all experiments that use it."""
     choose_device("cpu", threads)
-    extractor = load_extractor(features, files)
+    # All before any is used: a missing file is reported at once.
+    extractors = {name: load_extractor(features, name, files) for name in MODULES}
     with progress("reference features", len(MODULES) * len(data.images), "img") as bar:
         for name, module in MODULES.items():
+            extractor = extractors[name]
             facts = {
                 "library": name, "library_version": module.VERSION, "features": features, "weights": extractor.checksum,
                 "resize": extractor.resize, "n": len(data.images), "data": data.checksum, "batch_size": batch_size,
@@ -57,10 +66,9 @@ def evaluate_run(run: Run, layout: RunLayout, files: DatasetLayout) -> None:
     choose_device("cpu", run.training.threads)
     trained = read_trained(run, layout)
     sets = read_sampled(run, layout)
-    extractor = load_extractor(run.evaluation.features, files)
-    references = {
-        name: _matching_reference(run, files, name, extractor, trained["data"]) for name in run.evaluation.libraries
-    }
+    libraries = run.evaluation.libraries
+    extractors = {name: load_extractor(run.evaluation.features, name, files) for name in libraries}
+    references = {name: _matching_reference(run, files, name, extractors[name], trained["data"]) for name in libraries}
     rows = []
     with progress(f"{run.name} scores", len(sets) * len(references), "set") as bar:
         for entry in sets:
@@ -69,7 +77,7 @@ def evaluate_run(run: Run, layout: RunLayout, files: DatasetLayout) -> None:
                 raise TdbenchError(f"{path}: missing or changed since it was sampled; run `tdbench sample` again")
             pixels = read_samples(path).transpose(0, 3, 1, 2).copy()
             for name, reference in references.items():
-                rows += _score(run, entry, pixels, MODULES[name], extractor, reference)
+                rows += _score(run, entry, pixels, MODULES[name], extractors[name], reference)
                 bar.update(1)
     write_json(
         layout.scores,
@@ -82,7 +90,10 @@ def _matching_reference(
 ) -> ReferenceFeatures:
     path = files.reference(run.evaluation.features, library)
     reference = load_reference(path)
-    wanted = {"weights": extractor.checksum, "data": data["sha256"], "library_version": MODULES[library].VERSION}
+    wanted = {
+        "weights": extractor.checksum, "resize": extractor.resize, "data": data["sha256"],
+        "library_version": MODULES[library].VERSION,
+    }  # fmt: skip
     if len(reference.features) < run.evaluation.kid_subset_size:
         raise TdbenchError(
             f"evaluation.kid_subset_size: {run.evaluation.kid_subset_size}: exceeds the {len(reference.features)} "

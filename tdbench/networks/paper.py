@@ -22,7 +22,7 @@ from tdbench.networks.base import Inputs, check_labels
 
 @dataclass(frozen=True)
 class PaperSpec:
-    """An architecture of Karras et al. 2022, appendix F.2, tables 7 and 8.
+    """An architecture of Karras et al. 2022, appendix F.
 
     Published are the sizes for images of 32x32 and 64x64; other resolutions take the nearer recipe.
     """

@@ -14,10 +14,12 @@ from tdbench.layout import DatasetLayout, ReportLayout
 from tdbench.plan import Plan
 from tdbench.provenance import provenance
 from tdbench.reporting import collect, tables
+from tdbench.reporting.published import published_table
 from tdbench.reporting.wording import (
     AGREEMENT_CAPTION,
     COMPARISON_CAPTION,
     COST_CAPTION,
+    PUBLISHED_CAPTION,
     ablation_caption,
     summary_sentence,
 )
@@ -53,6 +55,8 @@ def write_html(plan: Plan, results: Path, scores: pd.DataFrame, runs: pd.DataFra
             curves=[(p, _embed(layout.figure(f"training-{p}"))) for p in plan.experiment.pairs],
             ablations=ablations,
             agreement=agreement,
+            published=published_table(plan, per_run),
+            published_caption=PUBLISHED_CAPTION,
             data=_data_facts(plan, results),
             runs=_run_facts(runs),
             provenance=provenance(),

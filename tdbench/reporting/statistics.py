@@ -95,11 +95,12 @@ def agreement(scores: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row a metric and set of features: sample sets, largest relative difference |a - b| / max(|a|, |b|),
-        and whether it is within 1e-3. Empty with one library.
+        and whether it is within 1e-3. Empty where no two libraries extract the same features: with one library,
+        or with Inception, of which each library has its own weights and resize.
     """
     keys = ["metric", "features", "resize", "run", "snapshot_kimg", "steps"]
-    wide = scores.pivot(index=keys, columns="library", values="value")
-    if wide.shape[1] < 2:
+    wide = scores.pivot(index=keys, columns="library", values="value").dropna(thresh=2)
+    if wide.empty:
         return pd.DataFrame()
     spread, scale = wide.max(axis=1) - wide.min(axis=1), wide.abs().max(axis=1)
     relative = (spread / scale.where(scale > 0, 1)).rename("relative").reset_index()

@@ -1,4 +1,4 @@
-"""Where MLflow keeps what is tracked (apart from `tracking`, whose import of MLflow is slow)."""
+"""Where MLflow keeps what is tracked and where published figures lie, apart from modules that import slowly."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,10 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from tdbench.errors import TdbenchError
 from tdbench.layout import ReportLayout
+
+PUBLISHED = Path("results/published")
 
 
 def tracking_uri(results: Path) -> str:
@@ -21,3 +24,19 @@ def without_password(uri: str) -> str:
         return make_url(uri).render_as_string(hide_password=True)
     except ArgumentError:  # a plain path or a name such as databricks, which hold none
         return uri
+
+
+def published_file(name: str, where: str = "") -> Path:
+    """The file of a set of published figures: of this folder, or of the project's own checkout.
+
+    ``where`` begins the message of a file that is missing.
+
+    Raises
+    ------
+    TdbenchError
+        If there is none of that name.
+    """
+    for folder in (PUBLISHED, Path(__file__).parents[2] / PUBLISHED):
+        if (folder / f"{name}.csv").is_file():
+            return folder / f"{name}.csv"
+    raise TdbenchError(f"{where}published: {name!r}: no such file {PUBLISHED / name}.csv")

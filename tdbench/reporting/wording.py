@@ -13,6 +13,10 @@ COMPARISON_CAPTION = (
     "(not corrected for the number of rows); lower is better."
 )
 COST_CAPTION = "Cost of training. Runs that share a machine slow each other; memory is the process's."
+PUBLISHED_CAPTION = (
+    "Published figures beside ours of the same data set, formulation, objective and budget, mean ± standard deviation "
+    "over seeds. They compare only where the protocol is the same, the network included."
+)
 AGREEMENT_CAPTION = "The libraries on the same samples with the same features, all sample sets."
 
 

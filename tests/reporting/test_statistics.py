@@ -65,6 +65,18 @@ def test_disagreement_is_shown() -> None:
     assert agreement(pd.DataFrame(rows[:2])[lambda f: f.library == "a"]).empty
 
 
+def test_different_features_are_not_set_against_each_other() -> None:
+    """Each library's own Inception: another resize each."""
+    fixed = {"metric": "fid", "features": "inception", "run": "r", "snapshot_kimg": 1.0, "steps": 4}
+    own = [
+        fixed | {"library": "a", "resize": "a's", "value": 2.0},
+        fixed | {"library": "b", "resize": "b's", "value": 2.5},
+    ]
+    assert agreement(pd.DataFrame(own)).empty
+    same = [fixed | {"library": name, "features": "c", "resize": "native", "value": 2.0} for name in ("a", "b")]
+    assert agreement(pd.DataFrame(own + same)).features.tolist() == ["c"]
+
+
 def test_numbers_as_people_read_them() -> None:
     assert spread(2.26479, 0.0312) == "2.265 ± 0.031" and spread(1892.3, 171.2) == "1892 ± 171"
     assert spread(3.5, float("nan")) == "3.5"

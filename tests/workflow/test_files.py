@@ -1,13 +1,18 @@
 """What the Snakefile asks of the package."""
 
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from tdbench.budget import describe_plan
 from tdbench.plan import Plan, load_plan
 from tdbench.reporting.store import without_password
 from tdbench.workflow import Workflow
-from tests.conftest import TINY
+from tests.conftest import ROOT, TINY
 
 
 def test_an_archive_outlives_its_source(tmp_path: Path) -> None:
@@ -34,3 +39,23 @@ def test_another_store_is_tracked_anew_and_its_password_not_recorded(tiny: Plan,
     assert without_password("mlruns/here") == "mlruns/here"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     assert workflow.tracking_key == local
+
+
+def test_a_classifier_is_trained_only_where_its_features_are_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "other.yaml"
+    text = TINY.read_text()
+    assert "evaluation: {" in text
+    path.write_text(text.replace("evaluation: {", "evaluation: {features: efficientnet-lite0, "))
+    plan = load_plan(str(path))
+    workflow = Workflow(plan, tmp_path)
+    assert workflow.features == "efficientnet-lite0" and workflow.extractor_files("digits") == []
+    config = (f"experiment={path}", f"results={tmp_path / 'results'}")
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "-n", "--config", *config],
+        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, re.M))
+    assert "classifier" not in counts and counts["reference"] == "1"
+    jobs = re.search(r"^jobs +(\d+)$", describe_plan(plan), re.M)
+    assert jobs is not None and int(jobs[1]) == int(counts["total"]) - 1  # less the target rule `all`

@@ -282,7 +282,7 @@ def test_an_experiment_without_ablations_is_planned(project: Project) -> None:
     ("old", "new", "words"),
     [
         ("lambda: 0.5", "lambda: -1", "objectives.td.lambda: -1: should be greater than or equal to 0"),
-        ("edm: {}", "ddqm: {}", "formulations.ddqm.kind: 'ddqm': should be 'edm'"),
+        ("edm: {}", "ddqm: {}", "formulations.ddqm: kind 'ddqm': no such formulation; known: ddpm"),
         ("seeds: [0, 1]", "seeds: [0, 1]\nsedes: 3", "sedes: 3: unknown key"),
     ],
 )
@@ -320,3 +320,20 @@ def test_stale_results_are_not_reported(project: Project, old: str, new: str, wo
     with project.changed(project.experiment, old, new):
         done = project.tdbench("report", str(project.experiment))
     assert done.returncode == 2 and words in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_published_figures_stand_in_the_page_and_a_missing_file_stops_before_anything_runs(project: Project) -> None:
+    with project.changed(project.experiment, "name: tiny", "name: tiny\npublished: [nothing]"):
+        done = project.snakemake("-n")
+    assert (
+        done.returncode == 2 and "published: 'nothing': no such file" in done.stderr and "Traceback" not in done.stderr
+    )
+    folder = project.folder / "results" / "published"
+    folder.mkdir(parents=True)
+    head = (ROOT / "results" / "published" / "main.csv").read_text().splitlines()[0]
+    (folder / "mine.csv").write_text(f"{head}\ndigits,8,U-Net,edm,td,4,fid,classifier,128,last,1.5,somebody's paper\n")
+    with project.changed(project.experiment, "name: tiny", "name: tiny\npublished: [mine]"):
+        done = project.tdbench("report", str(project.experiment), "--part", "page")
+    assert done.returncode == 0, done.stderr
+    page = output(project, "report.html").read_text()
+    assert "Published figures" in page and "somebody&#39;s paper" in page

@@ -1,4 +1,4 @@
-# Once for each data set: the archive, the classifier whose activations serve as features, the reference features.
+# Once for each data set: the archive, the classifier if its activations serve as features, the reference features.
 
 
 rule data:

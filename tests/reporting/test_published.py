@@ -1,0 +1,82 @@
+"""Published figures: what the project holds, and how they stand beside ours."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tdbench.errors import TdbenchError
+from tdbench.plan import Plan
+from tdbench.reporting import published, store
+from tdbench.reporting.collect import CELL
+
+
+def test_figures_are_those_of_the_paper_with_their_source() -> None:
+    main, ablation = (published.read_published(name) for name in ("main", "ablation"))
+    assert len(main) == 9 * 2 and len(ablation) == 3 * 3
+    assert main.source.str.contains("2606.15048").all() and (main.snapshots == "last 15 %").all()
+    best = main[(main.dataset == "cifar10") & (main.steps == 18)].set_index("objective").value
+    assert best.to_dict() == {"baseline": 2.170, "td": 2.129}
+    # By the paper's account TD is below its baseline everywhere, and the constant weight above.
+    wide = main.pivot(index=["dataset", "formulation", "steps"], columns="objective", values="value")
+    assert (wide.td < wide.baseline).all()
+
+
+def table(tiny: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **row: object) -> pd.DataFrame:
+    """One published figure beside two seeds of ours, measured by two libraries."""
+    figure = {
+        "dataset": "digits", "resolution": 8, "network": "U-Net", "formulation": "edm", "objective": "td", "steps": 4,
+        "metric": "fid", "features": "classifier", "images": 128, "snapshots": "last 15 %", "value": 2.5, "source": "x",
+    } | row  # fmt: skip
+    (tmp_path / "mine.csv").write_text(pd.DataFrame([figure])[published.COLUMNS].to_csv(index=False))
+    monkeypatch.setattr(store, "PUBLISHED", tmp_path)
+    ours = [
+        dict(zip(CELL, ["digits", "edm", "td", "fid", library, "classifier", 4, 7], strict=True))
+        | {"seed": seed, "run": f"r{seed}", "value": value + seed}
+        for library, value in (("clean-fid", 3.0), ("torch-fidelity", 5.0))
+        for seed in (0, 1)
+    ]
+    experiment = tiny.experiment.model_copy(update={"published": ("mine",)})
+    return published.published_table(tiny.model_copy(update={"experiment": experiment}), pd.DataFrame(ours))
+
+
+@pytest.mark.parametrize(
+    ("row", "clean_fid", "comparable"),
+    [
+        ({}, "3.5 ± 0.71 (n = 2)", "yes"),
+        ({"images": 50000}, "3.5 ± 0.71 (n = 2)", "no: 128 images, not 50,000"),
+        ({"features": "inception"}, "3.5 ± 0.71 (n = 2)", "no: features classifier, not inception"),
+        ({"steps": 9}, "—", "not measured here"),
+        ({"dataset": "ffhq"}, "—", "not measured here"),
+    ],
+)
+def test_beside_ours(
+    row: dict[str, object], clean_fid: str, comparable: str, tiny: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (found,) = table(tiny, tmp_path, monkeypatch, **row).to_dict("records")
+    assert (found["published"], found["clean-fid"], found["comparable"]) == ("2.5", clean_fid, comparable)
+    assert found["source"] == "x"
+
+
+def test_no_table_without_figures(tiny: Plan) -> None:
+    assert published.published_table(tiny, pd.DataFrame()).empty
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("td,", ",", "line 2: objective is empty"), ("2.5", "low", "holds something that is not a number"),
+        ("steps", "step", "expected dataset, resolution"),
+    ],
+)  # fmt: skip
+def test_a_bad_file_is_named(
+    old: str, new: str, words: str, tiny: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table(tiny, tmp_path, monkeypatch)
+    path = tmp_path / "mine.csv"
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(TdbenchError, match=words) as caught:
+        published.read_published("mine")
+    assert str(caught.value).startswith(f"{path}: ")
+    with pytest.raises(TdbenchError, match="'other': no such file"):
+        published.read_published("other")
