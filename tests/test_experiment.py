@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from tdbench.budget import describe_plan
 from tdbench.cli import main
 from tdbench.errors import TdbenchError
 from tdbench.plan import Plan, load_plan
-from tests.conftest import TINY
+from tdbench.reporting.published import read_published
+from tests.conftest import ROOT, TINY
 
 
 def changed(tmp_path: Path, key: str, value: Any) -> Path:
@@ -35,6 +37,32 @@ def test_default_experiment_is_the_one_the_readme_promises() -> None:
     assert {run.objective.kind for run in plan.comparison} == {"baseline", "td"}
     weights = {run.objective.weight for run in plan.ablation_runs["weight"]}
     assert weights == {"pairwise", "source", "constant"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "workflow" / "experiments").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_experiment_of_the_project_is_valid_and_planned_without_its_data(path: Path) -> None:
+    plan = load_plan(path.stem)
+    assert plan.experiment.name == path.stem and f"{len(plan.runs)} runs" in describe_plan(plan)
+    assert all(len(read_published(name)) for name in plan.experiment.published)
+
+
+def test_the_papers_experiments_follow_its_protocol() -> None:
+    for name in ("cifar10", "afhqv2", "ffhq"):
+        plan = load_plan(name)
+        edm, ct = plan.runs[f"{name}/edm-td-seed0"], plan.runs[f"{name}/ct-td-seed0"]
+        assert (edm.sampling.sampler.kind, edm.sampling.images, edm.evaluation.last_percent) == ("heun", 50000, 15)
+        assert (ct.sampling.sampler.kind, ct.sampling.steps, edm.training.duration_kimg) == (
+            "consistency",
+            (1, 2),
+            200000,
+        )
+        figures = read_published("main")
+        steps = set(figures[(figures.dataset == name) & (figures.formulation == "edm")].steps)
+        assert steps <= set(edm.sampling.steps) and len(plan.experiment.seeds) == 3
+    ablations = load_plan("ablation-cifar10").ablations
+    assert {name: len(cases) for name, cases in ablations.items()} == {
+        "weight": 3, "lambda": 6, "stride": 4, "span": 3, "coupling": 4, "target": 4
+    }  # fmt: skip
 
 
 def test_expansion_names_every_run_once_and_reuses_equal_ones(tiny: Plan) -> None:
