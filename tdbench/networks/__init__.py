@@ -5,13 +5,14 @@ labels (N, num_classes) or None, and augmentation labels (N, augment_dim) or Non
 (N, C, H, W).
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from torch import nn
 
 from tdbench.errors import TdbenchError
+from tdbench.kinds import one_of
 from tdbench.networks.base import Architecture, Inputs
 from tdbench.networks.paper import PAPER
 from tdbench.networks.unet import UNETS
@@ -26,16 +27,10 @@ PARAMETERS: dict[str, int] = {name: network.parameters for name, network in NETW
 """name -> trainable parameters at the nominal size, unconditional: to plan with before its library is at hand."""
 
 
-def _known(value: Any) -> Any:
-    if value not in list(NETWORKS):
-        raise ValueError(f"no such network; known: {', '.join(NETWORKS)}")
-    return value
-
-
 class NetworkSettings(Parameters):
     """Which network is trained."""
 
-    kind: Annotated[str, BeforeValidator(_known)]
+    kind: Annotated[str, one_of(NETWORKS, "network")]
     dropout: Annotated[float, Field(ge=0, lt=1, description="probability, in the residual blocks")] = 0.0
 
 
