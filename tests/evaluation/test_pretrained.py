@@ -4,6 +4,7 @@ import io
 import pickle
 import shutil
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import URLError
 
@@ -37,9 +38,13 @@ FILES = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _no_gradients():
+def _as_evaluate_does() -> Iterator[None]:
+    """Without gradients, on one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     with torch.no_grad():
         yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +117,7 @@ def test_libraries_agree_on_efficientnet(efficientnet: FeatureExtractor, photogr
     for library in (clean_fid, torch_fidelity):
         found = library.features(photographs, efficientnet, 12)
         assert found.shape == (32, 1280) and found.dtype == np.float64
-        first, second = found[:16], found[16:]
+        first, second = found[:16, ::4], found[16:, ::4]  # the square root of a matrix takes seconds at 1280
         scores.append((library.fid(first, second), library.kid(first, second, 5, 10)))
     assert scores[0] == pytest.approx(scores[1], rel=1e-3) and scores[0][0] > 1
 
