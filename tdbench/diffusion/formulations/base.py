@@ -14,6 +14,11 @@ from tdbench.parameters import Parameters
 
 Weight = Literal["pairwise", "source", "constant", "linear"]
 
+ONE_STEP: Mapping[str, Any] = {
+    "weight": "pairwise", "lambda": 0.5, "span": 1.0, "stride": 1.0, "coupling": "markov", "posterior": "ancestral"
+}  # fmt: skip
+"""Settings of the TD objective between neighbours on the sampler's own grid: tau = t - 1, t' = t - 1."""
+
 
 class Noise(NamedTuple):
     """The standard normal draws behind the loss of one batch."""

@@ -13,7 +13,7 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from tdbench.diffusion.formulations.base import Formulation, uniform
+from tdbench.diffusion.formulations.base import ONE_STEP, Formulation, uniform
 from tdbench.diffusion.grid import DiscreteGrid
 from tdbench.diffusion.preconditioning import NoisePrediction
 from tdbench.diffusion.processes import Level
@@ -77,12 +77,7 @@ class DDPM(_Discrete):
 
     kind: Literal["ddpm"] = "ddpm"
 
-    td_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {
-            "weight": "pairwise", "lambda": 0.5, "span": 1.0, "stride": 1.0,
-            "coupling": "markov", "posterior": "ancestral",
-        },
-    }  # fmt: skip
+    td_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": ONE_STEP}
 
 
 class DDIM(_Discrete):
@@ -91,8 +86,5 @@ class DDIM(_Discrete):
     kind: Literal["ddim"] = "ddim"
 
     td_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {
-            "weight": "pairwise", "lambda": 0.5, "span": 1.0, "stride": 1.0,
-            "coupling": "shared", "posterior": "deterministic",
-        },
-    }  # fmt: skip
+        "paper": {**ONE_STEP, "coupling": "shared", "posterior": "deterministic"}
+    }

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from tdbench.diffusion.formulations.base import Formulation, uniform
+from tdbench.diffusion.formulations.base import ONE_STEP, Formulation, uniform
 from tdbench.diffusion.grid import GeometricGrid
 from tdbench.diffusion.preconditioning import VEPreconditioning
 from tdbench.diffusion.processes import Level, variance_exploding
@@ -22,12 +22,7 @@ class VE(Formulation):
     kind: Literal["ve"] = "ve"
     grid: GeometricGrid = GeometricGrid()
 
-    td_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {
-            "weight": "pairwise", "lambda": 0.5, "span": 1.0, "stride": 1.0,
-            "coupling": "markov", "posterior": "ancestral",
-        },
-    }  # fmt: skip
+    td_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": ONE_STEP}
 
     def preconditioning(self) -> VEPreconditioning:
         return VEPreconditioning()
