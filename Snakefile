@@ -2,7 +2,7 @@
 # can be run by hand; what can be tested lives in the package.
 #
 #   snakemake --cores all                                   the default experiment
-#   snakemake --cores all --config experiment=NAME          another, by name or by path
+#   snakemake --cores all --config experiment=NAME          another, or a collection, by name or by path
 #   snakemake --cores all comparison | ablations            a part of it
 #   snakemake -n                                            the plan
 from snakemake.utils import min_version
@@ -26,7 +26,9 @@ report: "workflow/report/workflow.rst"
 
 wildcard_constraints:
     dataset="[^/]+",
-    run="[^/]+/[^/]+",
+    features="[a-z0-9]+(-[a-z0-9]+)?",
+    experiment="[^/]+",
+    batch=".+",
 
 
 localrules:
@@ -38,15 +40,15 @@ localrules:
 rule all:
     default_target: True
     input:
-        W.report.html,
-        W.report.tracked,
+        [flow.report.html for flow in W.flows.values()],
+        [flow.report.tracked for flow in W.flows.values()],
 
 
 rule comparison:
     input:
-        W.comparison_files,
+        [flow.comparison_files for flow in W.flows.values()],
 
 
 rule ablations:
     input:
-        W.ablation_files,
+        [flow.ablation_files for flow in W.flows.values()],

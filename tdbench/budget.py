@@ -1,50 +1,129 @@
 """What an experiment takes, before anything is run."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tdbench.batches import batches
 from tdbench.data.sources import SOURCES
 from tdbench.diffusion.samplers import count_evaluations
-from tdbench.networks import NOMINAL, PARAMETERS
+from tdbench.networks import NOMINAL, PARAMETERS, forward_flops
 from tdbench.plan import Plan, Run
 
-# Jobs of the workflow besides those of each run: data and references of each data set (and its classifier, where
+# Jobs of the workflow besides those of the batches: data and references of each data set (and its classifier, where
 # that is what extracts the features); then the comparison, the ablations, the page and the tracking.
 JOBS_PER_DATASET, JOBS_OF_REPORT = 2, 3
 
-
-def sampled_images(run: Run) -> int:
-    return len(run.scored_snapshots()) * len(run.sampling.steps) * run.sampling.images
-
-
-def sampling_evaluations(run: Run) -> int:
-    """Network evaluations (images x NFE) of all of a run's samples, NFE counted on a pixel."""
-    nfe = sum(count_evaluations(run.sampling.sampler, run.formulation, steps) for steps in run.sampling.steps)
-    return len(run.scored_snapshots()) * run.sampling.images * nfe
+# A backward pass computes the gradients of activations and of weights, each as much work as the forward pass; the
+# counter of PyTorch gives a factor of 3.000 for the two passes of every network here.
+FORWARD_AND_BACKWARD = 3
 
 
-def training_evaluations(run: Run) -> tuple[int, int]:
-    """Images through the trained network (forward and backward) and through the target network (forward)."""
-    shown = run.training.images_at(run.training.steps)
-    return shown, 0 if run.objective.target_rule(run.formulation) is None else shown
+@dataclass(frozen=True)
+class Throughput:
+    """Floating-point operations that a machine sustains in this work."""
+
+    tflops: float
+    """1e12 a second."""
+    origin: str
+    """Where the figure is from."""
 
 
-def describe_plan(plan: Plan) -> str:
-    """Runs, jobs, images, network evaluations and disk, as text."""
-    runs, sets = list(plan.runs.values()), len(plan.experiment.datasets)
-    trainings = [run for run in runs if run.trained_as is None]
-    trained, target = (sum(column) for column in zip(*map(training_evaluations, trainings), strict=True))
-    per_dataset = JOBS_PER_DATASET + (plan.experiment.evaluation.features == "classifier")
-    jobs = per_dataset * sets + len(trainings) + 2 * len(runs) + JOBS_OF_REPORT + bool(plan.ablations)
-    disk = sum(map(_weights_bytes, trainings)) + sum(map(_samples_bytes, runs))
-    lines = [f"{plan.path}: {len(runs)} runs, {len(trainings)} of them trained"]
-    lines += [f"  {run.name}" + (f"   (weights of {run.trained_as})" if run.trained_as else "") for run in runs]
+PUBLISHED = Throughput(
+    50e3 * FORWARD_AND_BACKWARD * forward_flops("ddpmpp", 32) / 45.7 / 1e12,
+    "(all of the paper's machine: EDM on CIFAR-10, 50 kimg in 45.7 s; --tflops or --measure for your GPU)",
+)
+"""From the training time that the paper reports (docs/method.md); its DDPM++ takes 42.4 GFLOP an image."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What runs take; sums of what each takes."""
+
+    trained: int
+    """Images through the trained network, forward and backward."""
+    target: int
+    """Images through the target network, forward."""
+    sampled: int
+    """Images sampled."""
+    evaluations: int
+    """Network evaluations in sampling, images x NFE, NFE counted on a pixel."""
+    training_flops: float
+    sampling_flops: float
+    disk: int
+    """Bytes: snapshots and sample sets."""
+
+    def __add__(self, other: "Budget") -> "Budget":
+        return Budget(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+
+NOTHING = Budget(0, 0, 0, 0, 0.0, 0.0, 0)
+
+
+def run_budget(run: Run) -> Budget:
+    """What one run takes; its training counts only where it is its own."""
+    resolution, channels = _image_size(run)
+    flops = forward_flops(run.network.kind, resolution)
+    snapshots, sampling = len(run.scored_snapshots()), run.sampling
+    sampled = snapshots * len(sampling.steps) * sampling.images
+    nfe = sum(count_evaluations(sampling.sampler, run.formulation, steps) for steps in sampling.steps)
+    evaluations = snapshots * sampling.images * nfe
+    samples = Budget(0, 0, sampled, evaluations, 0.0, flops * evaluations, sampled * resolution**2 * channels)
+    if run.trained_as is not None:
+        return samples
+    trained = run.training.images_at(run.training.steps)
+    target = 0 if run.objective.target_rule(run.formulation) is None else trained
+    # Snapshots: float32 weights at the network's nominal size.
+    weights = len(run.training.snapshot_steps()) * 4 * PARAMETERS[run.network.kind]
+    return samples + Budget(
+        trained, target, 0, 0, flops * (FORWARD_AND_BACKWARD * trained + target), 0.0, weights
+    )
+
+
+def describe_plans(plans: list[Plan], throughput: Throughput = PUBLISHED) -> str:
+    """Runs, jobs, images, network evaluations, GPU hours and disk of experiments, as text; then their sum."""
+    blocks = [_describe(f"{plan.path}: ", [plan], throughput, names=len(plans) == 1) for plan in plans]
+    if len(plans) > 1:
+        blocks.append(_describe(f"all {len(plans)} experiments: ", plans, throughput, names=False))
+    return "\n\n".join(blocks)
+
+
+def _describe(title: str, plans: list[Plan], throughput: Throughput, names: bool) -> str:
+    runs = [run for plan in plans for run in plan.runs.values()]
+    total = sum((run_budget(run) for run in runs), NOTHING)
+    training, sampling = (
+        flops / throughput.tflops / 1e12 / 3600 for flops in (total.training_flops, total.sampling_flops)
+    )
+    lines = [f"{title}{len(runs)} runs, {sum(run.trained_as is None for run in runs)} of them trained"]
+    if names:
+        lines += [f"  {r.name}" + (f"   (weights of {r.trained_as})" if r.trained_as else "") for r in runs]
     lines += [
-        f"jobs                      {jobs:>15,}",
-        f"images shown in training  {trained:>15,}   (forward and backward)",
-        f"target network            {target:>15,}   images forward",
-        f"images sampled            {sum(map(sampled_images, runs)):>15,}",
-        f"network evaluations       {sum(map(sampling_evaluations, runs)):>15,}   in sampling (images x NFE)",
-        f"disk, MB                  {disk / 1e6:>15,.0f}   snapshots, samples; {_assumed(runs)}",
+        f"jobs                      {_jobs(plans):>15,}",
+        f"images shown in training  {total.trained:>15,}   (forward and backward)",
+        f"target network            {total.target:>15,}   images forward",
+        f"images sampled            {total.sampled:>15,}",
+        f"network evaluations       {total.evaluations:>15,}   in sampling (images x NFE)",
+        f"GPU hours                 {_hours(training + sampling):>15}   training {_hours(training)}, sampling "
+        f"{_hours(sampling)}, at {throughput.tflops:.3g} TFLOP/s {throughput.origin}",
+        f"disk, MB                  {total.disk / 1e6:>15,.0f}   snapshots, samples; {_assumed(runs)}",
     ]
     return "\n".join(lines)
+
+
+def _hours(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+
+
+def _jobs(plans: list[Plan]) -> int:
+    """Jobs of the workflow; what several experiments need of a data set is made once."""
+    sets = {name for plan in plans for name in plan.experiment.datasets}
+    extracted = {(name, plan.experiment.evaluation.features) for plan in plans for name in plan.experiment.datasets}
+    classifiers = sum(features == "classifier" for _, features in extracted)
+    count = len(sets) + len(extracted) + classifiers
+    for plan in plans:
+        of_runs = batches(plan).values()
+        count += sum(1 for batch in of_runs if batch.trainings) + 2 * len(of_runs)
+        count += JOBS_OF_REPORT + bool(plan.ablations)
+    return count
 
 
 def _image_size(run: Run) -> tuple[int, int]:
@@ -55,18 +134,7 @@ def _image_size(run: Run) -> tuple[int, int]:
     return run.dataset.resolution or resolution, channels
 
 
-def _assumed(runs: list[Run]) -> str:
-    """The sizes of images that the disk is reckoned with; data need not be at hand to plan."""
+def _assumed(runs: Iterable[Run]) -> str:
+    """The sizes of images that the plan is reckoned with; data need not be at hand to plan."""
     sizes = sorted({_image_size(run) for run in runs})
     return f"for images of {', '.join(f'{r}x{r}x{c}' for r, c in sizes)}"
-
-
-def _weights_bytes(run: Run) -> int:
-    """Snapshots: float32 weights at the network's nominal size."""
-    return len(run.training.snapshot_steps()) * 4 * PARAMETERS[run.network.kind]
-
-
-def _samples_bytes(run: Run) -> int:
-    """Sample sets: uint8."""
-    resolution, channels = _image_size(run)
-    return sampled_images(run) * resolution**2 * channels

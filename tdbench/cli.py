@@ -20,7 +20,13 @@ app = typer.Typer(
 Experiment = Annotated[
     str, typer.Argument(help="Name of an experiment in workflow/experiments, or a path to a YAML file.")
 ]
-RunName = Annotated[str, typer.Argument(help="Name of a run, such as edm-td-seed0; `tdbench plan` lists them.")]
+RunNames = Annotated[
+    list[str], typer.Argument(help="Names of runs, such as edm-td-seed0; `tdbench plan` lists them.", metavar="RUN...")
+]
+KeepFinished = Annotated[
+    bool, typer.Option("--keep-finished", help="Leave runs alone that are done with the same settings, input and code.")
+]
+Marker = Annotated[Path | None, typer.Option("--marker", help="File to write once all is done; Snakemake's.")]
 Results = Annotated[Path, typer.Option("--results", help="Folder of all results.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")]
 DEFAULT_RESULTS = Path("results")
@@ -93,36 +99,49 @@ def reference(
 
 
 @app.command()
-def train(experiment: Experiment, run: RunName, results: Results = DEFAULT_RESULTS) -> None:
-    """Train one run: snapshots, metrics.jsonl and its resolved settings in run.json."""
-    from tdbench.layout import DatasetLayout, RunLayout
-    from tdbench.plan import load_plan
-    from tdbench.training.loop import train as train_run
-
-    chosen = load_plan(experiment).run(run)
-    train_run(chosen, DatasetLayout(results, chosen.dataset_name).archive, RunLayout(results, chosen))
-
-
-@app.command()
-def sample(experiment: Experiment, run: RunName, results: Results = DEFAULT_RESULTS) -> None:
-    """Sample the last snapshots of a trained run at every step budget."""
-    from tdbench.layout import RunLayout
-    from tdbench.plan import load_plan
-    from tdbench.sampling import sample_run
-
-    chosen = load_plan(experiment).run(run)
-    sample_run(chosen, RunLayout(results, chosen))
+def train(
+    experiment: Experiment,
+    runs: RunNames,
+    results: Results = DEFAULT_RESULTS,
+    keep_finished: KeepFinished = False,
+    marker: Marker = None,
+) -> None:
+    """Train runs: snapshots, metrics.jsonl and the resolved settings in run.json."""
+    _stage("train", experiment, runs, results, keep_finished, marker)
 
 
 @app.command()
-def evaluate(experiment: Experiment, run: RunName, results: Results = DEFAULT_RESULTS) -> None:
-    """Score a run's samples with each library."""
-    from tdbench.evaluation.scores import evaluate_run
-    from tdbench.layout import DatasetLayout, RunLayout
-    from tdbench.plan import load_plan
+def sample(
+    experiment: Experiment,
+    runs: RunNames,
+    results: Results = DEFAULT_RESULTS,
+    keep_finished: KeepFinished = False,
+    marker: Marker = None,
+) -> None:
+    """Sample the last snapshots of trained runs at every step budget."""
+    _stage("sample", experiment, runs, results, keep_finished, marker)
 
-    chosen = load_plan(experiment).run(run)
-    evaluate_run(chosen, RunLayout(results, chosen), DatasetLayout(results, chosen.dataset_name))
+
+@app.command()
+def evaluate(
+    experiment: Experiment,
+    runs: RunNames,
+    results: Results = DEFAULT_RESULTS,
+    keep_finished: KeepFinished = False,
+    marker: Marker = None,
+) -> None:
+    """Score the samples of runs with each library."""
+    _stage("evaluate", experiment, runs, results, keep_finished, marker)
+
+
+def _stage(
+    name: str, experiment: str, runs: list[str], results: Path, keep_finished: bool, marker: Path | None
+) -> None:
+    from tdbench.plan import load_plan
+    from tdbench.stages import do_stage
+
+    plan = load_plan(experiment)
+    do_stage(name, [plan.run(run) for run in runs], results, keep_finished, marker)
 
 
 @app.command()
@@ -132,41 +151,56 @@ def report(
     results: Results = DEFAULT_RESULTS,
 ) -> None:
     """Write tables, figures, scores.parquet and report.html."""
-    from tdbench.plan import load_plan
+    from tdbench.plan import load_plans
     from tdbench.reporting.report import write_ablations, write_comparison, write_report
 
-    plan = load_plan(experiment)
     writers = {Part.COMPARISON: write_comparison, Part.ABLATIONS: write_ablations, Part.PAGE: write_report}
-    for name, write in writers.items():
-        if part in (name, Part.ALL):
-            write(plan, results)
+    for plan in load_plans(experiment):
+        for name, write in writers.items():
+            if part in (name, Part.ALL):
+                write(plan, results)
 
 
 @app.command()
 def track(experiment: Experiment, results: Results = DEFAULT_RESULTS) -> None:
     """Write all runs to MLflow: a SQLite file in the results, or the server of MLFLOW_TRACKING_URI."""
-    from tdbench.plan import load_plan
+    from tdbench.plan import load_plans
     from tdbench.reporting.tracking import track as track_plan
 
-    track_plan(load_plan(experiment), results)
+    for plan in load_plans(experiment):
+        track_plan(plan, results)
 
 
 @app.command()
 def validate(experiment: Experiment) -> None:
     """Check an experiment file; says what is wrong, file, key and value, a line for each mistake."""
-    from tdbench.plan import load_plan
+    from tdbench.plan import load_plans
 
-    plan = load_plan(experiment)
-    typer.echo(f"{plan.path}: valid, {len(plan.runs)} runs")
+    for plan in load_plans(experiment):
+        typer.echo(f"{plan.path}: valid, {len(plan.runs)} runs")
 
 
 @app.command()
-def plan(experiment: Experiment) -> None:
-    """Show what an experiment takes: runs, jobs, images, network evaluations, disk."""
-    from tdbench.budget import describe_plan
-    from tdbench.plan import load_plan
+def plan(
+    experiment: Experiment,
+    tflops: Annotated[
+        float | None, typer.Option(min=1e-6, help="What your GPU sustains in training, 1e12 operations a second.")
+    ] = None,
+    measure: Annotated[bool, typer.Option("--measure", help="Measure that on this machine first.")] = False,
+    threads: Threads = 1,
+) -> None:
+    """Show what an experiment takes: runs, jobs, images, network evaluations, GPU hours, disk."""
+    from tdbench.budget import PUBLISHED, Throughput, describe_plans
+    from tdbench.plan import load_plans
 
-    typer.echo(describe_plan(load_plan(experiment)))
+    if measure and tflops is not None:
+        raise TdbenchError("--tflops and --measure: give one of them")
+    plans, throughput = load_plans(experiment), PUBLISHED if tflops is None else Throughput(tflops, "as given")
+    if measure:
+        from tdbench.throughput import measure_throughput
+
+        throughput = measure_throughput((run.network.kind for p in plans for run in p.runs.values()), threads)
+    typer.echo(describe_plans(plans, throughput))
 
 
 @app.command()
@@ -176,14 +210,15 @@ def show(
     results: Results = DEFAULT_RESULTS,
 ) -> None:
     """Print the comparison table and where the report lies."""
-    from tdbench.plan import load_plan
+    from tdbench.plan import load_plans
     from tdbench.reporting.show import made_files, printed_tables
 
-    chosen = load_plan(experiment)
+    plans = load_plans(experiment)
     if not paths:
-        typer.echo(printed_tables(chosen, results))
-    for path in made_files(chosen, results):
-        typer.echo(str(path))
+        typer.echo("\n\n".join(printed_tables(plan, results) for plan in plans))
+    for plan in plans:
+        for path in made_files(plan, results):
+            typer.echo(str(path))
 
 
 @app.command()

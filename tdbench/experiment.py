@@ -158,6 +158,9 @@ class Experiment(Parameters):
     evaluation: Evaluation = Evaluation()
     overrides: tuple[Override, ...] = ()
     ablations: dict[Name, Ablation] = Field(default_factory=dict)
+    runs_per_job: Annotated[
+        int, Field(ge=1, description="runs that one process takes through a stage: more for small runs")
+    ] = 1
     published: Annotated[
         tuple[Name, ...], Field(description="figures shown beside ours: results/published/NAME.csv")
     ] = ()
@@ -215,6 +218,16 @@ class Experiment(Parameters):
         for name in given:
             if name not in known:
                 raise ValueError(f"{key}: {name!r}: no such name; known: {', '.join(known)}")
+
+
+class Collection(Parameters):
+    """A file that names experiments to be done together; each keeps its own results and report."""
+
+    name: Name
+    description: str = ""
+    includes: Annotated[
+        tuple[str, ...], Field(min_length=1, description="names of experiments, or paths as seen from this file")
+    ]
 
 
 def pair_name(dataset: str, formulation: str) -> str:

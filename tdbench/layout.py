@@ -41,6 +41,10 @@ class RunLayout:
         self.samples = self.folder / "samples.json"
         self.scores = self.folder / "scores.json"
 
+    def made_by(self, stage: str) -> Path:
+        """The file that a stage of this run writes last."""
+        return {"train": self.snapshots, "sample": self.samples, "evaluate": self.scores}[stage]
+
     def snapshot(self, images: int) -> Path:
         """The averaged weights after ``images`` images."""
         return self.training / "snapshots" / f"{images:09d}.safetensors"
@@ -53,7 +57,7 @@ class RunLayout:
 
 
 class ReportLayout:
-    """Tables, figures and the report of an experiment."""
+    """Tables, figures and the report of an experiment, and what its jobs leave behind."""
 
     def __init__(self, results: Path, experiment: str) -> None:
         self.folder = results / experiment
@@ -64,6 +68,10 @@ class ReportLayout:
         self.tracked = self.folder / "mlflow.json"
         self.mlflow_db = results / "mlflow" / "mlflow.db"
         self.mlflow_artifacts = results / "mlflow" / "artifacts"
+
+    def job(self, batch: str, stage: str) -> Path:
+        """What says that a batch of runs went through a stage."""
+        return self.folder / "jobs" / batch / f"{stage}.json"
 
     def table(self, name: str) -> list[Path]:
         return [self.folder / "tables" / f"{name}.{suffix}" for suffix in TABLE_FORMATS]

@@ -14,6 +14,7 @@ from tdbench.experiment import (
     Ablation,
     AnyFormulation,
     AnyObjective,
+    Collection,
     Dataset,
     Evaluation,
     Experiment,
@@ -158,12 +159,55 @@ def load_plan(name: str) -> Plan:
     """
     path = find_experiment(name)
     content = read_yaml(path)
+    if "includes" in content:
+        raise TdbenchError(f"{path}: is a collection of experiments; name one of them: {_listed(content['includes'])}")
     load_plugins(content.get("plugins", []), path)
     try:
         experiment = Experiment.model_validate(content)
     except ValidationError as error:
         raise TdbenchError(explain(path, content, error)) from error
     return expand(experiment, path)
+
+
+def load_plans(name: str) -> list[Plan]:
+    """Like `load_plan`, for an experiment or for all that a collection includes.
+
+    Raises
+    ------
+    TdbenchError
+        As `load_plan` does, and if two experiments of a collection cannot share a results folder.
+    """
+    path = find_experiment(name)
+    content = read_yaml(path)
+    if "includes" not in content:
+        return [load_plan(name)]
+    try:
+        included = Collection.model_validate(content).includes
+    except ValidationError as error:
+        raise TdbenchError(explain(path, content, error)) from error
+    plans = [load_plan(str(path.parent / one) if one.endswith((".yaml", ".yml")) else one) for one in included]
+    _check_together(path, plans)
+    return plans
+
+
+def _check_together(path: Path, plans: list[Plan]) -> None:
+    """Refuse experiments that would write different things to the same place."""
+    names = [plan.experiment.name for plan in plans]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise TdbenchError(f"{path}: includes: two experiments are called {twice!r}, which names their results")
+    sources: dict[str, tuple[Plan, Dataset]] = {}
+    for plan in plans:
+        for name, dataset in plan.experiment.datasets.items():
+            other, meant = sources.setdefault(name, (plan, dataset))
+            if meant != dataset:
+                raise TdbenchError(
+                    f"{path}: includes: data set {name!r} is another in {plan.path} than in {other.path}; rename one"
+                )
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(map(str, names)) if isinstance(names, list) else str(names)
 
 
 def expand(experiment: Experiment, path: Path) -> Plan:
@@ -292,6 +336,8 @@ def _same(a: Run, b: Run) -> bool:
 
 def _replace(content: dict[str, Any], key: str, value: Any, where: str) -> None:
     """Set a dotted key, such as ``objective.lambda``, in the settings of a run."""
+    if key == "evaluation.features":
+        raise TdbenchError(f"{where}: {key}: one experiment has one kind of features; write another experiment for others")
     *parents, leaf = key.split(".")
     block: Any = content
     for parent in parents:
@@ -299,7 +345,8 @@ def _replace(content: dict[str, Any], key: str, value: Any, where: str) -> None:
     if not parents or parents[0] not in VARIABLE or not isinstance(block, dict) or leaf not in block:
         allowed = ", ".join(VARIABLE)
         raise TdbenchError(
-            f"{where}: {key}: no such setting; give a dotted key below {allowed}, such as objective.weight"
+            f"{where}: {key}: no such setting of {content['formulation_name']}-{content['objective_name']}; "
+            f"give a dotted key below {allowed}, such as objective.weight"
         )
     block[leaf] = value
 

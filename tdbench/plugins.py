@@ -26,6 +26,7 @@ from tdbench.diffusion.objective import Objective
 from tdbench.diffusion.objectives import OBJECTIVES
 from tdbench.diffusion.samplers import SAMPLERS, Sampler
 from tdbench.errors import TdbenchError
+from tdbench.provenance import trace_code
 
 GROUP = "tdbench.plugins"
 _CLASSES: dict[str, tuple[dict[str, Any], type]] = {
@@ -98,12 +99,14 @@ def _load(name: str, experiment: Path) -> None:
                 f"(known: {', '.join(known) or 'none'}), and no Python file, which ends in .py"
             )
         found[0].load()
+        trace_code(name, found[0].dist.version if found[0].dist else "")
         return
     path = (experiment.parent / name).resolve()
     if not path.is_file():
         raise TdbenchError(f"{experiment}: plugins: {name!r}: no such file; looked for {path}")
     # One module a file and content: reading an experiment twice does not register twice.
     module_name = f"tdbench_plugin_{hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:16]}"
+    trace_code(str(path), module_name)
     if module_name in sys.modules:
         return
     spec = importlib.util.spec_from_file_location(module_name, path)

@@ -9,6 +9,11 @@ from tqdm import tqdm
 _LINE_EVERY_S = 20.0
 
 
+def say(text: str) -> None:
+    """A line on standard error about what long work is at."""
+    print(text, file=sys.stderr, flush=True)
+
+
 @contextmanager
 def progress(description: str, total: int, unit: str, delay_s: float = 0.0) -> Iterator["tqdm[None]"]:
     """A progress bar on standard error.

@@ -1,5 +1,6 @@
 """Where a number comes from: code, versions, hardware, time."""
 
+import hashlib
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -26,6 +27,34 @@ def git_commit() -> str:
         return "unknown"
 
 
+_plugins: dict[str, str] = {}
+
+
+def trace_code(name: str, content: str) -> None:
+    """Count a plug-in among the code that results come from; ``content`` is its checksum or its version."""
+    _plugins[name] = content
+
+
+def code_checksum() -> str:
+    """SHA-256 of the code that makes results: the package without its reports, and the plug-ins in use."""
+    return hashlib.sha256(f"{_package_checksum()} {sorted(_plugins.items())}".encode()).hexdigest()
+
+
+@cache
+def _package_checksum() -> str:
+    """Of the files as they were when first asked for: what was imported does not change with them."""
+    root, digest = Path(__file__).parent, hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        if "reporting" not in path.relative_to(root).parts:
+            digest.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def same_code(origin: dict[str, Any]) -> bool:
+    """Whether a result of that provenance was made by the very code and libraries that run now."""
+    return origin.get("code_sha256") == code_checksum() and origin.get("versions") == versions()
+
+
 @cache
 def versions() -> dict[str, str]:
     """Versions of Python, tdbench and the libraries that results depend on."""
@@ -36,6 +65,7 @@ def provenance() -> dict[str, Any]:
     """Commit, versions, platform and time, to be stored beside a result."""
     return {
         "git_commit": git_commit(),
+        "code_sha256": code_checksum(),
         "versions": versions(),
         "platform": platform.platform(),
         "written_at": datetime.now(UTC).isoformat(timespec="seconds"),

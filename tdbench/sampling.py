@@ -21,7 +21,7 @@ from tdbench.files import atomic_path, read_json, sha256, write_json
 from tdbench.layout import RunLayout
 from tdbench.plan import Run
 from tdbench.progress import progress
-from tdbench.provenance import git_commit, provenance
+from tdbench.provenance import provenance, same_code
 from tdbench.seeds import generator
 from tdbench.training.loop import build_denoiser
 from tdbench.training.snapshots import check_snapshot, load_snapshot
@@ -132,17 +132,14 @@ def _key(run: Run, snapshot: str, steps: int) -> dict[str, Any]:
 
 def _existing(layout: RunLayout, images: int, steps: int, key: dict[str, Any]) -> dict[str, Any] | None:
     """The record of a set that was sampled before, if it is whole and what this very code would sample."""
-    commit = git_commit()
-    if commit == "unknown" or commit.endswith("-dirty"):
-        return None
     path = layout.sample_set(images, steps)
     try:
         record: dict[str, Any] = json.loads(path.with_suffix(".json").read_text())
-        fits = record["key"] == key and record["provenance"]["git_commit"] == commit
+        fits = record["key"] == key and same_code(record["provenance"])
         return (
             record if fits and layout.sample_grid(images, steps).exists() and record["sha256"] == sha256(path) else None
         )
-    except (OSError, ValueError, KeyError, TdbenchError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, TdbenchError):
         return None
 
 

@@ -1,4 +1,4 @@
-"""What the Snakefile asks: an experiment as files and settings."""
+"""What the Snakefile asks: an experiment, or several, as files and settings."""
 
 import hashlib
 import json
@@ -8,18 +8,20 @@ import sys
 from pathlib import Path
 from typing import Any, Self
 
+from tdbench.batches import Batch, batches
 from tdbench.errors import TdbenchError
 from tdbench.files import make_folder
 from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
-from tdbench.plan import Plan, Run, load_plan
+from tdbench.plan import Plan, Run, load_plans
 from tdbench.reporting.collect import runs_of
 from tdbench.reporting.store import published_file, tracking_uri
 
 KNOWN_CONFIG = {"experiment": "digits", "results": "results"}
+STAGES = ("train", "sample", "evaluate")
 
 
-class Workflow:
-    """The experiment of one Snakemake call.
+class ExperimentFlow:
+    """One experiment.
 
     Attributes
     ----------
@@ -28,94 +30,65 @@ class Workflow:
     path : Path
         The experiment file, as the commands get it.
     report : ReportLayout
-    features : str
+    batches : dict
+        Name -> runs that are done in one job.
     """
 
     def __init__(self, plan: Plan, results: Path) -> None:
         self.plan, self.results, self.path = plan, results, plan.path
-        self.report = ReportLayout(results, plan.experiment.name)
-        self.features = plan.experiment.evaluation.features
+        self.name, self.features = plan.experiment.name, plan.experiment.evaluation.features
+        self.report = ReportLayout(results, self.name)
+        self.batches = batches(plan)
+        self._batch_of = {run.name: batch.name for batch in self.batches.values() for run in batch.runs}
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """Read Snakemake's config; a mistake of the user ends the call with one line and exit code 2."""
-        # Rules call `tdbench` by name: let them find the one beside this Python, whatever the caller's PATH.
-        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        try:
-            unknown = sorted(set(config) - set(KNOWN_CONFIG))
-            if unknown:
-                raise TdbenchError(
-                    f"--config {unknown[0]}={config[unknown[0]]}: unknown key; known: {', '.join(KNOWN_CONFIG)}"
-                )
-            chosen = {key: str(config.get(key, default)) for key, default in KNOWN_CONFIG.items()}
-            plan, results = load_plan(chosen["experiment"]), Path(chosen["results"])
-            if set("{}") & set(str(results)):
-                raise TdbenchError(
-                    f"results {str(results)!r}: Snakemake reads braces as wildcards; choose another folder"
-                )
-            for name in plan.experiment.published:
-                published_file(name, f"{plan.path}: ")
-            make_folder(results)
-            return cls(plan, results)
-        except TdbenchError as error:
-            print(f"tdbench: error: {error}", file=sys.stderr, flush=True)
-            # Snakemake would wrap an exception in a traceback.
-            sys.stdout.flush()
-            os._exit(2)
+    def files(self, run: Run) -> RunLayout:
+        return RunLayout(self.results, run)
 
     def dataset(self, name: str) -> DatasetLayout:
         return DatasetLayout(self.results, name)
 
-    def source_arguments(self, name: str) -> str:
-        """Arguments of `tdbench data`, quoted for the shell."""
-        dataset = self.plan.experiment.datasets[name]
-        path = [] if dataset.path is None else ["--path", str(dataset.path)]
-        resolution = [] if dataset.resolution is None else ["--resolution", str(dataset.resolution)]
-        plugins = [part for name in self.plan.experiment.plugins for part in ("--plugin", self._plugin(name))]
-        return shlex.join([dataset.source, *path, *resolution, *plugins])
+    def job(self, stage: str, run: Run) -> Path:
+        """What says that a run went through a stage."""
+        return self.report.job(self._batch_of[run.name], stage)
 
-    def _plugin(self, name: str) -> str:
-        """A plug-in's file as seen from here; the experiment names it as seen from itself."""
-        return str(self.path.parent / name) if name.endswith(".py") else name
+    def drop_stale_markers(self) -> None:
+        """Take away what says that a stage is done where its files are gone or newer, made by hand.
 
-    def source_files(self, name: str) -> list[Path]:
-        """The user's own files that a data set is made from.
-
-        Once the archive is made it stays, wherever its source has gone; before, a source that is missing is
-        left for the command to report.
+        Runs' files are not declared to Snakemake, which would delete those of a job that fails.
         """
-        path = self.plan.experiment.datasets[name].path
-        known = path is not None and (path.exists() or self.dataset(name).archive.exists())
-        return [path] if path is not None and known else []
+        for batch in self.batches.values():
+            for stage in STAGES:
+                marker = self.report.job(batch.name, stage)
+                made = [self.files(run).made_by(stage) for run in _of_stage(stage, batch)]
+                if marker.exists() and any(
+                    not path.exists() or path.stat().st_mtime > marker.stat().st_mtime for path in made
+                ):
+                    marker.unlink()
 
-    def extractor_files(self, name: str) -> list[Path]:
-        """What a feature extractor is loaded from."""
-        files = self.dataset(name)
-        return [files.classifier, files.classifier_report] if self.features == "classifier" else []
+    def runs_of_job(self, stage: str, batch: str) -> str:
+        """Names of the runs that a job takes through a stage, quoted for the shell."""
+        return shlex.join(run.name for run in _of_stage(stage, self.batches[batch]))
 
-    def run(self, name: str) -> Run:
-        return self.plan.runs[name]
+    def archives(self, batch: str) -> list[Path]:
+        return _once(self.dataset(run.dataset_name).archive for run in self.batches[batch].runs)
 
-    def run_dataset(self, name: str) -> DatasetLayout:
-        return self.dataset(self.run(name).dataset_name)
+    def trained(self, batch: str) -> list[Path]:
+        """Jobs that train the weights which a batch samples; some may be those of other batches."""
+        runs = [self.plan.runs[run.weights_name] for run in self.batches[batch].runs]
+        return _once(self.job("train", run) for run in runs)
 
-    def run_files(self, name: str) -> RunLayout:
-        """Files of a run; ``name`` may be a wildcard."""
-        any_run = next(iter(self.plan.runs.values()))
-        return RunLayout(self.results, any_run, name)
+    def references(self, batch: str) -> list[Path]:
+        sets = _once(run.dataset_name for run in self.batches[batch].runs)
+        return [path for name in sets for path in self.dataset(name).references(self.features)]
 
-    def weights_of(self, name: str) -> Path:
-        """The list of snapshots that a run samples, its own or those of a run that trains the very same."""
-        return RunLayout(self.results, self.run(name)).snapshots
+    def training_settings(self, batch: str) -> str:
+        return _readable({run.name: run.training_settings() for run in self.batches[batch].trainings})
 
-    def training_settings(self, name: str) -> str:
-        return _readable(self.run(name).training_settings())
+    def sampling_settings(self, batch: str) -> str:
+        return _readable({run.name: run.sampling_settings() for run in self.batches[batch].runs})
 
-    def sampling_settings(self, name: str) -> str:
-        return _readable(self.run(name).sampling_settings())
-
-    def evaluation_settings(self, name: str) -> str:
-        return _readable(self.run(name).evaluation_settings())
+    def evaluation_settings(self, batch: str) -> str:
+        return _readable({run.name: run.evaluation_settings() for run in self.batches[batch].runs})
 
     @property
     def reporting_settings(self) -> str:
@@ -124,7 +97,7 @@ class Workflow:
         return _readable(content)
 
     def scores(self, part: str) -> list[Path]:
-        return [RunLayout(self.results, run).scores for run in runs_of(self.plan, part)]
+        return _once(self.job("evaluate", run) for run in runs_of(self.plan, part))
 
     @property
     def tracking_key(self) -> str:
@@ -149,6 +122,99 @@ class Workflow:
     def ablation_files(self) -> list[Path]:
         names = [f"ablation-{name}" for name in self.plan.ablations]
         return [path for name in names for path in (*self.report.table(name), *self.report.figure(name))]
+
+
+class Workflow:
+    """The experiments of one Snakemake call: one, or those that a collection includes."""
+
+    def __init__(self, plans: list[Plan], results: Path) -> None:
+        self.results = results
+        self.flows = {plan.experiment.name: ExperimentFlow(plan, results) for plan in plans}
+
+    def __getitem__(self, experiment: str) -> ExperimentFlow:
+        return self.flows[experiment]
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Read Snakemake's config; a mistake of the user ends the call with one line and exit code 2."""
+        # Rules call `tdbench` by name: let them find the one beside this Python, whatever the caller's PATH.
+        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        try:
+            return cls._read(config)
+        except TdbenchError as error:
+            print(f"tdbench: error: {error}", file=sys.stderr, flush=True)
+            # Snakemake would wrap an exception in a traceback.
+            sys.stdout.flush()
+            os._exit(2)
+
+    @classmethod
+    def _read(cls, config: dict[str, Any]) -> Self:
+        unknown = sorted(set(config) - set(KNOWN_CONFIG))
+        if unknown:
+            raise TdbenchError(
+                f"--config {unknown[0]}={config[unknown[0]]}: unknown key; known: {', '.join(KNOWN_CONFIG)}"
+            )
+        chosen = {key: str(config.get(key, default)) for key, default in KNOWN_CONFIG.items()}
+        plans, results = load_plans(chosen["experiment"]), Path(chosen["results"])
+        if set("{}") & set(str(results)):
+            raise TdbenchError(f"results {str(results)!r}: Snakemake reads braces as wildcards; choose another folder")
+        for plan in plans:
+            for name in plan.experiment.published:
+                published_file(name, f"{plan.path}: ")
+        make_folder(results)
+        workflow = cls(plans, results)
+        for flow in workflow.flows.values():
+            flow.drop_stale_markers()
+        return workflow
+
+    def job(self, stage: str) -> Path:
+        """What a job of a stage leaves behind, with wildcards for the experiment and the batch."""
+        return ReportLayout(self.results, "{experiment}").job("{batch}", stage)
+
+    def dataset(self, name: str) -> DatasetLayout:
+        """Files of a data set; ``name`` may be a wildcard."""
+        return DatasetLayout(self.results, name)
+
+    def _owner(self, dataset: str) -> ExperimentFlow:
+        """An experiment that names a data set; all that do mean the same."""
+        return next(flow for flow in self.flows.values() if dataset in flow.plan.experiment.datasets)
+
+    def source_arguments(self, name: str) -> str:
+        """Arguments of `tdbench data`, quoted for the shell."""
+        owner = self._owner(name)
+        dataset = owner.plan.experiment.datasets[name]
+        path = [] if dataset.path is None else ["--path", str(dataset.path)]
+        resolution = [] if dataset.resolution is None else ["--resolution", str(dataset.resolution)]
+        plugins = [part for name in owner.plan.experiment.plugins for part in ("--plugin", _plugin(owner.path, name))]
+        return shlex.join([dataset.source, *path, *resolution, *plugins])
+
+    def source_files(self, name: str) -> list[Path]:
+        """The user's own files that a data set is made from.
+
+        Once the archive is made it stays, wherever its source has gone; before, a source that is missing is
+        left for the command to report.
+        """
+        path = self._owner(name).plan.experiment.datasets[name].path
+        known = path is not None and (path.exists() or self.dataset(name).archive.exists())
+        return [path] if path is not None and known else []
+
+    def extractor_files(self, dataset: str, features: str) -> list[Path]:
+        """What a feature extractor is loaded from."""
+        files = self.dataset(dataset)
+        return [files.classifier, files.classifier_report] if features == "classifier" else []
+
+
+def _plugin(experiment: Path, name: str) -> str:
+    """A plug-in's file as seen from here; the experiment names it as seen from itself."""
+    return str(experiment.parent / name) if name.endswith(".py") else name
+
+
+def _of_stage(stage: str, batch: Batch) -> tuple[Run, ...]:
+    return batch.trainings if stage == "train" else batch.runs
+
+
+def _once(items: Any) -> list[Any]:
+    return list(dict.fromkeys(items))
 
 
 def _readable(settings: dict[str, Any]) -> str:

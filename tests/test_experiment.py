@@ -1,15 +1,17 @@
 """The experiment file: expansion, shared seeds, and one clear line for every mistake."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
-from tdbench.budget import describe_plan
+from tdbench.batches import batches
+from tdbench.budget import Throughput, describe_plans, run_budget
 from tdbench.cli import main
 from tdbench.errors import TdbenchError
-from tdbench.plan import Plan, load_plan
+from tdbench.plan import Plan, load_plan, load_plans
 from tdbench.reporting.published import read_published
 from tests.conftest import ROOT, TINY
 
@@ -33,17 +35,75 @@ def changed(tmp_path: Path, key: str, value: Any) -> Path:
 
 def test_default_experiment_is_the_one_the_readme_promises() -> None:
     plan = load_plan("digits")
-    assert len(plan.experiment.seeds) >= 2 and len(plan.experiment.sampling.steps) >= 4
+    assert len(plan.experiment.seeds) >= 3 and len(plan.experiment.sampling.steps) >= 4
     assert {run.objective.kind for run in plan.comparison} == {"baseline", "td"}
+    assert [run.formulation.kind for run in plan.comparison[::6]] == ["ddpm", "ddim", "vp", "ve", "edm", "ct"]
     weights = {run.objective.weight for run in plan.ablation_runs["weight"]}
     assert weights == {"pairwise", "source", "constant"}
+    assert set(plan.ablations) == {"weight", "weight-ct", "lambda", "stride", "span", "coupling", "target"}
+    assert all(run.sampling.sampler.kind == "ddim" for run in plan.comparison if run.formulation.kind == "ddim")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "workflow" / "experiments").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_experiment_of_the_project_is_valid_and_planned_without_its_data(path: Path) -> None:
-    plan = load_plan(path.stem)
-    assert plan.experiment.name == path.stem and f"{len(plan.runs)} runs" in describe_plan(plan)
-    assert all(len(read_published(name)) for name in plan.experiment.published)
+    plans = load_plans(path.stem)
+    said = describe_plans(plans)
+    for plan in plans:
+        assert plan.experiment.name == path.stem or path.stem == "paper"
+        assert f"{len(plan.runs)} runs" in said
+        assert all(len(read_published(name)) for name in plan.experiment.published)
+
+
+def test_paper_is_all_of_the_papers_experiments_and_its_budget_their_sum() -> None:
+    plans = load_plans("paper")
+    assert [plan.experiment.name for plan in plans] == ["cifar10", "afhqv2", "ffhq", "ablation-cifar10"]
+    said = describe_plans(plans, Throughput(100.0, "as given"))
+    disk = [int(value.replace(",", "")) for value in re.findall(r"disk, MB +([\d,]+)", said)]
+    hours = [float(value.replace(",", "")) for value in re.findall(r"GPU hours +([\d.,]+)", said)]
+    assert len(disk) == 5 and disk[-1] == pytest.approx(sum(disk[:-1]), abs=4)
+    assert hours[-1] == pytest.approx(sum(hours[:-1]), abs=4)
+    # Baseline EDM on CIFAR-10 takes 3 x 42.383 GFLOP an image for 200 Mimg; TD one forward pass more.
+    runs = plans[0].runs
+    base, td = (run_budget(runs[f"cifar10/edm-{name}-seed0"]).training_flops for name in ("baseline", "td"))
+    assert base == pytest.approx(3 * 42.383e9 * 200e6, rel=1e-3) and td / base == pytest.approx(4 / 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name: both\nincludes: [digits, digits]", "includes: two experiments are called 'digits'"),
+        ("name: both\nincludes: [digits, mine.yaml]", "includes: data set 'digits' is another in"),
+        ("name: both\nincludes: []", "includes: "),
+        ("name: both\nincludes: [digots]", "experiment 'digots': no such experiment"),
+        ("name: both\nincludes: [digits]\nseeds: [1]", "seeds: [1]: unknown key"),
+    ],
+)
+def test_a_collection_that_cannot_be(text: str, words: str, tmp_path: Path) -> None:
+    mine = TINY.read_text().replace("digits: {source: digits}", "digits: {source: folder, path: x, resolution: 8}")
+    (tmp_path / "mine.yaml").write_text(mine)
+    path = tmp_path / "both.yaml"
+    path.write_text(text)
+    with pytest.raises(TdbenchError) as caught:
+        load_plans(str(path))
+    assert words in str(caught.value)
+
+
+def test_a_collection_is_no_experiment_to_train() -> None:
+    with pytest.raises(TdbenchError, match="is a collection of experiments; name one of them: cifar10"):
+        load_plan("paper")
+
+
+def test_batches_hold_every_run_once_and_differ_by_one_run_at_most() -> None:
+    plan = load_plan("digits")
+    found = batches(plan)
+    names = [run.name for batch in found.values() for run in batch.runs]
+    assert sorted(names) == sorted(plan.runs) and all(len(batch.runs) <= 6 for batch in found.values())
+    assert [len(found[f"digits/ablation-lambda/edm-{i}"].runs) for i in (1, 2)] == [6, 6]
+    assert found["digits/comparison/ddim-1"].trainings == tuple(
+        run for run in plan.comparison if run.formulation_name == "ddim" and run.objective_name == "td"
+    )
+    alone = plan.model_copy(update={"experiment": plan.experiment.model_copy(update={"runs_per_job": 1})})
+    assert list(batches(alone)) == list(plan.runs)
 
 
 def test_the_papers_experiments_follow_its_protocol() -> None:
@@ -199,6 +259,12 @@ def test_last_percent_of_training(tiny: Plan) -> None:
             ["ablations.weight.vary: dataset.path", "no such setting"],
         ),
         ("ablations.weight.vary", {"sampling.images": [32]}, ["evaluation.kid_subset_size: 64", "which is 32"]),
+        (
+            "ablations.weight.vary",
+            {"evaluation.features": ["inception"]},
+            ["ablations.weight.vary: evaluation.features", "one kind of features"],
+        ),
+        ("overrides", [{"set": {"objective.target": "online"}}], ["objective.target", "no such setting of edm-baseline"]),
         ("overrides", [{"set": {"sampling.step": 3}}], ["overrides.0.set: sampling.step", "no such setting"]),
         (
             "overrides",

@@ -10,9 +10,19 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from tdbench.budget import FORWARD_AND_BACKWARD
 from tdbench.errors import TdbenchError
-from tdbench.networks import NETWORKS, NOMINAL, PARAMETERS, NetworkSettings, build_network, count_parameters
+from tdbench.networks import (
+    NETWORKS,
+    NOMINAL,
+    PARAMETERS,
+    NetworkSettings,
+    build_network,
+    count_parameters,
+    forward_flops,
+)
 from tdbench.networks.base import Inputs
 from tdbench.networks.paper import PAPER, PaperNetwork, _driver_warning_dropped
 from tdbench.training.ema import AveragedNetwork
@@ -72,6 +82,21 @@ def test_the_counts_to_plan_with_are_true(name: str) -> None:
     with torch.device("meta"):
         network = NETWORKS[name].build(name, Inputs(channels, resolution), 0.0)
     assert count_parameters(network) == PARAMETERS[name]
+
+
+@pytest.mark.parametrize(("name", "resolution"), [(name, r) for name, n in NETWORKS.items() for r in n.gflops])
+def test_the_operations_to_plan_with_are_true(name: str, resolution: int) -> None:
+    channels = NOMINAL[name][1]
+    with torch.device("meta"):
+        network = NETWORKS[name].build(name, Inputs(channels, resolution), 0.0)
+    images, noise = torch.empty(1, channels, resolution, resolution, device="meta"), torch.empty(1, device="meta")
+    with FlopCounterMode(display=False) as counted:
+        estimate = network(images, noise)
+    forward = counted.get_total_flops()
+    assert forward_flops(name, resolution) == pytest.approx(forward, rel=5e-3)
+    with FlopCounterMode(display=False) as counted:
+        estimate.sum().backward()
+    assert 1 + counted.get_total_flops() / forward == pytest.approx(FORWARD_AND_BACKWARD, rel=1e-2)
 
 
 @pytest.mark.parametrize(

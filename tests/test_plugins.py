@@ -37,7 +37,7 @@ def test_every_example_is_short() -> None:
 
 def test_the_examples_from_data_to_scores(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = DatasetLayout(tmp_path, "checks")
-    arguments = Workflow(plan, tmp_path).source_arguments("checks").split()
+    arguments = Workflow([plan], tmp_path).source_arguments("checks").split()
     monkeypatch.setattr("sys.argv", ["tdbench", "data", *arguments, "--output", str(files.archive)])
     with pytest.raises(SystemExit, match="0"):
         main()

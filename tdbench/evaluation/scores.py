@@ -81,8 +81,17 @@ def evaluate_run(run: Run, layout: RunLayout, files: DatasetLayout) -> None:
                 bar.update(1)
     write_json(
         layout.scores,
-        {"run": run.name, "evaluation": run.evaluation_settings(), "scores": rows, "provenance": provenance()},
-    )
+        {
+            "run": run.name, "evaluation": run.evaluation_settings(), "references": reference_checksums(run, files),
+            "scores": rows, "provenance": provenance(),
+        },
+    )  # fmt: skip
+
+
+def reference_checksums(run: Run, files: DatasetLayout) -> dict[str, str]:
+    """Library -> SHA-256 of the reference features that a run is scored against."""
+    features = run.evaluation.features
+    return {name: sha256(files.reference(features, name)) for name in run.evaluation.libraries}
 
 
 def _matching_reference(

@@ -27,6 +27,13 @@ PARAMETERS: dict[str, int] = {name: network.parameters for name, network in NETW
 """name -> trainable parameters at the nominal size, unconditional: to plan with before its library is at hand."""
 
 
+def forward_flops(name: str, resolution: int) -> float:
+    """Floating-point operations of a network's forward pass of one image: counted for some sizes, else by area."""
+    counted = NETWORKS[name].gflops
+    nearest = min(counted, key=lambda known: abs(known - resolution))
+    return counted[nearest] * 1e9 * (resolution / nearest) ** 2
+
+
 class NetworkSettings(Parameters):
     """Which network is trained."""
 

@@ -1,5 +1,6 @@
 """What every network has in common."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +32,10 @@ class Architecture(Protocol):
     @property
     def parameters(self) -> int:
         """Trainable parameters at the nominal size, without classes and augmentation."""
+
+    @property
+    def gflops(self) -> Mapping[int, float]:
+        """Resolution -> 1e9 floating-point operations of the forward pass of one image (a multiply-add is two)."""
 
     def levels(self, resolution: int) -> int:
         """Resolutions the network works at, each half of the one before."""

@@ -36,6 +36,7 @@ class PaperSpec:
     """The same for larger ones."""
     nominal: tuple[int, int]
     parameters: int
+    gflops: Mapping[int, float]
 
     def channel_mult(self, resolution: int) -> tuple[int, ...]:
         return self.multipliers if resolution <= 32 else self.large_multipliers
@@ -63,9 +64,9 @@ _NCSNPP = {
 _ADM = {"model_channels": 192, "num_blocks": 3, "attn_resolutions": [32, 16, 8]}
 
 PAPER = {
-    "ddpmpp": PaperSpec("SongUNet", _SONG | _DDPMPP, (2, 2, 2), (1, 2, 2, 2), (32, 3), 55_732_739),
-    "ncsnpp": PaperSpec("SongUNet", _SONG | _NCSNPP, (2, 2, 2), (1, 2, 2, 2), (32, 3), 56_395_523),
-    "adm": PaperSpec("DhariwalUNet", _ADM, (1, 2, 3, 4), (1, 2, 3, 4), (64, 3), 295_131_267),
+    "ddpmpp": PaperSpec("SongUNet", _SONG | _DDPMPP, (2, 2, 2), (1, 2, 2, 2), (32, 3), 55_732_739, {32: 42.383, 64: 83.732}),
+    "ncsnpp": PaperSpec("SongUNet", _SONG | _NCSNPP, (2, 2, 2), (1, 2, 2, 2), (32, 3), 56_395_523, {32: 42.792, 64: 84.860}),
+    "adm": PaperSpec("DhariwalUNet", _ADM, (1, 2, 3, 4), (1, 2, 3, 4), (64, 3), 295_131_267, {32: 59.760, 64: 219.328}),
 }
 
 

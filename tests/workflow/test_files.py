@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from tdbench.budget import describe_plan
+from tdbench.budget import describe_plans
 from tdbench.plan import Plan, load_plan
 from tdbench.reporting.store import without_password
 from tdbench.workflow import Workflow
@@ -20,7 +20,7 @@ def test_an_archive_outlives_its_source(tmp_path: Path) -> None:
     yaml, source = YAML(typ="safe", pure=True), tmp_path / "mine.zip"
     content = yaml.load(TINY) | {"datasets": {"mine": {"source": "archive", "path": str(source)}}}
     yaml.dump(content, tmp_path / "mine.yaml")
-    workflow = Workflow(load_plan(str(tmp_path / "mine.yaml")), tmp_path / "results")
+    workflow = Workflow([load_plan(str(tmp_path / "mine.yaml"))], tmp_path / "results")
     assert workflow.source_files("mine") == []
     archive = workflow.dataset("mine").archive
     archive.parent.mkdir(parents=True)
@@ -30,7 +30,7 @@ def test_an_archive_outlives_its_source(tmp_path: Path) -> None:
 
 
 def test_another_store_is_tracked_anew_and_its_password_not_recorded(tiny: Plan, tmp_path: Path, monkeypatch) -> None:
-    workflow = Workflow(tiny, tmp_path)
+    workflow = Workflow([tiny], tmp_path)["tiny"]
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     local = workflow.tracking_key
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:5000")
@@ -47,8 +47,9 @@ def test_a_classifier_is_trained_only_where_its_features_are_asked_for(tmp_path:
     assert "evaluation: {" in text
     path.write_text(text.replace("evaluation: {", "evaluation: {features: efficientnet-lite0, "))
     plan = load_plan(str(path))
-    workflow = Workflow(plan, tmp_path)
-    assert workflow.features == "efficientnet-lite0" and workflow.extractor_files("digits") == []
+    workflow = Workflow([plan], tmp_path)
+    assert workflow["tiny"].features == "efficientnet-lite0"
+    assert workflow.extractor_files("digits", "efficientnet-lite0") == []
     config = (f"experiment={path}", f"results={tmp_path / 'results'}")
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "-n", "--config", *config],
@@ -57,5 +58,5 @@ def test_a_classifier_is_trained_only_where_its_features_are_asked_for(tmp_path:
     assert done.returncode == 0, done.stderr[-3000:]
     counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, re.M))
     assert "classifier" not in counts and counts["reference"] == "1"
-    jobs = re.search(r"^jobs +(\d+)$", describe_plan(plan), re.M)
+    jobs = re.search(r"^jobs +(\d+)$", describe_plans([plan]), re.M)
     assert jobs is not None and int(jobs[1]) == int(counts["total"]) - 1  # less the target rule `all`

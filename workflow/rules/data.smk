@@ -27,9 +27,9 @@ rule classifier:
 rule reference:
     input:
         archive=W.dataset("{dataset}").archive,
-        extractor=lambda wildcards: W.extractor_files(wildcards.dataset),
+        extractor=lambda wildcards: W.extractor_files(wildcards.dataset, wildcards.features),
     output:
-        W.dataset("{dataset}").references(W.features),
+        W.dataset("{dataset}").references("{features}"),
     threads: 1
     shell:
-        "tdbench reference {wildcards.dataset:q} --features {W.features} --results {W.results:q} --threads {threads}"
+        "tdbench reference {wildcards.dataset:q} --features {wildcards.features:q} --results {W.results:q} --threads {threads}"

@@ -1,14 +1,16 @@
-# One job a run scores all its sample sets with both libraries.
+# One job scores all sample sets of a batch of runs with both libraries.
 
 
 rule evaluate:
     input:
-        samples=W.run_files("{run}").samples,
-        references=lambda wildcards: W.run_dataset(wildcards.run).references(W.features),
+        samples=W.job("sample"),
+        references=lambda wildcards: W[wildcards.experiment].references(wildcards.batch),
     output:
-        W.run_files("{run}").scores,
+        W.job("evaluate"),
     params:
-        settings=lambda wildcards: W.evaluation_settings(wildcards.run),
-    threads: lambda wildcards: W.run(wildcards.run).training.threads
+        settings=lambda wildcards: W[wildcards.experiment].evaluation_settings(wildcards.batch),
+        runs=lambda wildcards: W[wildcards.experiment].runs_of_job("evaluate", wildcards.batch),
+        experiment=lambda wildcards: W[wildcards.experiment].path,
+    threads: lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].threads
     shell:
-        "tdbench evaluate {W.path:q} {wildcards.run:q} --results {W.results:q}"
+        "tdbench evaluate {params.experiment:q} {params.runs} --results {W.results:q} --keep-finished --marker {output:q}"

@@ -1,76 +1,87 @@
-# Tables, figures, the page, and MLflow. `caption` and `category` serve `snakemake --report`.
+# Tables, figures, the page, and MLflow, for each experiment. `caption` and `category` serve `snakemake --report`.
+# What differs from experiment to experiment is in `params`, since Snakemake fills the shell lines in after the loop.
 
+for flow in W.flows.values():
 
-rule comparison_tables:
-    input:
-        W.scores("comparison"),
-    output:
-        report(
-            W.comparison_tables,
-            caption="../report/comparison.rst",
-            category="Comparison",
-            subcategory="Tables",
-        ),
-        report(
-            W.comparison_figures,
-            caption="../report/comparison-figures.rst",
-            category="Comparison",
-            subcategory="Figures",
-        ),
-    params:
-        settings=W.reporting_settings,
-    shell:
-        "tdbench report {W.path:q} --part comparison --results {W.results:q}"
-
-
-if W.plan.ablations:
-
-    rule ablation_tables:
+    rule:
+        name:
+            f"comparison_tables_{flow.name}"
         input:
-            W.scores("ablations"),
+            flow.scores("comparison"),
         output:
             report(
-                W.ablation_files,
-                caption="../report/ablations.rst",
-                category="Ablations",
+                flow.comparison_tables,
+                caption="../report/comparison.rst",
+                category="Comparison",
+                subcategory="Tables",
+            ),
+            report(
+                flow.comparison_figures,
+                caption="../report/comparison-figures.rst",
+                category="Comparison",
+                subcategory="Figures",
             ),
         params:
-            settings=W.reporting_settings,
+            settings=flow.reporting_settings,
+            experiment=flow.path,
         shell:
-            "tdbench report {W.path:q} --part ablations --results {W.results:q}"
+            "tdbench report {params.experiment:q} --part comparison --results {W.results:q}"
 
+    if flow.plan.ablations:
 
-rule page:
-    input:
-        W.scores("all"),
-        W.comparison_files,
-        W.ablation_files,
-    output:
-        parquet=W.report.scores_parquet,
-        csv=W.report.scores_csv,
-        runs=W.report.runs_csv,
-        agreement=report(
-            W.report.table("agreement"),
-            caption="../report/agreement.rst",
-            category="Agreement of the libraries",
-        ),
-        html=report(
-            W.report.html,
-            caption="../report/page.rst",
-            category="Report",
-        ),
-    params:
-        settings=W.reporting_settings,
-    shell:
-        "tdbench report {W.path:q} --part page --results {W.results:q}"
+        rule:
+            name:
+                f"ablation_tables_{flow.name}"
+            input:
+                flow.scores("ablations"),
+            output:
+                report(
+                    flow.ablation_files,
+                    caption="../report/ablations.rst",
+                    category="Ablations",
+                ),
+            params:
+                settings=flow.reporting_settings,
+                experiment=flow.path,
+            shell:
+                "tdbench report {params.experiment:q} --part ablations --results {W.results:q}"
 
+    rule:
+        name:
+            f"page_{flow.name}"
+        input:
+            flow.scores("all"),
+            flow.comparison_files,
+            flow.ablation_files,
+        output:
+            parquet=flow.report.scores_parquet,
+            csv=flow.report.scores_csv,
+            runs=flow.report.runs_csv,
+            agreement=report(
+                flow.report.table("agreement"),
+                caption="../report/agreement.rst",
+                category="Agreement of the libraries",
+            ),
+            html=report(
+                flow.report.html,
+                caption="../report/page.rst",
+                category="Report",
+            ),
+        params:
+            settings=flow.reporting_settings,
+            experiment=flow.path,
+        shell:
+            "tdbench report {params.experiment:q} --part page --results {W.results:q}"
 
-rule track:
-    input:
-        W.report.html,
-    output:
-        W.report.tracked,
-    params:
-        store=W.tracking_key,
-    shell:
-        "tdbench track {W.path:q} --results {W.results:q}"
+    rule:
+        name:
+            f"track_{flow.name}"
+        input:
+            flow.report.html,
+        output:
+            flow.report.tracked,
+        params:
+            store=flow.tracking_key,
+            experiment=flow.path,
+        shell:
+            "tdbench track {params.experiment:q} --results {W.results:q}"

@@ -1,13 +1,15 @@
-# One job a run samples all its last snapshots at all step budgets.
+# One job samples the last snapshots of a batch of runs at all step budgets.
 
 
 rule sample:
     input:
-        lambda wildcards: W.weights_of(wildcards.run),
+        lambda wildcards: W[wildcards.experiment].trained(wildcards.batch),
     output:
-        W.run_files("{run}").samples,
+        W.job("sample"),
     params:
-        settings=lambda wildcards: W.sampling_settings(wildcards.run),
-    threads: lambda wildcards: W.run(wildcards.run).training.threads
+        settings=lambda wildcards: W[wildcards.experiment].sampling_settings(wildcards.batch),
+        runs=lambda wildcards: W[wildcards.experiment].runs_of_job("sample", wildcards.batch),
+        experiment=lambda wildcards: W[wildcards.experiment].path,
+    threads: lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].threads
     shell:
-        "tdbench sample {W.path:q} {wildcards.run:q} --results {W.results:q}"
+        "tdbench sample {params.experiment:q} {params.runs} --results {W.results:q} --keep-finished --marker {output:q}"

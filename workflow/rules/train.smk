@@ -1,14 +1,17 @@
-# `params` hold exactly what the weights depend on: a change there retrains the runs that it touches, nothing else does.
-# Snapshots are not declared, so that those of a failed training stay.
+# One job trains a batch of runs (`runs_per_job` of the experiment). `params` hold exactly what the weights depend on: a
+# change there runs the job again, and `--keep-finished` leaves alone what it did not touch. The runs' own files are not
+# declared, so that those of a failed job stay.
 
 
 rule train:
     input:
-        lambda wildcards: W.run_dataset(wildcards.run).archive,
+        lambda wildcards: W[wildcards.experiment].archives(wildcards.batch),
     output:
-        W.run_files("{run}").snapshots,
+        W.job("train"),
     params:
-        settings=lambda wildcards: W.training_settings(wildcards.run),
-    threads: lambda wildcards: W.run(wildcards.run).training.threads
+        settings=lambda wildcards: W[wildcards.experiment].training_settings(wildcards.batch),
+        runs=lambda wildcards: W[wildcards.experiment].runs_of_job("train", wildcards.batch),
+        experiment=lambda wildcards: W[wildcards.experiment].path,
+    threads: lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].threads
     shell:
-        "tdbench train {W.path:q} {wildcards.run:q} --results {W.results:q}"
+        "tdbench train {params.experiment:q} {params.runs} --results {W.results:q} --keep-finished --marker {output:q}"

@@ -1,0 +1,114 @@
+"""The stages of a run as jobs do them: several runs one after the other, and those that are finished left alone."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from tdbench.errors import TdbenchError
+from tdbench.evaluation.stored import read_scored
+from tdbench.files import read_json, write_json
+from tdbench.layout import DatasetLayout, RunLayout
+from tdbench.plan import Run
+from tdbench.progress import say
+from tdbench.provenance import provenance, same_code
+from tdbench.sampling import read_sampled, read_trained, sample_run
+from tdbench.training.loop import train
+
+
+class Stage(NamedTuple):
+    """A stage of a run."""
+
+    name: str
+    do: Callable[[Run, RunLayout, DatasetLayout], None]
+    done: Callable[[Run, RunLayout, DatasetLayout], bool]
+    """Whether what is stored is whole and made with the same settings, from the same input, by the same code."""
+
+    def finished(self, run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
+        try:
+            return self.done(run, layout, files)
+        except (TdbenchError, LookupError, TypeError, AttributeError):
+            # Not there yet, of other settings, or written by another version of tdbench: to be done.
+            return False
+
+
+def _train(run: Run, layout: RunLayout, files: DatasetLayout) -> None:
+    train(run, files.archive, layout)
+
+
+def _trained(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
+    record, taken = read_trained(run, layout), read_json(layout.snapshots, "tdbench train")["snapshots"]
+    data = read_json(files.summary, "tdbench data")
+    whole = all((layout.training / entry["file"]).is_file() for entry in taken)
+    return whole and record["data"] == data and same_code(record["provenance"])
+
+
+def _sample(run: Run, layout: RunLayout, _: DatasetLayout) -> None:
+    sample_run(run, layout)
+
+
+def _sampled(run: Run, layout: RunLayout, _: DatasetLayout) -> bool:
+    records = read_sampled(run, layout)
+    files = [layout.folder / record["file"] for record in records]
+    whole = all(path.is_file() and path.with_suffix(".png").is_file() for path in files)
+    return whole and all(same_code(record["provenance"]) for record in records)
+
+
+# The libraries of the scores take seconds to import and are needed in this stage alone.
+def _evaluate(run: Run, layout: RunLayout, files: DatasetLayout) -> None:
+    from tdbench.evaluation.scores import evaluate_run
+
+    evaluate_run(run, layout, files)
+
+
+def _evaluated(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
+    from tdbench.evaluation.scores import reference_checksums
+
+    read_scored(run, layout)
+    stored = read_json(layout.scores, "tdbench evaluate")
+    return stored["references"] == reference_checksums(run, files) and same_code(stored["provenance"])
+
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage("train", _train, _trained),
+        Stage("sample", _sample, _sampled),
+        Stage("evaluate", _evaluate, _evaluated),
+    )
+}
+
+
+def do_stage(name: str, runs: Iterable[Run], results: Path, keep_finished: bool, marker: Path | None) -> None:
+    """Take runs through a stage; one that fails does not stop the others.
+
+    Parameters
+    ----------
+    keep_finished : bool
+        Leave runs alone that went through it already with the same settings, input and code.
+    marker : Path or None
+        A file to write once all is done, which tells Snakemake so.
+
+    Raises
+    ------
+    TdbenchError
+        One line a run that failed.
+    """
+    stage, chosen, failed = STAGES[name], list(runs), []
+    for i, run in enumerate(chosen):
+        place = f"{name} {i + 1} of {len(chosen)}: {run.name}"
+        layout, files = RunLayout(results, run), DatasetLayout(results, run.dataset_name)
+        if keep_finished and stage.finished(run, layout, files):
+            say(f"{place}: finished before, kept")
+            continue
+        if len(chosen) > 1:
+            say(place)
+        try:
+            stage.do(run, layout, files)
+        except TdbenchError as error:
+            failed.append(str(error))
+            if i + 1 < len(chosen):
+                say(f"{place}: failed ({error}); going on with the next")
+    if failed:
+        raise TdbenchError("\ntdbench: error: ".join(failed))
+    if marker is not None:
+        write_json(marker, {"stage": name, "runs": [run.name for run in chosen], "provenance": provenance()})

@@ -1,0 +1,90 @@
+"""Several runs in one job: one that fails costs the others nothing, and what is finished is left alone."""
+
+from pathlib import Path
+
+import pytest
+
+from tdbench import provenance
+from tdbench.errors import TdbenchError
+from tdbench.files import write_json
+from tdbench.layout import DatasetLayout, RunLayout
+from tdbench.plan import Plan, Run
+from tdbench.stages import do_stage
+
+
+@pytest.fixture
+def results(archive: Path, tmp_path: Path) -> Path:
+    from tdbench.data.archive import read_archive
+
+    files = DatasetLayout(tmp_path, "digits")
+    files.archive.parent.mkdir(parents=True)
+    files.archive.write_bytes(archive.read_bytes())
+    write_json(files.summary, read_archive(archive).summary())
+    return tmp_path
+
+
+def short(plan: Plan, name: str, **training: float) -> Run:
+    content = plan.run(name).model_dump(by_alias=True)
+    content["training"] |= {"duration_kimg": 0.32, "snapshot_kimg": 0.32} | training
+    content["sampling"] |= {"steps": [2], "images": 64}
+    return Run.model_validate(content)
+
+
+def test_a_run_that_fails_costs_the_others_nothing(tiny: Plan, results: Path, capsys: pytest.CaptureFixture) -> None:
+    good, bad, last = (
+        short(tiny, "edm-baseline-seed0"),
+        short(tiny, "edm-td-seed0", learning_rate=1e9, rampup_kimg=0, duration_kimg=1.28),
+        short(tiny, "edm-td-seed1"),
+    )
+    marker = results / "train.json"
+    with pytest.raises(TdbenchError) as caught:
+        do_stage("train", [good, bad, last], results, keep_finished=True, marker=marker)
+    assert "edm-td-seed0" in str(caught.value) and "learning_rate" in str(caught.value) and not marker.exists()
+    assert "going on with the next" in capsys.readouterr().err
+    made = [RunLayout(results, run).snapshots for run in (good, last)]
+    before = [path.stat().st_mtime_ns for path in made]
+    mended = short(tiny, "edm-td-seed0")
+    do_stage("train", [good, mended, last], results, keep_finished=True, marker=marker)
+    assert [path.stat().st_mtime_ns for path in made] == before and RunLayout(results, mended).snapshots.exists()
+    assert marker.exists() and capsys.readouterr().err.count("finished before, kept") == 2
+
+
+def test_other_settings_data_or_code_and_lost_files_are_done_again(
+    tiny: Plan, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = short(tiny, "edm-baseline-seed0")
+    layout, files = RunLayout(results, run), DatasetLayout(results, "digits")
+
+    def done_again(run: Run = run) -> bool:
+        before = layout.snapshots.stat().st_mtime_ns
+        do_stage("train", [run], results, keep_finished=True, marker=None)
+        return layout.snapshots.stat().st_mtime_ns != before
+
+    do_stage("train", [run], results, keep_finished=True, marker=None)
+    assert not done_again()
+    other = short(tiny, "edm-baseline-seed0", learning_rate=1e-3)
+    assert done_again(other) and done_again(run)
+    layout.snapshot(320).unlink()
+    assert done_again()
+    layout.settings.write_text("{}")
+    assert done_again()
+    with monkeypatch.context() as patch:
+        patch.setattr(provenance, "_package_checksum", lambda: "another line of code")
+        assert done_again()
+    assert done_again() and not done_again()
+    write_json(files.summary, {"sha256": "other data"})
+    assert done_again()
+
+
+def test_samples_are_kept_until_their_snapshot_changes(tiny: Plan, results: Path) -> None:
+    run = short(tiny, "edm-baseline-seed0")
+    layout = RunLayout(results, run)
+    do_stage("train", [run], results, keep_finished=False, marker=None)
+    do_stage("sample", [run], results, keep_finished=True, marker=None)
+    before = layout.samples.stat().st_mtime_ns
+    do_stage("sample", [run], results, keep_finished=True, marker=None)
+    assert layout.samples.stat().st_mtime_ns == before
+    longer = short(tiny, "edm-baseline-seed0", rampup_kimg=0)
+    do_stage("train", [longer], results, keep_finished=True, marker=None)
+    do_stage("sample", [longer], results, keep_finished=True, marker=None)
+    assert layout.samples.stat().st_mtime_ns != before
