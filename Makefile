@@ -17,7 +17,7 @@ INSTALLED  := $(VENV)/.installed
 .PHONY: reproduce test report install lock clean-results
 
 reproduce: install
-	$(BIN)/snakemake --cores $(CORES) $(ARGS) --config experiment="$(EXPERIMENT)" results="$(RESULTS)" $(ARGS)
+	$(BIN)/snakemake --cores $(CORES) $(ARGS) --config experiment="$(EXPERIMENT)" results="$(RESULTS)"
 	@$(BIN)/tdbench show "$(EXPERIMENT)" --results "$(RESULTS)"
 
 test: install

@@ -74,9 +74,7 @@ def run_budget(run: Run) -> Budget:
     target = 0 if run.objective.target_rule(run.formulation) is None else trained
     # Snapshots: float32 weights at the network's nominal size.
     weights = len(run.training.snapshot_steps()) * 4 * PARAMETERS[run.network.kind]
-    return samples + Budget(
-        trained, target, 0, 0, flops * (FORWARD_AND_BACKWARD * trained + target), 0.0, weights
-    )
+    return samples + Budget(trained, target, 0, 0, flops * (FORWARD_AND_BACKWARD * trained + target), 0.0, weights)
 
 
 def describe_plans(plans: list[Plan], throughput: Throughput = PUBLISHED) -> str:

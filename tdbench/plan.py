@@ -337,7 +337,9 @@ def _same(a: Run, b: Run) -> bool:
 def _replace(content: dict[str, Any], key: str, value: Any, where: str) -> None:
     """Set a dotted key, such as ``objective.lambda``, in the settings of a run."""
     if key == "evaluation.features":
-        raise TdbenchError(f"{where}: {key}: one experiment has one kind of features; write another experiment for others")
+        raise TdbenchError(
+            f"{where}: {key}: one experiment has one kind of features; write another experiment for others"
+        )
     *parents, leaf = key.split(".")
     block: Any = content
     for parent in parents:

@@ -264,7 +264,11 @@ def test_last_percent_of_training(tiny: Plan) -> None:
             {"evaluation.features": ["inception"]},
             ["ablations.weight.vary: evaluation.features", "one kind of features"],
         ),
-        ("overrides", [{"set": {"objective.target": "online"}}], ["objective.target", "no such setting of edm-baseline"]),
+        (
+            "overrides",
+            [{"set": {"objective.target": "online"}}],
+            ["objective.target", "no such setting of edm-baseline"],
+        ),
         ("overrides", [{"set": {"sampling.step": 3}}], ["overrides.0.set: sampling.step", "no such setting"]),
         (
             "overrides",

@@ -64,8 +64,12 @@ _NCSNPP = {
 _ADM = {"model_channels": 192, "num_blocks": 3, "attn_resolutions": [32, 16, 8]}
 
 PAPER = {
-    "ddpmpp": PaperSpec("SongUNet", _SONG | _DDPMPP, (2, 2, 2), (1, 2, 2, 2), (32, 3), 55_732_739, {32: 42.383, 64: 83.732}),
-    "ncsnpp": PaperSpec("SongUNet", _SONG | _NCSNPP, (2, 2, 2), (1, 2, 2, 2), (32, 3), 56_395_523, {32: 42.792, 64: 84.860}),
+    "ddpmpp": PaperSpec(
+        "SongUNet", _SONG | _DDPMPP, (2, 2, 2), (1, 2, 2, 2), (32, 3), 55_732_739, {32: 42.383, 64: 83.732}
+    ),
+    "ncsnpp": PaperSpec(
+        "SongUNet", _SONG | _NCSNPP, (2, 2, 2), (1, 2, 2, 2), (32, 3), 56_395_523, {32: 42.792, 64: 84.860}
+    ),
     "adm": PaperSpec("DhariwalUNet", _ADM, (1, 2, 3, 4), (1, 2, 3, 4), (64, 3), 295_131_267, {32: 59.760, 64: 219.328}),
 }
 
