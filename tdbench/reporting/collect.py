@@ -87,3 +87,10 @@ def runs_of(plan: Plan, part: str) -> list[Run]:
         varied = [run for runs in plan.ablation_runs.values() for run in runs]
         return list({run.name: run for run in [*baselines, *varied]}.values())
     return list(plan.runs.values())
+
+
+def scores_of_ablation(plan: Plan, name: str, per_run: pd.DataFrame) -> pd.DataFrame:
+    """The scores that an ablation is about: those of the data sets and formulations that it varies."""
+    cells = {(run.dataset_name, run.formulation_name) for run in plan.ablation_runs[name]}
+    inside = [cell in cells for cell in zip(per_run.dataset, per_run.formulation, strict=True)]
+    return per_run[inside]

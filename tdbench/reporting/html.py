@@ -21,7 +21,7 @@ from tdbench.reporting.wording import (
     COST_CAPTION,
     PUBLISHED_CAPTION,
     ablation_caption,
-    summary_sentence,
+    summary,
 )
 
 
@@ -39,12 +39,14 @@ def write_html(plan: Plan, results: Path, scores: pd.DataFrame, runs: pd.DataFra
         }
         for name in plan.ablations
     ]
+    headline, answers = summary(comparison)
     page = (
         _environment()
         .get_template("report.html.j2")
         .render(
             experiment=plan.experiment,
-            answer=summary_sentence(comparison),
+            headline=headline,
+            answers=answers,
             comparison=tables.readable_comparison(comparison),
             comparison_caption=COMPARISON_CAPTION,
             cost_caption=COST_CAPTION,

@@ -44,9 +44,9 @@ def write_ablations(plan: Plan, results: Path) -> None:
             layout.table(f"ablation-{name}"), table, tables.readable_ablation(table), ablation_caption(plan, name)
         )
         labels = {tables.baseline_name(plan): "baseline"} | {c.objective_name: c.label for c in cases}
-        figure = figures.fid_against_nfe(
-            per_run, labels, ablation_caption(plan, name).split(":")[0], tables.varies_objective_only(plan, name)
-        )
+        title, comparable = ablation_caption(plan, name).split(":")[0], tables.varies_objective_only(plan, name)
+        shown = collect.scores_of_ablation(plan, name, per_run)
+        figure = figures.fid_against_nfe(shown, labels, title, comparable)
         figures.save_figure(figure, layout.figure(f"ablation-{name}"))
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from tdbench.files import atomic_path, write_text
 from tdbench.plan import Plan
-from tdbench.reporting.collect import CELL
+from tdbench.reporting.collect import CELL, scores_of_ablation
 from tdbench.reporting.statistics import compare, summarise
 
 
@@ -57,9 +57,13 @@ def varies_objective_only(plan: Plan, name: str) -> bool:
 
 
 def ablation_table(plan: Plan, name: str, per_run: pd.DataFrame) -> pd.DataFrame:
-    """One row a case (the baseline first), metric, library and step budget, with the difference to the baseline."""
+    """One row a case (the baseline first), metric, library and step budget, with the difference to the baseline.
+
+    Only the data sets and formulations that the ablation varies have rows.
+    """
     baseline, cases = baseline_name(plan), plan.ablations[name]
     labels = {baseline: "baseline"} | {case.objective_name: case.label for case in cases}
+    per_run = scores_of_ablation(plan, name, per_run)
     means = summarise(per_run[per_run.objective.isin(labels)])
     differences = compare(per_run, baseline, [o for o in labels if o != baseline])
     kept = ["difference", "difference_std", "difference_low", "difference_high", "verdict"]

@@ -31,22 +31,37 @@ def ablation_caption(plan: Plan, name: str) -> str:
     return f"{text}: {means}. {compared}"
 
 
-def summary_sentence(table: pd.DataFrame) -> str:
-    """The answer in a sentence: at how many budgets TD is better, worse or undecided, by FID."""
-    sentences = []
-    for (dataset, formulation, objective), rows in table[table.metric == "fid"].groupby(
-        ["dataset", "formulation", "objective"], sort=False
-    ):
-        rows = rows[rows.library == rows.library.iloc[0]]
-        counts = {word: int(rows.verdict.str.startswith(word).sum()) for word in ("better", "worse", "undecided")}
-        n = int(rows.n.min())
-        parts = [f"{word} at {count} of {len(rows)} step budgets" for word, count in counts.items() if count]
-        sentences.append(
-            f"On {dataset} with {formulation}, {objective} against its baseline, by FID ({rows.library.iloc[0]}, "
-            f"{rows.features.iloc[0]} features, n = {n} seed{'s' if n != 1 else ''}): {', '.join(parts)}. "
-            f"Differences with 95 % intervals: {'; '.join(map(_difference, rows.itertuples()))}."
+def summary(table: pd.DataFrame) -> tuple[str, list[str]]:
+    """The answer by FID: a sentence over everything, and one for each data set, formulation and objective.
+
+    Returns
+    -------
+    (str, list of str)
+        How often TD is better, worse or undecided in all; the same with every difference and its interval.
+    """
+    fid = table[table.metric == "fid"]
+    fid = fid[fid.library == fid.library.iloc[0]]
+    low, high = int(fid.n.min()), int(fid.n.max())
+    seeds = f"n = {low} seed{'s' if low != 1 else ''}" if low == high else f"n = {low} to {high} seeds"
+    headline = (
+        f"By FID ({fid.library.iloc[0]}, {fid.features.iloc[0]} features, {seeds}), TD against its baseline is "
+        f"{_counts(fid)} of {len(fid)} comparisons."
+    )
+    lines = []
+    for (dataset, formulation, objective), rows in fid.groupby(["dataset", "formulation", "objective"], sort=False):
+        differences = "; ".join(map(_difference, rows.itertuples()))
+        lines.append(
+            f"{dataset}, {formulation}, {objective}: {_counts(rows)} of {len(rows)} step budgets. "
+            f"Differences with 95 % intervals: {differences}."
         )
-    return " ".join(sentences)
+    return headline, lines
+
+
+def _counts(rows: pd.DataFrame) -> str:
+    """``better in 2, worse in 1 and undecided in 3``."""
+    counts = {word: int(rows.verdict.str.startswith(word).sum()) for word in ("better", "worse", "undecided")}
+    parts = [f"{word} in {count}" for word, count in counts.items() if count]
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
 
 
 def _difference(row: Any) -> str:
