@@ -19,6 +19,7 @@ from tdbench.files import atomic_path
 from tdbench.layout import RunLayout
 from tdbench.plan import Plan, Run
 from tdbench.reporting.statistics import compare, summarise
+from tdbench.reporting.tables import budget
 from tdbench.sampling import read_samples, tile
 
 # Text stays text, and the same figure gives the same bytes.
@@ -59,9 +60,10 @@ def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, c
     panels = list(means.groupby(keys, sort=False))
     columns = min(len(panels), _COLUMNS)
     rows = -(-len(panels) // columns)
+    legend_height = 0.28 * -(-len(labels) // columns)
     figure, axes = plt.subplots(
-        2 * rows, columns, figsize=(5.4 * columns, 6.6 * rows), squeeze=False, height_ratios=[3, 2] * rows,
-        layout="constrained",
+        2 * rows, columns, figsize=(5.4 * columns, 6.6 * rows + legend_height), squeeze=False,
+        height_ratios=[3, 2] * rows, layout="constrained",
     )  # fmt: skip
     colours = dict(zip(labels, _palette(len(labels)), strict=True))
     places = [(axes[2 * row][column], axes[2 * row + 1][column]) for row in range(rows) for column in range(columns)]
@@ -80,7 +82,8 @@ def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, c
     for above, below in places[: len(panels) : columns]:
         above.set_ylabel(f"FID on {means.features.iloc[0]} features")
         below.set_ylabel("difference to\nbaseline, %")
-    places[0][0].legend()
+    # Below the panels, where long labels hide no line.
+    figure.legend(*places[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=columns)
     figure.suptitle(title)
     return figure
 
@@ -150,7 +153,7 @@ def sample_grids(plan: Plan, results: Path, dataset: str, formulation: str) -> F
         len(runs), len(budgets), figsize=(3.1 * len(budgets), 3.2 * len(runs)), squeeze=False, layout="constrained"
     )
     for axis, steps in zip(axes[0], budgets, strict=True):
-        axis.set_title(f"{steps} steps")
+        axis.set_title(budget(steps))
     for row, run in zip(axes, runs, strict=True):
         for axis, steps in zip(row, budgets, strict=True):
             _grid(axis, run, RunLayout(results, run), steps)

@@ -84,8 +84,14 @@ def compare(per_run: pd.DataFrame, baseline: str, treated: list[str]) -> pd.Data
                     "difference_high": difference.high, "n": difference.n, "verdict": difference.verdict,
                 }
             )  # fmt: skip
-    frame = pd.DataFrame(rows)
-    return frame.sort_values(["dataset", "formulation", "objective", "metric", "library", "steps"], ignore_index=True)
+    # Data sets, formulations and objectives in the experiment's order.
+    places = {key: {name: i for i, name in enumerate(per_run[key].unique())} for key in ("dataset", "formulation")}
+    places["objective"] = {name: i for i, name in enumerate(treated)}
+    return pd.DataFrame(rows).sort_values(
+        ["dataset", "formulation", "objective", "metric", "library", "steps"],
+        key=lambda column: column.map(places[column.name]) if column.name in places else column,
+        ignore_index=True,
+    )
 
 
 def agreement(scores: pd.DataFrame) -> pd.DataFrame:

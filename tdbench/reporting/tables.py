@@ -26,6 +26,11 @@ def interval(mean: float, low: float, high: float) -> str:
     return texts[0] if len(texts) == 1 else f"{texts[0]} [{texts[1]}, {texts[2]}]"
 
 
+def budget(steps: int) -> str:
+    """``1 step``, ``4 steps``."""
+    return f"{steps} step{'s' if steps != 1 else ''}"
+
+
 def baseline_name(plan: Plan) -> str:
     return plan.experiment.baseline
 
@@ -90,7 +95,7 @@ def readable_ablation(table: pd.DataFrame) -> pd.DataFrame:
             for m, s, c in zip(table["mean"], table["std"], claims, strict=True)
         ],
         metric=table.metric.str.upper(),
-        column=[f"{steps} steps (NFE {nfe})" for steps, nfe in zip(table.steps, table.nfe, strict=True)],
+        column=[f"{budget(steps)} (NFE {nfe})" for steps, nfe in zip(table.steps, table.nfe, strict=True)],
     )
     index = ["dataset", "formulation", "metric", "library", "case", "n"]
     wide = text.pivot(index=index, columns="column", values="value")

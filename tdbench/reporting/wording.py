@@ -66,4 +66,4 @@ def _counts(rows: pd.DataFrame) -> str:
 
 def _difference(row: Any) -> str:
     text = tables.interval(row.difference, row.difference_low, row.difference_high)
-    return f"{text} on {tables.number(row.baseline_mean, 3)} at {row.steps} steps"
+    return f"{text} on {tables.number(row.baseline_mean, 3)} at {tables.budget(row.steps)}"
