@@ -1,5 +1,6 @@
 """From an experiment to its runs: the matrix, the cases of its ablations, and which runs share their weights."""
 
+import difflib
 import itertools
 import json
 import re
@@ -131,7 +132,10 @@ class Plan(Parameters):
         datasets = list(self.experiment.datasets)
         full = name if "/" in name or len(datasets) > 1 else f"{datasets[0]}/{name}"
         if full not in self.runs:
-            raise TdbenchError(f"{self.path}: no run {name!r}; known: {', '.join(self.runs)}")
+            near = ", ".join(difflib.get_close_matches(full, self.runs, n=5, cutoff=0))
+            raise TdbenchError(
+                f"{self.path}: no run {name!r}; `tdbench plan {self.path}` lists all {len(self.runs)}; nearest: {near}"
+            )
         return self.runs[full]
 
 

@@ -330,6 +330,6 @@ def test_an_unknown_experiment_lists_the_known_ones() -> None:
         load_plan("digit")
 
 
-def test_an_unknown_run_lists_the_known_ones(tiny: Plan) -> None:
-    with pytest.raises(TdbenchError, match="no run 'edm-td-seed9'; known: digits/edm-baseline-seed0"):
+def test_an_unknown_run_names_the_nearest(tiny: Plan) -> None:
+    with pytest.raises(TdbenchError, match="no run 'edm-td-seed9'; `tdbench plan .*nearest: digits/edm-td-seed"):
         tiny.run("edm-td-seed9")
