@@ -1,12 +1,12 @@
 """What an experiment takes, before anything is run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tdbench.batches import batches
 from tdbench.data.sources import SOURCES
 from tdbench.diffusion.samplers import count_evaluations
-from tdbench.networks import NOMINAL, PARAMETERS, forward_flops
+from tdbench.networks import NOMINAL, forward_flops, nominal_parameters
 from tdbench.plan import Plan, Run
 
 # Jobs of the workflow besides those of the batches: data and references of each data set (and its classifier, where
@@ -22,17 +22,30 @@ FORWARD_AND_BACKWARD = 3
 class Throughput:
     """Floating-point operations that a machine sustains in this work."""
 
-    tflops: float
-    """1e12 a second."""
+    tflops: float | Mapping[str, float]
+    """1e12 a second: of every network, or by the network's name."""
     origin: str
     """Where the figure is from."""
+    hours: str = "GPU hours"
+    """What hours at that speed are."""
+
+    def of(self, network: str) -> float:
+        """1e12 operations a second in a network."""
+        return self.tflops if isinstance(self.tflops, float) else self.tflops[network]
+
+    def describe(self, networks: Iterable[str]) -> str:
+        """The figures of these networks and where they are from."""
+        rates = {f"{self.of(name):.3g}": name for name in networks}
+        several = [f"{rate} ({name})" if len(rates) > 1 else rate for rate, name in rates.items()]
+        return f"at {', '.join(several)} TFLOP/s {self.origin}"
 
 
 PUBLISHED = Throughput(
     50e3 * FORWARD_AND_BACKWARD * forward_flops("ddpmpp", 32) / 45.7 / 1e12,
-    "(all of the paper's machine: EDM on CIFAR-10, 50 kimg in 45.7 s; --tflops or --measure for your GPU)",
+    "(the paper's machine, with all its GPUs: EDM on CIFAR-10, 50 kimg in 45.7 s; --tflops or --measure for your GPU)",
+    "machine hours",
 )
-"""From the training time that the paper reports (docs/method.md); its DDPM++ takes 42.4 GFLOP an image."""
+"""From the training time that the paper reports for EDM; its DDPM++ takes 42.4 GFLOP an image."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +61,9 @@ class Budget:
     evaluations: int
     """Network evaluations in sampling, images x NFE, NFE counted on a pixel."""
     training_flops: float
+    """Floating-point operations of training."""
     sampling_flops: float
+    """Floating-point operations of sampling."""
     disk: int
     """Bytes: snapshots and sample sets."""
 
@@ -72,8 +87,8 @@ def run_budget(run: Run) -> Budget:
         return samples
     trained = run.training.images_at(run.training.steps)
     target = 0 if run.objective.target_rule(run.formulation) is None else trained
-    # Snapshots: float32 weights at the network's nominal size.
-    weights = len(run.training.snapshot_steps()) * 4 * PARAMETERS[run.network.kind]
+    # Snapshots: float32 weights.
+    weights = len(run.training.snapshot_steps()) * 4 * nominal_parameters(run.network.kind, resolution)
     return samples + Budget(trained, target, 0, 0, flops * (FORWARD_AND_BACKWARD * trained + target), 0.0, weights)
 
 
@@ -87,10 +102,10 @@ def describe_plans(plans: list[Plan], throughput: Throughput = PUBLISHED) -> str
 
 def _describe(title: str, plans: list[Plan], throughput: Throughput, names: bool) -> str:
     runs = [run for plan in plans for run in plan.runs.values()]
-    total = sum((run_budget(run) for run in runs), NOTHING)
-    training, sampling = (
-        flops / throughput.tflops / 1e12 / 3600 for flops in (total.training_flops, total.sampling_flops)
-    )
+    budgets = [(run_budget(run), throughput.of(run.network.kind) * 1e12 * 3600) for run in runs]
+    total = sum((budget for budget, _ in budgets), NOTHING)
+    training = sum(budget.training_flops / an_hour for budget, an_hour in budgets)
+    sampling = sum(budget.sampling_flops / an_hour for budget, an_hour in budgets)
     lines = [f"{title}{len(runs)} runs, {sum(run.trained_as is None for run in runs)} of them trained"]
     if names:
         lines += [f"  {r.name}" + (f"   (weights of {r.trained_as})" if r.trained_as else "") for r in runs]
@@ -100,8 +115,8 @@ def _describe(title: str, plans: list[Plan], throughput: Throughput, names: bool
         f"target network            {total.target:>15,}   images forward",
         f"images sampled            {total.sampled:>15,}",
         f"network evaluations       {total.evaluations:>15,}   in sampling (images x NFE)",
-        f"GPU hours                 {_hours(training + sampling):>15}   training {_hours(training)}, sampling "
-        f"{_hours(sampling)}, at {throughput.tflops:.3g} TFLOP/s {throughput.origin}",
+        f"{throughput.hours:<24}  {_hours(training + sampling):>15}   training {_hours(training)}, sampling "
+        f"{_hours(sampling)}, {throughput.describe(run.network.kind for run in runs)}",
         f"disk, MB                  {total.disk / 1e6:>15,.0f}   snapshots, samples; {_assumed(runs)}",
     ]
     return "\n".join(lines)

@@ -22,8 +22,14 @@ def choose_device(wanted: str, threads: int) -> torch.device:
     return torch.device("cuda" if available else "cpu")
 
 
+def forget_peak_memory(device: torch.device) -> None:
+    """Let `memory_mb` count from now on; several trainings may share a process."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 def memory_mb(device: torch.device) -> float:
-    """Peak memory of the device's allocator on CUDA, else resident memory of this process; 1e6 bytes."""
+    """Peak memory of the device's allocator on CUDA, else resident memory of this process now; 1e6 bytes."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     return psutil.Process().memory_info().rss / 1e6

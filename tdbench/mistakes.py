@@ -63,6 +63,8 @@ def plain(error: Any) -> str:
         return f"{value!r:.60}: unknown key; look at workflow/experiments/digits.yaml for the known ones"
     if kind == "union_tag_invalid":
         return f"kind {context['tag']!r}: must be one of {context['expected_tags']}"
+    if kind == "tuple_type":
+        return f"{value!r:.60}: should be a list, such as [{value}]"
     message = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
     # Whole blocks are not worth repeating; their checks name the keys and values themselves.
     return message if isinstance(value, (dict, BaseModel)) else f"{value!r:.60}: {message}"

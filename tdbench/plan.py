@@ -22,6 +22,7 @@ from tdbench.experiment import (
     Name,
     Sampling,
     Training,
+    pair_name,
 )
 from tdbench.mistakes import explain, read_yaml
 from tdbench.networks import NetworkSettings
@@ -189,9 +190,24 @@ def load_plans(name: str) -> list[Plan]:
         included = Collection.model_validate(content).includes
     except ValidationError as error:
         raise TdbenchError(explain(path, content, error)) from error
-    plans = [load_plan(str(path.parent / one) if one.endswith((".yaml", ".yml")) else one) for one in included]
+    plans = [load_plan(str(_included(one, path))) for one in included]
     _check_together(path, plans)
     return plans
+
+
+def _included(name: str, collection: Path) -> Path:
+    """The file of an experiment that a collection names; a file's path is seen from the collection."""
+    is_file = name.endswith((".yaml", ".yml"))
+    try:
+        path = find_experiment(str(collection.parent / name) if is_file else name)
+        nested = read_yaml(path).get("includes")
+    except TdbenchError as error:
+        raise TdbenchError(f"{collection}: includes: {error}") from error
+    if nested is not None:
+        raise TdbenchError(
+            f"{collection}: includes: {name!r}: is a collection itself; name its experiments: {_listed(nested)}"
+        )
+    return path
 
 
 def _check_together(path: Path, plans: list[Plan]) -> None:
@@ -220,10 +236,32 @@ def expand(experiment: Experiment, path: Path) -> Plan:
     builder = _Builder(experiment, path)
     builder.check_names()
     comparison = tuple(_shared(run, known) for run in builder.matrix())
+    _check_comparable(comparison, experiment, path)
     cases, runs = {}, {}
     for name, ablation in experiment.ablations.items():
         cases[name], runs[name] = builder.ablation(name, ablation, known)
     return Plan(experiment=experiment, path=path, comparison=comparison, ablations=cases, ablation_runs=runs)
+
+
+def _check_comparable(comparison: tuple[Run, ...], experiment: Experiment, path: Path) -> None:
+    """Refuse a comparison in which an objective and its baseline have no score in common."""
+    cells = {(run.dataset_name, run.formulation_name, run.objective_name): run for run in comparison}
+    for (dataset, formulation, objective), run in cells.items():
+        base = cells[dataset, formulation, experiment.baseline]
+        where = f"{path}: overrides: {pair_name(dataset, formulation)}: objective {objective!r}"
+        if run.sampling.sampler != base.sampling.sampler:
+            raise TdbenchError(
+                f"{where}: sampling.sampler: {run.sampling.sampler.kind!r} with other settings or of another kind than "
+                f"the baseline's {base.sampling.sampler.kind!r}: what differs would not be the objective alone"
+            )
+        for key in ("steps", "libraries"):
+            mine, its = (getattr(r.sampling if key == "steps" else r.evaluation, key) for r in (run, base))
+            if not set(mine) & set(its):
+                section = "sampling" if key == "steps" else "evaluation"
+                raise TdbenchError(
+                    f"{where}: {section}.{key}: {list(mine)}: none of them is the baseline's {list(its)}, so that "
+                    "nothing could be compared"
+                )
 
 
 def _shared(run: Run, known: dict[str, Run]) -> Run:

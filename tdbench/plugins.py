@@ -105,8 +105,10 @@ def _load(name: str, experiment: Path) -> None:
     if not path.is_file():
         raise TdbenchError(f"{experiment}: plugins: {name!r}: no such file; looked for {path}")
     # One module a file and content: reading an experiment twice does not register twice.
-    module_name = f"tdbench_plugin_{hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:16]}"
-    trace_code(str(path), module_name)
+    content = path.read_bytes()
+    module_name = f"tdbench_plugin_{hashlib.sha256(str(path).encode() + content).hexdigest()[:16]}"
+    # By the name in the experiment, so that a folder which is moved keeps its results.
+    trace_code(name, hashlib.sha256(content).hexdigest())
     if module_name in sys.modules:
         return
     spec = importlib.util.spec_from_file_location(module_name, path)

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.stored import read_scored
 from tdbench.files import read_json, write_json
@@ -68,6 +70,11 @@ def _evaluated(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
     return stored["references"] == reference_checksums(run, files) and same_code(stored["provenance"])
 
 
+def _reason(error: Exception) -> str:
+    """The first line of an error of another library."""
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}".rstrip(": ")
+
+
 STAGES = {
     stage.name: stage
     for stage in (
@@ -104,8 +111,8 @@ def do_stage(name: str, runs: Iterable[Run], results: Path, keep_finished: bool,
             say(place)
         try:
             stage.do(run, layout, files)
-        except TdbenchError as error:
-            failed.append(str(error))
+        except (TdbenchError, OSError, torch.OutOfMemoryError) as error:
+            failed.append(str(error) if isinstance(error, TdbenchError) else f"{run.name}: {_reason(error)}")
             if i + 1 < len(chosen):
                 say(f"{place}: failed ({error}); going on with the next")
     if failed:

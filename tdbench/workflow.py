@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from tdbench.batches import Batch, batches
 from tdbench.errors import TdbenchError
-from tdbench.files import make_folder
+from tdbench.files import make_folder, write_json
 from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
 from tdbench.plan import Plan, Run, load_plans
 from tdbench.reporting.collect import runs_of
@@ -51,19 +51,25 @@ class ExperimentFlow:
         """What says that a run went through a stage."""
         return self.report.job(self._batch_of[run.name], stage)
 
-    def drop_stale_markers(self) -> None:
-        """Take away what says that a stage is done where its files are gone or newer, made by hand.
+    def refresh_markers(self) -> None:
+        """Make what says that a stage is done follow the runs' files, which Snakemake is not told of.
 
-        Runs' files are not declared to Snakemake, which would delete those of a job that fails.
+        (It would delete those of a job that fails.) A marker whose files are gone goes too. Where a run was done
+        again by hand since, the marker is written anew, so that the stages that follow run again: Snakemake goes by
+        its time and its content.
         """
         for batch in self.batches.values():
             for stage in STAGES:
-                marker = self.report.job(batch.name, stage)
-                made = [self.files(run).made_by(stage) for run in _of_stage(stage, batch)]
-                if marker.exists() and any(
-                    not path.exists() or path.stat().st_mtime > marker.stat().st_mtime for path in made
-                ):
+                runs, marker = _of_stage(stage, batch), self.report.job(batch.name, stage)
+                made = [self.files(run).made_by(stage) for run in runs]
+                if not marker.exists():
+                    continue
+                if not all(path.exists() for path in made):
                     marker.unlink()
+                    continue
+                newest = max((path.stat().st_mtime for path in made), default=0.0)
+                if newest > marker.stat().st_mtime:
+                    write_json(marker, {"stage": stage, "runs": [r.name for r in runs], "done_by_hand_at": newest})
 
     def runs_of_job(self, stage: str, batch: str) -> str:
         """Names of the runs that a job takes through a stage, quoted for the shell."""
@@ -164,7 +170,7 @@ class Workflow:
         make_folder(results)
         workflow = cls(plans, results)
         for flow in workflow.flows.values():
-            flow.drop_stale_markers()
+            flow.refresh_markers()
         return workflow
 
     def job(self, stage: str) -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from tdbench import throughput
 from tdbench.batches import batches
 from tdbench.budget import Throughput, describe_plans, run_budget
 from tdbench.cli import main
@@ -62,6 +63,12 @@ def test_paper_is_all_of_the_papers_experiments_and_its_budget_their_sum() -> No
     hours = [float(value.replace(",", "")) for value in re.findall(r"GPU hours +([\d.,]+)", said)]
     assert len(disk) == 5 and disk[-1] == pytest.approx(sum(disk[:-1]), abs=4)
     assert hours[-1] == pytest.approx(sum(hours[:-1]), abs=4)
+    assert "machine hours" in describe_plans(plans) and "GPU hours" not in describe_plans(plans)
+    # A network's own throughput: a slow small one does not make the large ones dear.
+    slow = describe_plans(plans, Throughput({"ddpmpp": 100.0, "unet-small": 1.0}, "as measured"))
+    dearer = [float(value.replace(",", "")) for value in re.findall(r"GPU hours +([\d.,]+)", slow)]
+    assert dearer[:3] == hours[:3] and dearer[3] == pytest.approx(100 * hours[3], rel=0.02)
+    assert "100 (ddpmpp), 1 (unet-small) TFLOP/s as measured" in slow
     # Baseline EDM on CIFAR-10 takes 3 x 42.383 GFLOP an image for 200 Mimg; TD one forward pass more.
     runs = plans[0].runs
     base, td = (run_budget(runs[f"cifar10/edm-{name}-seed0"]).training_flops for name in ("baseline", "td"))
@@ -74,7 +81,10 @@ def test_paper_is_all_of_the_papers_experiments_and_its_budget_their_sum() -> No
         ("name: both\nincludes: [digits, digits]", "includes: two experiments are called 'digits'"),
         ("name: both\nincludes: [digits, mine.yaml]", "includes: data set 'digits' is another in"),
         ("name: both\nincludes: []", "includes: "),
-        ("name: both\nincludes: [digots]", "experiment 'digots': no such experiment"),
+        ("name: both\nincludes: [digots]", "both.yaml: includes: experiment 'digots': no such experiment"),
+        ("name: both\nincludes: [other.yaml]", "both.yaml: includes: "),
+        ("name: both\nincludes: [paper]", "both.yaml: includes: 'paper': is a collection itself; name its experiments"),
+        ("name: both\nincludes: digits", "includes: 'digits': should be a list, such as [digits]"),
         ("name: both\nincludes: [digits]\nseeds: [1]", "seeds: [1]: unknown key"),
     ],
 )
@@ -171,13 +181,13 @@ def test_presets_fill_in_what_is_left_out(tmp_path: Path) -> None:
 
 def test_overrides_hold_for_their_cells_and_the_last_one_wins(tmp_path: Path) -> None:
     overrides = [
-        {"objectives": ["td"], "set": {"sampling.steps": [3], "network.dropout": 0.1}},
-        {"formulations": ["edm"], "objectives": ["td"], "set": {"sampling.steps": [5], "sampling.sampler": "euler"}},
+        {"objectives": ["td"], "set": {"sampling.steps": [2], "network.dropout": 0.1}},
+        {"formulations": ["edm"], "objectives": ["td"], "set": {"sampling.steps": [4], "sampling.images": 64}},
     ]
     plan = load_plan(str(changed(tmp_path, "overrides", overrides)))
     td, baseline = plan.run("edm-td-seed1"), plan.run("edm-baseline-seed1")
-    assert (td.sampling.steps, td.sampling.sampler.kind, td.network.dropout) == ((5,), "euler", 0.1)
-    assert (baseline.sampling.steps, baseline.sampling.sampler.kind, baseline.network.dropout) == ((2, 4), "heun", 0)
+    assert (td.sampling.steps, td.sampling.images, td.network.dropout) == ((4,), 64, 0.1)
+    assert (baseline.sampling.steps, baseline.sampling.images, baseline.network.dropout) == ((2, 4), 128, 0)
 
 
 def test_an_ablation_of_the_sampler_trains_nothing_anew(tmp_path: Path) -> None:
@@ -331,5 +341,14 @@ def test_an_unknown_experiment_lists_the_known_ones() -> None:
 
 
 def test_an_unknown_run_names_the_nearest(tiny: Plan) -> None:
-    with pytest.raises(TdbenchError, match="no run 'edm-td-seed9'; `tdbench plan .*nearest: digits/edm-td-seed"):
+    with pytest.raises(TdbenchError, match=r"no run 'edm-td-seed9'; `tdbench plan .*nearest: digits/edm-td-seed"):
         tiny.run("edm-td-seed9")
+
+
+def test_throughput_is_measured_network_by_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throughput, "SECONDS", 0.2)
+    measured = throughput.measure_throughput(["unet-tiny", "unet-small", "unet-tiny"], threads=1)
+    assert set(measured.tflops) == {"unet-tiny", "unet-small"}
+    # Between a microcontroller and a data centre.
+    assert all(1e-6 < rate < 1e4 for rate in measured.tflops.values())
+    assert "unet-tiny" in measured.describe(measured.tflops) and measured.of("unet-small") > 0

@@ -1,10 +1,12 @@
 """Several runs in one job: one that fails costs the others nothing, and what is finished is left alone."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
-from tdbench import provenance
+from tdbench import provenance, stages
 from tdbench.errors import TdbenchError
 from tdbench.files import write_json
 from tdbench.layout import DatasetLayout, RunLayout
@@ -88,3 +90,20 @@ def test_samples_are_kept_until_their_snapshot_changes(tiny: Plan, results: Path
     do_stage("train", [longer], results, keep_finished=True, marker=None)
     do_stage("sample", [longer], results, keep_finished=True, marker=None)
     assert layout.samples.stat().st_mtime_ns != before
+
+
+def test_an_error_of_the_machine_costs_the_others_nothing_either(
+    tiny: Plan, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, real = [short(tiny, f"edm-baseline-seed{seed}") for seed in (0, 1)], stages.train
+
+    def out_of_memory(run: Run, *rest: Any) -> None:
+        if run is runs[0]:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB\nmore words")
+        real(run, *rest)
+
+    monkeypatch.setattr(stages, "train", out_of_memory)
+    words = "digits/edm-baseline-seed0: OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB$"
+    with pytest.raises(TdbenchError, match=words):
+        do_stage("train", runs, results, keep_finished=True, marker=None)
+    assert RunLayout(results, runs[1]).snapshots.exists()

@@ -23,15 +23,26 @@ NETWORKS: dict[str, Architecture] = {**UNETS, **PAPER}
 NOMINAL: dict[str, tuple[int, int]] = {name: network.nominal for name, network in NETWORKS.items()}
 """name -> resolution and image channels that the network is meant for, to plan with before any data is at hand."""
 
-PARAMETERS: dict[str, int] = {name: network.parameters for name, network in NETWORKS.items()}
-"""name -> trainable parameters at the nominal size, unconditional: to plan with before its library is at hand."""
+
+def _counted(name: str, resolution: int) -> int:
+    """The counted size to reckon with: the nearest of those with as many levels."""
+    network = NETWORKS[name]
+    alike = [known for known in network.gflops if network.levels(known) == network.levels(resolution)]
+    return min(alike or network.gflops, key=lambda known: abs(known - resolution))
+
+
+def nominal_parameters(name: str, resolution: int) -> int:
+    """Trainable parameters of an unconditional network, to plan with before its library is at hand.
+
+    Counted for some sizes; between them it differs by a few per cent.
+    """
+    return NETWORKS[name].parameters[_counted(name, resolution)]
 
 
 def forward_flops(name: str, resolution: int) -> float:
     """Floating-point operations of a network's forward pass of one image: counted for some sizes, else by area."""
-    counted = NETWORKS[name].gflops
-    nearest = min(counted, key=lambda known: abs(known - resolution))
-    return counted[nearest] * 1e9 * (resolution / nearest) ** 2
+    nearest = _counted(name, resolution)
+    return NETWORKS[name].gflops[nearest] * 1e9 * (resolution / nearest) ** 2
 
 
 class NetworkSettings(Parameters):

@@ -30,12 +30,15 @@ class Architecture(Protocol):
         """Resolution and image channels that it is meant for; others run too."""
 
     @property
-    def parameters(self) -> int:
-        """Trainable parameters at the nominal size, without classes and augmentation."""
+    def parameters(self) -> Mapping[int, int]:
+        """Resolution -> trainable parameters, without classes and augmentation; counted for some sizes."""
 
     @property
     def gflops(self) -> Mapping[int, float]:
-        """Resolution -> 1e9 floating-point operations of the forward pass of one image (a multiply-add is two)."""
+        """Resolution -> 1e9 floating-point operations of the forward pass of one image (a multiply-add is two).
+
+        Of the same sizes as `parameters`, among them the nominal one.
+        """
 
     def levels(self, resolution: int) -> int:
         """Resolutions the network works at, each half of the one before."""

@@ -18,7 +18,7 @@ class UNetSpec:
     """Resolutions with self-attention, pixels; the middle block has it always."""
     norm_groups: int
     nominal: tuple[int, int]
-    parameters: int
+    parameters: Mapping[int, int]
     gflops: Mapping[int, float]
 
     def levels(self, resolution: int) -> int:
@@ -35,7 +35,7 @@ UNETS = {
         attention=(),
         norm_groups=8,
         nominal=(8, 1),
-        parameters=163_985,
+        parameters={8: 163_985},
         gflops={8: 0.007684},
     ),
     # For ablations on CIFAR-10.
@@ -45,7 +45,7 @@ UNETS = {
         attention=(16,),
         norm_groups=8,
         nominal=(32, 3),
-        parameters=4_437_699,
+        parameters={32: 4_437_699, 64: 4_437_699},
         gflops={32: 2.153, 64: 8.032},
     ),
     # The width, depth and attention of Ho et al. 2020 (DDPM, appendix B) on CIFAR-10.
@@ -55,7 +55,7 @@ UNETS = {
         attention=(16,),
         norm_groups=32,
         nominal=(32, 3),
-        parameters=35_746_307,
+        parameters={32: 35_746_307, 64: 35_746_307},
         gflops={32: 12.444, 64: 46.741},
     ),
 }

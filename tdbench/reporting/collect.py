@@ -89,8 +89,27 @@ def runs_of(plan: Plan, part: str) -> list[Run]:
     return list(plan.runs.values())
 
 
+BASELINE = "baseline"
+"""What the baseline is called in an ablation, whatever its objective's name."""
+
+
 def scores_of_ablation(plan: Plan, name: str, per_run: pd.DataFrame) -> pd.DataFrame:
-    """The scores that an ablation is about: those of the data sets and formulations that it varies."""
-    cells = {(run.dataset_name, run.formulation_name) for run in plan.ablation_runs[name]}
-    inside = [cell in cells for cell in zip(per_run.dataset, per_run.formulation, strict=True)]
-    return per_run[inside]
+    """The scores that an ablation is about, with its cases in place of objectives.
+
+    Those of the data sets and formulations that it varies, the baseline's first. The same objective may be one case of
+    one formulation and another of the next, where their presets differ. ``objective_name`` keeps the objective.
+    """
+    keys = ["dataset", "formulation", "objective"]
+    cases = {(c.dataset_name, c.formulation_name, c.objective_name): c.label for c in plan.ablations[name]}
+    baselines = {(*cell[:2], plan.experiment.baseline): BASELINE for cell in cases}
+    parts = []
+    for labels in (baselines, cases):
+        found = [labels.get(tuple(cell)) for cell in per_run[keys].itertuples(index=False)]
+        part = per_run.assign(objective_name=per_run.objective, objective=found)
+        parts.append(part[part.objective.notna()])
+    return pd.concat(parts, ignore_index=True)
+
+
+def labels_of_ablation(plan: Plan, name: str) -> list[str]:
+    """The baseline and the cases, each once, in the experiment's order."""
+    return list(dict.fromkeys([BASELINE, *(case.label for case in plan.ablations[name])]))

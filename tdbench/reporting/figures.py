@@ -53,7 +53,7 @@ def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, c
     """
     fid = per_run[(per_run.metric == "fid") & per_run.objective.isin(labels)]
     # One library is enough to look at: the other one gives the same, or the table of agreement says so.
-    fid = fid[fid.library == fid.library.iloc[0]]
+    fid = fid[fid.library == fid.groupby(["dataset", "formulation"])["library"].transform("first")]
     baseline, *treated = labels
     means, differences = summarise(fid), compare(fid, baseline, treated)
     keys = ["dataset", "formulation", "library"]
@@ -66,6 +66,7 @@ def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, c
         height_ratios=[3, 2] * rows, layout="constrained",
     )  # fmt: skip
     colours = dict(zip(labels, _palette(len(labels)), strict=True))
+    seeds = means.groupby("objective")["n"].max()
     places = [(axes[2 * row][column], axes[2 * row + 1][column]) for row in range(rows) for column in range(columns)]
     for above, below in places[len(panels) :]:
         above.remove()
@@ -73,7 +74,8 @@ def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, c
     for (above, below), (cell, panel) in zip(places, panels, strict=False):
         above.sharex(below)
         for objective, label in labels.items():
-            _line(above, panel[panel.objective == objective].sort_values("nfe"), label, colours[objective])
+            legend = f"{label} (n = {seeds.get(objective, 0)})"
+            _line(above, panel[panel.objective == objective].sort_values("nfe"), legend, colours[objective])
         if comparable:
             _differences(below, differences[(differences[keys] == list(cell)).all(axis=1)], treated, colours)
         above.set(title=", ".join(cell), yscale="log")
@@ -94,8 +96,7 @@ def _palette(count: int) -> list[Any]:
 
 
 def _line(axis: Axes, data: pd.DataFrame, label: str, colour: object) -> None:
-    n = int(data["n"].max()) if len(data) else 0
-    axis.plot(data.nfe, data["mean"], marker="o", markersize=4, label=f"{label} (n = {n})", color=colour)
+    axis.plot(data.nfe, data["mean"], marker="o", markersize=4, label=label, color=colour)
     std = data["std"].fillna(0)
     low = (data["mean"] - std).clip(lower=data["mean"] * 0.01)
     axis.fill_between(data.nfe, low, data["mean"] + std, alpha=0.2, color=colour)

@@ -38,12 +38,12 @@ def write_ablations(plan: Plan, results: Path) -> None:
     layout = ReportLayout(results, plan.experiment.name)
     scores = collect.collect_scores(collect.runs_of(plan, "ablations"), results)
     per_run = collect.mean_over_snapshots(scores)
-    for name, cases in plan.ablations.items():
+    for name in plan.ablations:
         table = tables.ablation_table(plan, name, per_run)
         tables.write_table(
             layout.table(f"ablation-{name}"), table, tables.readable_ablation(table), ablation_caption(plan, name)
         )
-        labels = {tables.baseline_name(plan): "baseline"} | {c.objective_name: c.label for c in cases}
+        labels = {label: label for label in collect.labels_of_ablation(plan, name)}
         title, comparable = ablation_caption(plan, name).split(":")[0], tables.varies_objective_only(plan, name)
         shown = collect.scores_of_ablation(plan, name, per_run)
         figure = figures.fid_against_nfe(shown, labels, title, comparable)

@@ -1,5 +1,6 @@
 """Differences between objectives, paired by seed, with intervals."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,10 @@ from scipy import stats
 from tdbench.reporting.collect import CELL
 
 CONFIDENCE = 0.95
+_COMPARED = (
+    "baseline_mean", "baseline_std", "td_mean", "td_std", "difference", "difference_std", "difference_low",
+    "difference_high", "n", "verdict",
+)  # fmt: skip
 
 
 class PairedDifference(NamedTuple):
@@ -64,6 +69,11 @@ def compare(per_run: pd.DataFrame, baseline: str, treated: list[str]) -> pd.Data
         Name of the baseline objective.
     treated : list of str
         Names of the objectives to set against it.
+
+    Returns
+    -------
+    DataFrame
+        Without rows where no cell (data set, formulation, library, steps, NFE) has both sides.
     """
     rows = []
     keys = [k for k in CELL if k != "objective"]
@@ -84,14 +94,18 @@ def compare(per_run: pd.DataFrame, baseline: str, treated: list[str]) -> pd.Data
                     "difference_high": difference.high, "n": difference.n, "verdict": difference.verdict,
                 }
             )  # fmt: skip
-    # Data sets, formulations and objectives in the experiment's order.
-    places = {key: {name: i for i, name in enumerate(per_run[key].unique())} for key in ("dataset", "formulation")}
-    places["objective"] = {name: i for i, name in enumerate(treated)}
-    return pd.DataFrame(rows).sort_values(
+    return pd.DataFrame(rows, columns=[*CELL, *_COMPARED]).sort_values(
         ["dataset", "formulation", "objective", "metric", "library", "steps"],
-        key=lambda column: column.map(places[column.name]) if column.name in places else column,
+        key=in_order(per_run, objective=treated),
         ignore_index=True,
     )
+
+
+def in_order(per_run: pd.DataFrame, **orders: list[str]) -> Callable[[pd.Series], pd.Series]:
+    """A key to sort by: data sets and formulations as they come in ``per_run``, other columns in the orders given."""
+    known = {key: list(per_run[key].unique()) for key in ("dataset", "formulation")} | orders
+    places = {key: {name: i for i, name in enumerate(names)} for key, names in known.items()}
+    return lambda column: column.map(places[column.name]) if column.name in places else column
 
 
 def agreement(scores: pd.DataFrame) -> pd.DataFrame:

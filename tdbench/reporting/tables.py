@@ -6,8 +6,8 @@ import pandas as pd
 
 from tdbench.files import atomic_path, write_text
 from tdbench.plan import Plan
-from tdbench.reporting.collect import CELL, scores_of_ablation
-from tdbench.reporting.statistics import compare, summarise
+from tdbench.reporting.collect import BASELINE, CELL, labels_of_ablation, scores_of_ablation
+from tdbench.reporting.statistics import compare, in_order, summarise
 
 
 def number(value: float, digits: int) -> str:
@@ -66,24 +66,23 @@ def ablation_table(plan: Plan, name: str, per_run: pd.DataFrame) -> pd.DataFrame
 
     Only the data sets and formulations that the ablation varies have rows.
     """
-    baseline, cases = baseline_name(plan), plan.ablations[name]
-    labels = {baseline: "baseline"} | {case.objective_name: case.label for case in cases}
-    per_run = scores_of_ablation(plan, name, per_run)
-    means = summarise(per_run[per_run.objective.isin(labels)])
-    differences = compare(per_run, baseline, [o for o in labels if o != baseline])
+    labels, scores = labels_of_ablation(plan, name), scores_of_ablation(plan, name, per_run)
+    means = summarise(scores)
+    differences = compare(scores, BASELINE, [label for label in labels if label != BASELINE])
     kept = ["difference", "difference_std", "difference_low", "difference_high", "verdict"]
     table = means.merge(differences[[*CELL, *kept]], on=CELL, how="left")
     if not varies_objective_only(plan, name):
         # The baseline does not have the setting that was varied: the difference would credit TD with it.
         table[kept] = None
-    table.insert(0, "case", table.objective.map(labels))
-    settings = {case.objective_name: case.settings for case in cases}
+    keys = ["dataset", "formulation", "objective"]
+    names = scores.drop_duplicates(keys).set_index(keys).objective_name
+    table.insert(0, "case", table.objective)
+    settings = {case.label: case.settings for case in plan.ablations[name]}
     for key in plan.experiment.ablations[name].vary:
-        table.insert(1, key, [settings.get(o, {}).get(key) for o in table.objective])
-    order = {label: i for i, label in enumerate(labels.values())}
-    table["order"] = table["case"].map(order)
-    by = ["dataset", "formulation", "metric", "library", "order", "steps"]
-    return table.sort_values(by, ignore_index=True).drop(columns="order")
+        table.insert(1, key, [settings.get(case, {}).get(key) for case in table["case"]])
+    table["objective"] = [names[tuple(cell)] for cell in table[keys].itertuples(index=False)]
+    by = ["dataset", "formulation", "metric", "library", "case", "steps"]
+    return table.sort_values(by, key=in_order(scores, case=labels), ignore_index=True)
 
 
 def readable_ablation(table: pd.DataFrame) -> pd.DataFrame:
@@ -101,7 +100,7 @@ def readable_ablation(table: pd.DataFrame) -> pd.DataFrame:
     wide = text.pivot(index=index, columns="column", values="value")
     rows, columns = text[index].drop_duplicates(), list(dict.fromkeys(text.sort_values("steps").column))
     ordered = wide.reindex(pd.MultiIndex.from_frame(rows), columns=columns)
-    return ordered.reset_index().rename(columns={"dataset": "data"}).rename_axis(columns=None)
+    return ordered.fillna("—").reset_index().rename(columns={"dataset": "data"}).rename_axis(columns=None)
 
 
 def cost_table(plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:

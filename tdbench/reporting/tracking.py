@@ -1,6 +1,7 @@
 """MLflow: an MLflow experiment for ours, a run for each training.
 
-One process writes at the end, since parallel writers on one SQLite file lock each other out.
+One process at a time writes, at the end: parallel writers on one SQLite file lock each other out, and two that make
+it at once break it.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from typing import Any
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
@@ -45,6 +47,14 @@ def track(plan: Plan, results: Path) -> None:
     uri = tracking_uri(results)
     layout = ReportLayout(results, plan.experiment.name)
     make_folder(layout.mlflow_db.parent)
+    with FileLock(layout.mlflow_db.with_suffix(".lock")):
+        ids = _track(plan, results, uri)
+    write_json(layout.tracked, {"tracking_uri": without_password(uri), "experiment": plan.experiment.name, "runs": ids})
+
+
+def _track(plan: Plan, results: Path, uri: str) -> dict[str, str]:
+    """Our name of each run -> MLflow's id."""
+    layout = ReportLayout(results, plan.experiment.name)
     try:
         client = MlflowClient(tracking_uri=uri)
         experiment_id = _experiment(client, plan, layout)
@@ -54,13 +64,13 @@ def track(plan: Plan, results: Path) -> None:
                 ids[run.name] = _track_run(client, experiment_id, run, RunLayout(results, run), _owner(results))
                 bar.update(1)
         ids["report"] = _track_report(client, experiment_id, layout, _owner(results))
+        return ids
     except (MlflowException, SQLAlchemyError) as error:
         shown = without_password(uri)
         reason = str(error).splitlines()[0].replace(uri, shown)
         raise TdbenchError(
             f"MLflow at {shown}: {reason}; check MLFLOW_TRACKING_URI or unset it for a local file"
         ) from error
-    write_json(layout.tracked, {"tracking_uri": without_password(uri), "experiment": plan.experiment.name, "runs": ids})
 
 
 def _experiment(client: MlflowClient, plan: Plan, layout: ReportLayout) -> str:

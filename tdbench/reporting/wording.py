@@ -12,7 +12,10 @@ COMPARISON_CAPTION = (
     "differences are paired by seed, with Student's 95 % interval "
     "(not corrected for the number of rows); lower is better."
 )
-COST_CAPTION = "Cost of training. Runs that share a machine slow each other; memory is the process's."
+COST_CAPTION = (
+    "Cost of training. Runs that share a machine slow each other; memory is the GPU's highest of "
+    "the training, or what the process holds at its end, to which other runs in it may have added."
+)
 PUBLISHED_CAPTION = (
     "Published figures beside ours of the same data set, formulation, objective and budget, mean ± standard deviation "
     "over seeds. They compare only where the protocol is the same, the network included."
@@ -40,12 +43,16 @@ def summary(table: pd.DataFrame) -> tuple[str, list[str]]:
         How often TD is better, worse or undecided in all; the same with every difference and its interval.
     """
     fid = table[table.metric == "fid"]
-    fid = fid[fid.library == fid.library.iloc[0]]
+    if fid.empty:
+        return "No objective has scores to set against the baseline's.", []
+    # One library is enough to count, the first of each formulation.
+    first = fid.groupby(["dataset", "formulation"])["library"].transform("first")
+    fid = fid[fid.library == first]
     low, high = int(fid.n.min()), int(fid.n.max())
     seeds = f"n = {low} seed{'s' if low != 1 else ''}" if low == high else f"n = {low} to {high} seeds"
     headline = (
-        f"By FID ({fid.library.iloc[0]}, {fid.features.iloc[0]} features, {seeds}), TD against its baseline is "
-        f"{_counts(fid)} of {len(fid)} comparisons."
+        f"By FID ({', '.join(fid.library.unique())}, {fid.features.iloc[0]} features, {seeds}), TD against its "
+        f"baseline is {_counts(fid)} of {len(fid)} comparisons."
     )
     lines = []
     for (dataset, formulation, objective), rows in fid.groupby(["dataset", "formulation", "objective"], sort=False):

@@ -11,7 +11,7 @@ from torch import nn
 
 from tdbench.data.archive import ImageSet, read_archive
 from tdbench.data.loading import Batch, Batches
-from tdbench.device import choose_device, describe_hardware
+from tdbench.device import choose_device, describe_hardware, forget_peak_memory
 from tdbench.diffusion.formulations.base import Losses, Noise
 from tdbench.diffusion.preconditioning import Condition, Denoiser
 from tdbench.diffusion.samplers import CountingDenoiser
@@ -54,6 +54,7 @@ def train(run: Run, archive: Path, layout: RunLayout) -> None:
         If a loss, a gradient or a weight is not finite. Snapshots taken before stay.
     """
     device = choose_device(run.training.device, run.training.threads)
+    forget_peak_memory(device)
     data = read_archive(archive)
     state = build_state(run, data, device)
     hardware = describe_hardware(device)

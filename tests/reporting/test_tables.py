@@ -1,12 +1,21 @@
 """What the tables and the answer of an experiment with several formulations hold."""
 
+import re
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 import pytest
+from ruamel.yaml import YAML
 
+from tdbench.diffusion.samplers import count_evaluations
+from tdbench.errors import TdbenchError
 from tdbench.plan import Plan, load_plan
 from tdbench.reporting.collect import scores_of_ablation
+from tdbench.reporting.figures import fid_against_nfe
 from tdbench.reporting.tables import ablation_table, comparison_table, readable_ablation
 from tdbench.reporting.wording import summary
+from tests.conftest import ROOT
 
 BASELINE_FID, TD_FID = 10.0, 8.0
 
@@ -16,23 +25,36 @@ def plan() -> Plan:
     return load_plan("digits")
 
 
-@pytest.fixture(scope="module")
-def per_run(plan: Plan) -> pd.DataFrame:
-    """Scores of every run of the default experiment: TD 2 below the baseline, give or take its seed, on edm only."""
+def scores(plan: Plan) -> pd.DataFrame:
+    """Scores of every run: those of TD 2 below the baseline's, give or take its seed, with edm only."""
     rows = []
     for run in plan.runs.values():
         treated = run.objective.kind != "baseline" and run.formulation_name == "edm"
         value = (TD_FID if treated else BASELINE_FID) + 0.1 * run.seed
         noise = 0.01 * run.seed if run.objective.kind != "baseline" else 0.0
         for steps in run.sampling.steps:
+            nfe = count_evaluations(run.sampling.sampler, run.formulation, steps)
             rows.append(
                 {
                     "dataset": run.dataset_name, "formulation": run.formulation_name, "seed": run.seed,
-                    "objective": run.objective_name, "metric": "fid", "library": "clean-fid", "run": run.name,
-                    "features": "classifier", "steps": steps, "nfe": steps, "value": value + noise,
+                    "objective": run.objective_name, "metric": "fid", "library": run.evaluation.libraries[0],
+                    "run": run.name, "features": "classifier", "steps": steps, "nfe": nfe, "value": value + noise,
                 }
             )  # fmt: skip
     return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="module")
+def per_run(plan: Plan) -> pd.DataFrame:
+    return scores(plan)
+
+
+def changed(tmp_path: Path, **settings: Any) -> Plan:
+    """The default experiment with other settings."""
+    content = YAML(typ="safe", pure=True).load(ROOT / "workflow" / "experiments" / "digits.yaml")
+    path = tmp_path / "changed.yaml"
+    YAML().dump(content | settings, path)  # keeps the order
+    return load_plan(str(path))
 
 
 def test_every_formulation_is_compared_and_every_ablation_has_a_table(plan: Plan, per_run: pd.DataFrame) -> None:
@@ -67,3 +89,52 @@ def test_the_answer_counts_verdicts_over_all_and_by_formulation(plan: Plan, per_
 def test_the_page_of_one_seed_claims_nothing(plan: Plan, per_run: pd.DataFrame) -> None:
     headline, _ = summary(comparison_table(plan, per_run[per_run.seed == 0]))
     assert "n = 1 seed)" in headline and "better" not in headline and "worse" not in headline
+
+
+def test_a_case_is_another_objective_where_the_presets_differ(tmp_path: Path) -> None:
+    """EDM's preset has the stride 0.25 and VP's has 1: the objective ``td`` is the one case here, the other there."""
+    vary = {"objective.stride": [0.25, 1]}
+    plan = changed(tmp_path, ablations={"stride": {"base": "td", "formulations": ["edm", "vp"], "vary": vary}})
+    table = ablation_table(plan, "stride", scores(plan))
+    cases = table.drop_duplicates(["formulation", "case"]).set_index(["formulation", "case"]).objective
+    assert cases["edm", "stride = 0.25"] == cases["vp", "stride = 1"] == "td"
+    assert cases["edm", "stride = 1"] == "td-stride-1" and cases["vp", "stride = 0.25"] == "td-stride-0.25"
+    assert list(cases["vp"].index) == ["baseline", "stride = 0.25", "stride = 1"]
+    assert (table.verdict.isna() == (table["case"] == "baseline")).all() and len(readable_ablation(table)) == 2 * 3
+    figure = fid_against_nfe(scores_of_ablation(plan, "stride", scores(plan)), {c: c for c in table["case"]}, "stride")
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == [
+        "baseline (n = 3)", "stride = 0.25 (n = 3)", "stride = 1 (n = 3)"
+    ]  # fmt: skip
+
+
+def test_an_ablation_of_the_sampler_has_means_and_no_differences(tmp_path: Path) -> None:
+    vary = {"sampling.sampler": ["euler", "ddim"]}
+    plan = changed(tmp_path, ablations={"sampler": {"base": "td", "formulations": ["edm"], "vary": vary}})
+    table = ablation_table(plan, "sampler", scores(plan))
+    assert table["mean"].notna().all() and table.difference.isna().all()
+    # Heun's budgets are others than Euler's.
+    readable = readable_ablation(table)
+    assert readable.set_index("case").loc["baseline", "4 steps (NFE 4)"] == "—"
+    shown = scores_of_ablation(plan, "sampler", scores(plan))
+    fid_against_nfe(shown, {c: c for c in table["case"]}, "sampler", comparable=False)
+
+
+def test_formulations_scored_by_different_libraries_are_all_counted(tmp_path: Path) -> None:
+    other = {"formulations": ["ve"], "set": {"evaluation.libraries": ["torch-fidelity"]}}
+    plan = changed(tmp_path, overrides=[other], formulations={"edm": {}, "ve": {}}, ablations={})
+    headline, lines = summary(comparison_table(plan, scores(plan)))
+    assert "clean-fid, torch-fidelity" in headline and len(lines) == 2
+    figure = fid_against_nfe(scores(plan), {"baseline": "baseline", "td": "td"}, "libraries")
+    assert len(figure.axes) == 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"sampling.steps": [3, 5]}, "digits-edm: objective 'td': sampling.steps: [3, 5]: none of them"),
+        ({"sampling.sampler": "euler"}, "digits-edm: objective 'td': sampling.sampler: 'euler'"),
+    ],
+)
+def test_what_could_not_be_compared_is_refused(tmp_path: Path, settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(TdbenchError, match=re.escape(words)):
+        changed(tmp_path, formulations={"edm": {}}, overrides=[{"objectives": ["td"], "set": settings}], ablations={})

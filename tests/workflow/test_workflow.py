@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
@@ -214,6 +215,24 @@ def test_a_run_whose_files_are_deleted_is_done_again(project: Project) -> None:
     assert project.planned() == []
 
 
+@pytest.mark.parametrize(
+    ("stage", "file", "follows"), [("train", "snapshots.json", "sample"), ("evaluate", "scores.json", "page_tiny")]
+)
+def test_a_stage_done_by_hand_is_followed_by_the_next(project: Project, stage: str, file: str, follows: str) -> None:
+    made, marker = output(project, "runs", "digits", "edm-td-seed1", file), output(project, "jobs", COMPARISON, "x")
+    marker = marker.with_name(f"{stage}.json")
+    saved, times = marker.read_bytes(), (made.stat(), marker.stat())
+    os.utime(made)  # as the command leaves it
+    try:
+        rules = {rule for rule, _ in project.planned()}
+        assert follows in rules and stage not in rules
+    finally:
+        marker.write_bytes(saved)
+        for path, before in zip((made, marker), times, strict=True):
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert project.planned() == []
+
+
 def test_the_same_run_twice_gives_the_same_bytes(project: Project) -> None:
     """Each stage by hand, in new processes and another folder, against what Snakemake made."""
     run, again = "digits/edm-td-seed1", project.folder / "again"
@@ -259,6 +278,31 @@ def test_mlflow_has_every_run_once_however_often_tracked(project: Project) -> No
         }
         assert "report.html" in {a.path for a in client.list_artifacts(runs["report"].info.run_id)}
         assert project.tdbench("track", str(project.experiment)).returncode == 0
+
+
+def test_two_experiments_that_are_tracked_at_once_make_one_store(project: Project) -> None:
+    """As the jobs of a collection may be."""
+    with TemporaryDirectory(dir=project.folder) as folder:
+        results = Path(folder)
+        shutil.copytree(project.results / "tiny", results / "tiny")
+        other = project.folder / "other.yaml"
+        other.write_text(project.experiment.read_text().replace("name: tiny", "name: other"))
+        shutil.copytree(project.results / "tiny", results / "other")
+        for path in results.joinpath("other", "runs").rglob("run.json"):
+            path.write_text(path.read_text().replace('"experiment": "tiny"', '"experiment": "other"'))
+        command = [sys.executable, "-m", "tdbench", "track"]
+        env = os.environ | {"PYTHONPATH": str(project.folder)}
+        env.pop("MLFLOW_TRACKING_URI", None)
+        both = [
+            subprocess.Popen(
+                [*command, str(path), "--results", folder], cwd=project.folder, env=env, stderr=subprocess.PIPE
+            )
+            for path in (project.experiment, other)
+        ]
+        said = [process.communicate()[1].decode() for process in both]
+        assert [process.returncode for process in both] == [0, 0], said
+        tracked = [json.loads((results / name / "mlflow.json").read_text()) for name in ("tiny", "other")]
+        assert all(len(record["runs"]) == RUNS + 1 for record in tracked)
 
 
 def test_the_plan_says_what_it_took(project: Project) -> None:
