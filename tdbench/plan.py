@@ -254,13 +254,15 @@ def _check_comparable(comparison: tuple[Run, ...], experiment: Experiment, path:
                 f"{where}: sampling.sampler: {run.sampling.sampler.kind!r} with other settings or of another kind than "
                 f"the baseline's {base.sampling.sampler.kind!r}: what differs would not be the objective alone"
             )
-        for key in ("steps", "libraries"):
-            mine, its = (getattr(r.sampling if key == "steps" else r.evaluation, key) for r in (run, base))
+        needed: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
+            "sampling.steps": (run.sampling.steps, base.sampling.steps),
+            "evaluation.libraries": (run.evaluation.libraries, base.evaluation.libraries),
+        }
+        for key, (mine, its) in needed.items():
             if not set(mine) & set(its):
-                section = "sampling" if key == "steps" else "evaluation"
                 raise TdbenchError(
-                    f"{where}: {section}.{key}: {list(mine)}: none of them is the baseline's {list(its)}, so that "
-                    "nothing could be compared"
+                    f"{where}: {key}: {list(mine)}: none of them is the baseline's {list(its)}, so that nothing could "
+                    "be compared"
                 )
 
 

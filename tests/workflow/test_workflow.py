@@ -219,8 +219,8 @@ def test_a_run_whose_files_are_deleted_is_done_again(project: Project) -> None:
     ("stage", "file", "follows"), [("train", "snapshots.json", "sample"), ("evaluate", "scores.json", "page_tiny")]
 )
 def test_a_stage_done_by_hand_is_followed_by_the_next(project: Project, stage: str, file: str, follows: str) -> None:
-    made, marker = output(project, "runs", "digits", "edm-td-seed1", file), output(project, "jobs", COMPARISON, "x")
-    marker = marker.with_name(f"{stage}.json")
+    made = output(project, "runs", "digits", "edm-td-seed1", file)
+    marker = output(project, "jobs", COMPARISON, f"{stage}.json")
     saved, times = marker.read_bytes(), (made.stat(), marker.stat())
     os.utime(made)  # as the command leaves it
     try:
