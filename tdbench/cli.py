@@ -1,6 +1,7 @@
 """The command line: one command a stage. Each rule of the workflow is one of these commands."""
 
 import os
+import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tdbench.errors import TdbenchError
+from tdbench.errors import Stopped, TdbenchError
+from tdbench.signals import end_on_sigterm
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -137,11 +139,13 @@ def evaluate(
 def _stage(
     name: str, experiment: str, runs: list[str], results: Path, keep_finished: bool, marker: Path | None
 ) -> None:
+    from tdbench.distributed import joined
     from tdbench.plan import load_plan
     from tdbench.stages import do_stage
 
     plan = load_plan(experiment)
-    do_stage(name, [plan.run(run) for run in runs], results, keep_finished, marker)
+    with joined() as world:
+        do_stage(name, [plan.run(run) for run in runs], results, keep_finished, marker, world)
 
 
 @app.command()
@@ -237,10 +241,14 @@ def verify(files: Annotated[list[Path], typer.Argument(help="npz files of refere
 
 def main() -> Any:
     """Run the command line: mistakes of the user end in a line on standard error and exit code 2."""
+    end_on_sigterm()
     try:
         return app()
     except TdbenchError as error:
         print(f"tdbench: error: {error}", file=sys.stderr)
+    except Stopped as error:
+        print(f"tdbench: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader of a pipe went away; keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -250,4 +258,7 @@ def main() -> Any:
     except KeyboardInterrupt:
         print("tdbench: interrupted; what was finished is kept", file=sys.stderr)
         sys.exit(130)
+    finally:
+        # What comes now, while Python ends, has nothing more to put away.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sys.exit(2)

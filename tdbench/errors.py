@@ -1,4 +1,4 @@
-"""The one exception that a user of tdbench is meant to see."""
+"""What ends work early: a mistake that a user is meant to see, or a wish to stop."""
 
 
 class TdbenchError(Exception):
@@ -11,3 +11,15 @@ class TdbenchError(Exception):
 
 class TrainingDiverged(TdbenchError):
     """The loss, a gradient or a weight became NaN or infinite."""
+
+
+class Stopped(Exception):
+    """The process was asked to stop (SIGTERM, SIGINT) and has put away what it had.
+
+    Not a `TdbenchError`: a job of several runs must not go on with the next.
+    """
+
+    def __init__(self, signal_number: int, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+        """What a shell expects of a process ended by that signal."""

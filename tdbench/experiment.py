@@ -32,6 +32,7 @@ def _name(value: Any) -> Any:
 
 Name = Annotated[str, BeforeValidator(_name)]
 Positive = Annotated[float, Field(gt=0)]
+Precision = Literal["auto", "fp32", "tf32", "bf16"]
 AnyFormulation = Annotated[SerializeAsAny[Formulation], of_kind(FORMULATIONS, "formulation")]
 AnyObjective = Annotated[SerializeAsAny[Objective], of_kind(OBJECTIVES, "objective")]
 AnySampler = Annotated[SerializeAsAny[Sampler], of_kind(SAMPLERS, "sampler")]
@@ -67,6 +68,16 @@ class Training(Parameters):
     ] = 0.0
     snapshot_kimg: Annotated[float, Field(gt=0, description="interval between snapshots")]
     metrics_every_steps: Annotated[int, Field(ge=1)] = 20
+    checkpoint_minutes: Annotated[
+        float, Field(ge=0, description="how often the state is kept, to go on from after a crash")
+    ] = 10.0
+    microbatch_size: Annotated[
+        int | None,
+        Field(ge=1, description="images that go through the network at once; gradients accumulate over a batch"),
+    ] = None
+    precision: Annotated[Precision, Field(description="of the network's products; auto: bf16 where it pays")] = "auto"
+    target_precision: Annotated[Precision, Field(description="of the target network's")] = "auto"
+    compile: Annotated[bool | Literal["auto"], Field(description="torch.compile; auto: on a GPU")] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(ge=1, description="CPU threads; part of the result, to the bit")] = 1
 

@@ -36,16 +36,43 @@ def make_folder(path: Path) -> Path:
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path that replaces ``path`` if the block ends well and vanishes if it does not."""
+    with _temporary(path) as temporary:
+        yield temporary
+        _settle(temporary, path)
+
+
+@contextmanager
+def checksummed_path(folder: Path, prefix: str, suffix: str) -> Iterator[Path]:
+    """Like `atomic_path`, for a file whose name holds the SHA-256 of its content: ``PREFIX CHECKSUM SUFFIX``."""
+    with _temporary(folder / f"{prefix}{suffix}") as temporary:
+        yield temporary
+        _settle(temporary, folder / f"{prefix}{sha256(temporary)}{suffix}")
+
+
+def _settle(temporary: Path, path: Path) -> None:
+    """Move a file to its place, on the disk too: first its content, then its name."""
+    with temporary.open("rb") as handle:
+        os.fsync(handle.fileno())
+    # Some libraries make files that only their owner may read.
+    temporary.chmod(0o644)
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    except OSError:  # not every file system can
+        pass
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """A path beside ``path`` that is gone after the block; what cannot be written is reported of ``path``."""
     make_folder(path.parent)
     # The suffix stays, since libraries choose a format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
-        # Some libraries make files that only their owner may read.
-        temporary.chmod(0o644)
-        temporary.replace(path)
     except OSError as error:
         raise TdbenchError(f"{path}: cannot be written ({error.strerror or error})") from error
     except SafetensorError as error:  # a full disk, which safetensors does not report as OSError

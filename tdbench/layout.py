@@ -38,6 +38,7 @@ class RunLayout:
         self.settings = self.training / "run.json"
         self.metrics = self.training / "metrics.jsonl"
         self.snapshots = self.training / "snapshots.json"
+        self.checkpoints = self.training / "checkpoints"
         self.samples = self.folder / "samples.json"
         self.scores = self.folder / "scores.json"
 

@@ -1,5 +1,6 @@
 """Progress of long work, with the time left: a live bar in a terminal, a line now and then elsewhere."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +12,17 @@ _LINE_EVERY_S = 20.0
 
 def say(text: str) -> None:
     """A line on standard error about what long work is at."""
-    print(text, file=sys.stderr, flush=True)
+    if not _quiet():
+        print(text, file=sys.stderr, flush=True)
+
+
+def _quiet() -> bool:
+    """Of several processes that torchrun started only the first talks."""
+    return os.environ.get("RANK", "0") != "0"
 
 
 @contextmanager
-def progress(description: str, total: int, unit: str, delay_s: float = 0.0) -> Iterator["tqdm[None]"]:
+def progress(description: str, total: int, unit: str, delay_s: float = 0.0, initial: int = 0) -> Iterator["tqdm[None]"]:
     """A progress bar on standard error.
 
     Parameters
@@ -33,6 +40,7 @@ def progress(description: str, total: int, unit: str, delay_s: float = 0.0) -> I
     )
     bar = tqdm(
         total=total,
+        initial=initial,
         desc=description,
         unit=unit,
         unit_scale=total > 10_000,
@@ -40,6 +48,7 @@ def progress(description: str, total: int, unit: str, delay_s: float = 0.0) -> I
         mininterval=0.2 if live else _LINE_EVERY_S,
         maxinterval=1.0 if live else _LINE_EVERY_S,
         leave=not live,
+        disable=_quiet(),
         delay=delay_s,
         bar_format=None if live else line + "\n",
     )

@@ -2,8 +2,9 @@
 
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from tdbench.data.loading import to_uint8
 from tdbench.device import choose_device
 from tdbench.diffusion.preconditioning import Condition, Denoiser
 from tdbench.diffusion.samplers import CountingDenoiser, FreshNoise
+from tdbench.distributed import ALONE, World
 from tdbench.errors import TdbenchError
 from tdbench.files import atomic_path, read_json, sha256, write_json
 from tdbench.layout import RunLayout
@@ -23,7 +25,7 @@ from tdbench.plan import Run
 from tdbench.progress import progress
 from tdbench.provenance import provenance, same_code
 from tdbench.seeds import generator
-from tdbench.training.loop import build_denoiser
+from tdbench.training.state import build_denoiser
 from tdbench.training.snapshots import check_snapshot, load_snapshot
 
 GRID_COLUMNS, GRID_ROWS, GRID_SCALE_TO = 10, 6, 32
@@ -66,16 +68,38 @@ def fresh_noise(run_seed: int, images: list[int], shape: tuple[int, ...], device
     return draw
 
 
-def sample_run(run: Run, layout: RunLayout) -> None:
-    """Sample every scored snapshot at every step budget; sets that exist already and fit are kept."""
+@dataclass(frozen=True)
+class Latents:
+    """What the images of a run's sample sets are made from, whatever the snapshot and the budget."""
+
+    noise: Tensor
+    """(N, C, H, W)."""
+    labels: Tensor
+    """(N,) classes; zeros without classes."""
+    num_classes: int
+
+    @classmethod
+    def of(cls, run: Run, data: dict[str, Any]) -> Self:
+        """Those of a run on data as `ImageSet.summary` describes them."""
+        shape = (data["channels"], data["resolution"], data["resolution"])
+        drawn = [image_noise(run.seed, i, shape, data["classes"]) for i in range(run.sampling.images)]
+        noise, labels = torch.stack([n for n, _ in drawn]), torch.tensor([c for _, c in drawn])
+        return cls(noise, labels, data["classes"])
+
+    def condition(self, index: Tensor, device: torch.device) -> Condition:
+        return Condition(one_hot(self.labels[index], self.num_classes).float().to(device) if self.num_classes else None)
+
+
+def sample_run(run: Run, layout: RunLayout, world: World = ALONE) -> None:
+    """Sample every scored snapshot at every step budget; sets that exist already and fit are kept.
+
+    Several processes take turns with the batches, which are the same whatever their number, and so are the images.
+    """
     device = choose_device(run.training.device, run.training.threads)
     data = read_trained(run, layout)["data"]
     snapshots = _snapshots(run, layout)
     denoiser = build_denoiser(run, data, seed=0).to(device).eval()
-    shape = (data["channels"], data["resolution"], data["resolution"])
-    drawn = [image_noise(run.seed, i, shape, data["classes"]) for i in range(run.sampling.images)]
-    noise, labels = torch.stack([n for n, _ in drawn]), torch.tensor([c for _, c in drawn])
-
+    latents = Latents.of(run, data)
     sets = []
     jobs = [(images, steps) for images in run.scored_snapshots() for steps in run.sampling.steps]
     with progress(f"{run.name} samples", len(jobs) * run.sampling.images, "img") as bar:
@@ -85,11 +109,15 @@ def sample_run(run: Run, layout: RunLayout) -> None:
             load_snapshot(path, denoiser)
             for steps in run.sampling.steps:
                 key = _key(run, snapshots[images]["sha256"], steps)
-                sets.append(
-                    _existing(layout, images, steps, key)
-                    or _sample_set(run, layout, denoiser, noise, labels, data["classes"], images, steps, key, bar)
-                )
-    write_json(layout.samples, {"samples": sets})
+                record = _existing(layout, images, steps, key) if world.leader else None
+                if not world.leaders(record is not None):
+                    begun = time.perf_counter()
+                    pixels, nfe = _sample_set(run, denoiser, latents, steps, f"{path}", world, bar)
+                    if world.leader:
+                        record = _store(layout, key, (images, steps), nfe, pixels, latents, begun)
+                sets.append(record)
+    if world.leader:
+        write_json(layout.samples, {"samples": sets})
 
 
 def _snapshots(run: Run, layout: RunLayout) -> dict[int, dict[str, Any]]:
@@ -144,34 +172,39 @@ def _existing(layout: RunLayout, images: int, steps: int, key: dict[str, Any]) -
 
 
 def _sample_set(
-    run: Run, layout: RunLayout, denoiser: Denoiser, noise: Tensor, labels: Tensor, num_classes: int,
-    images: int, steps: int, key: dict[str, Any], bar: Any,
+    run: Run, denoiser: Denoiser, latents: Latents, steps: int, snapshot: str, world: World, bar: Any
+) -> tuple[np.ndarray, int]:
+    """Images (N, H, W, C) uint8 at a budget, and the NFE; every process gets all, and evaluates its share of the batches."""
+    device, sampler, calls = next(denoiser.parameters()).device, run.sampling.sampler, 0
+    shape = latents.noise.shape[1:]
+    pixels = torch.zeros(len(latents.noise), *shape, dtype=torch.uint8)
+    for turn, index in enumerate(torch.arange(len(latents.noise)).split(run.sampling.batch_size)):
+        if turn % world.count == world.rank:
+            counted, fresh = CountingDenoiser(denoiser), fresh_noise(run.seed, index.tolist(), shape, device)
+            condition, noise = latents.condition(index, device), latents.noise[index].to(device)
+            result = sampler.sample(counted, noise, condition, run.formulation, steps, fresh)
+            if not result.isfinite().all():
+                raise TdbenchError(f"{snapshot}: samples at {steps} steps are not finite; the training diverged")
+            pixels[index] = to_uint8(result).cpu()
+            calls = counted.calls
+        bar.update(len(index))
+    # The leader has the first batch, hence the count. Every image is zero in all processes but one.
+    return world.sum(pixels).permute(0, 2, 3, 1).contiguous().numpy(), calls
+
+
+def _store(
+    layout: RunLayout, key: dict[str, Any], place: tuple[int, int], nfe: int, pixels: np.ndarray, latents: Latents,
+    begun: float,
 ) -> dict[str, Any]:  # fmt: skip
-    device = next(denoiser.parameters()).device
-    sampler, batches, calls, begun = run.sampling.sampler, [], set(), time.perf_counter()
-    for index, classes in zip(
-        torch.arange(len(noise)).split(run.sampling.batch_size), labels.split(run.sampling.batch_size), strict=True
-    ):
-        counted = CountingDenoiser(denoiser)
-        condition = Condition(one_hot(classes, num_classes).float().to(device) if num_classes else None)
-        latents, fresh = noise[index].to(device), fresh_noise(run.seed, index.tolist(), noise.shape[1:], device)
-        result = sampler.sample(counted, latents, condition, run.formulation, steps, fresh)
-        if not result.isfinite().all():
-            raise TdbenchError(
-                f"{layout.snapshot(images)}: samples at {steps} steps are not finite; the training diverged"
-            )
-        batches.append(to_uint8(result).cpu())
-        calls.add(counted.calls)
-        bar.update(len(latents))
-    (nfe,) = calls
-    pixels = torch.cat(batches).permute(0, 2, 3, 1).contiguous().numpy()
-    path = layout.sample_set(images, steps)
+    """Write a sample set of (images shown, steps) with its picture and its record."""
+    path = layout.sample_set(*place)
     with atomic_path(path) as temporary:
-        np.savez(temporary, arr_0=pixels, **({"arr_1": labels.numpy()} if num_classes else {}))
-    save_grid(layout.sample_grid(images, steps), pixels)
+        np.savez(temporary, arr_0=pixels, **({"arr_1": latents.labels.numpy()} if latents.num_classes else {}))
+    save_grid(layout.sample_grid(*place), pixels)
     record = {
-        "key": key, "snapshot_images": images, "steps": steps, "nfe": nfe, "file": str(path.relative_to(layout.folder)),
-        "sha256": sha256(path), "seconds": time.perf_counter() - begun, "provenance": provenance(),
+        "key": key, "snapshot_images": place[0], "steps": place[1], "nfe": nfe,
+        "file": str(path.relative_to(layout.folder)), "sha256": sha256(path), "seconds": time.perf_counter() - begun,
+        "provenance": provenance(),
     }  # fmt: skip
     write_json(path.with_suffix(".json"), record)
     return record

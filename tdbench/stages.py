@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 
+from tdbench.distributed import ALONE, World
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.stored import read_scored
 from tdbench.files import read_json, write_json
@@ -21,31 +22,33 @@ class Stage(NamedTuple):
     """A stage of a run."""
 
     name: str
-    do: Callable[[Run, RunLayout, DatasetLayout], None]
+    do: Callable[[Run, RunLayout, DatasetLayout, World], None]
     done: Callable[[Run, RunLayout, DatasetLayout], bool]
     """Whether what is stored is whole and made with the same settings, from the same input, by the same code."""
 
-    def finished(self, run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
+    def finished(self, run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> bool:
+        """Whether it is ``done``, as the leader of several processes finds."""
         try:
-            return self.done(run, layout, files)
+            found = world.leader and self.done(run, layout, files)
         except (TdbenchError, LookupError, TypeError, AttributeError):
             # Not there yet, of other settings, or written by another version of tdbench: to be done.
-            return False
+            found = False
+        return bool(world.leaders(found))
 
 
-def _train(run: Run, layout: RunLayout, files: DatasetLayout) -> None:
-    train(run, files.archive, layout)
+def _train(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> None:
+    train(run, files.archive, layout, world)
 
 
 def _trained(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
     record, taken = read_trained(run, layout), read_json(layout.snapshots, "tdbench train")["snapshots"]
     data = read_json(files.summary, "tdbench data")
     whole = all((layout.training / entry["file"]).is_file() for entry in taken)
-    return whole and record["data"] == data and same_code(record["provenance"])
+    return whole and record["data"] == data and all(same_code(part["provenance"]) for part in record["parts"])
 
 
-def _sample(run: Run, layout: RunLayout, _: DatasetLayout) -> None:
-    sample_run(run, layout)
+def _sample(run: Run, layout: RunLayout, _: DatasetLayout, world: World) -> None:
+    sample_run(run, layout, world)
 
 
 def _sampled(run: Run, layout: RunLayout, _: DatasetLayout) -> bool:
@@ -56,10 +59,10 @@ def _sampled(run: Run, layout: RunLayout, _: DatasetLayout) -> bool:
 
 
 # The libraries of the scores take seconds to import and are needed in this stage alone.
-def _evaluate(run: Run, layout: RunLayout, files: DatasetLayout) -> None:
+def _evaluate(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> None:
     from tdbench.evaluation.scores import evaluate_run
 
-    evaluate_run(run, layout, files)
+    evaluate_run(run, layout, files, world)
 
 
 def _evaluated(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
@@ -85,8 +88,10 @@ STAGES = {
 }
 
 
-def do_stage(name: str, runs: Iterable[Run], results: Path, keep_finished: bool, marker: Path | None) -> None:
-    """Take runs through a stage; one that fails does not stop the others.
+def do_stage(
+    name: str, runs: Iterable[Run], results: Path, keep_finished: bool, marker: Path | None, world: World = ALONE
+) -> None:
+    """Take runs through a stage; one that fails does not stop the others, unless several processes share the work.
 
     Parameters
     ----------
@@ -94,6 +99,8 @@ def do_stage(name: str, runs: Iterable[Run], results: Path, keep_finished: bool,
         Leave runs alone that went through it already with the same settings, input and code.
     marker : Path or None
         A file to write once all is done, which tells Snakemake so.
+    world : World
+        The processes that do this together; all of them call it.
 
     Raises
     ------
@@ -104,18 +111,21 @@ def do_stage(name: str, runs: Iterable[Run], results: Path, keep_finished: bool,
     for i, run in enumerate(chosen):
         place = f"{name} {i + 1} of {len(chosen)}: {run.name}"
         layout, files = RunLayout(results, run), DatasetLayout(results, run.dataset_name)
-        if keep_finished and stage.finished(run, layout, files):
+        if keep_finished and stage.finished(run, layout, files, world):
             say(f"{place}: finished before, kept")
             continue
         if len(chosen) > 1:
             say(place)
         try:
-            stage.do(run, layout, files)
+            stage.do(run, layout, files, world)
         except (TdbenchError, OSError, torch.OutOfMemoryError) as error:
+            if world.count > 1:
+                # The others may be in the middle of the run, waiting for this process.
+                raise
             failed.append(str(error) if isinstance(error, TdbenchError) else f"{run.name}: {_reason(error)}")
             if i + 1 < len(chosen):
                 say(f"{place}: failed ({error}); going on with the next")
     if failed:
         raise TdbenchError("\ntdbench: error: ".join(failed))
-    if marker is not None:
+    if marker is not None and world.leader:
         write_json(marker, {"stage": name, "runs": [run.name for run in chosen], "provenance": provenance()})

@@ -10,6 +10,7 @@ from torch.nn.functional import huber_loss
 from tdbench.diffusion.formulations.base import Formulation, Losses, Noise, per_image_mean
 from tdbench.diffusion.objective import Objective
 from tdbench.diffusion.preconditioning import Condition, DenoiserCall
+from tdbench.diffusion.processes import like
 from tdbench.plugins import register
 
 
@@ -25,8 +26,8 @@ class Huber(Objective):
         condition: Condition, noise: Noise,
     ) -> Losses:  # fmt: skip
         t = formulation.sample_time(noise.time)
-        level = formulation.level(t).to(x0.dtype)
+        level = formulation.level(t).like(x0)
         x_t = level.alpha * x0 + level.sigma * noise.image
-        error = (x0 - denoiser(x_t, t, condition)) / formulation.preconditioning().c_out(t).to(x0.dtype)
+        error = (x0 - denoiser(x_t, t, condition)) / like(formulation.preconditioning().c_out(t), x0)
         loss = per_image_mean(huber_loss(error, torch.zeros_like(error), reduction="none", delta=self.width))
-        return Losses(loss, loss, torch.zeros_like(loss), torch.zeros_like(loss, dtype=torch.bool))
+        return Losses(loss, loss, torch.zeros_like(loss), torch.zeros(len(loss), dtype=torch.bool))

@@ -75,7 +75,7 @@ class Baseline(Objective):
         noise: Noise,
     ) -> Losses:
         t = formulation.sample_time(noise.time)
-        level = formulation.level(t).to(x0.dtype)
+        level = formulation.level(t).like(x0)
         x_t = level.alpha * x0 + level.sigma * noise.image
         denoised = denoiser(x_t, t, condition)
         denoised_prime = t_prime = None
@@ -83,9 +83,9 @@ class Baseline(Objective):
             if target is None:
                 raise ValueError(f"the loss of {formulation.kind} needs a target network")
             t_prime = formulation.pair_times(t, 1, 1).t_prime
-            level_prime = formulation.level(t_prime).to(x0.dtype)
+            level_prime = formulation.level(t_prime).like(x0)
             with torch.no_grad():
                 x_prime = level_prime.alpha * x0 + level_prime.sigma * noise.image
                 denoised_prime = target(x_prime, t_prime, condition)
         base = formulation.base_loss(Estimates(x0, denoised, t, denoised_prime, t_prime))
-        return Losses(base, base, torch.zeros_like(base), torch.zeros_like(base, dtype=torch.bool))
+        return Losses(base, base, torch.zeros_like(base), torch.zeros(len(base), dtype=torch.bool))

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from tdbench.diffusion.processes import Level
+from tdbench.diffusion.processes import Level, like
 
 
 class Condition(NamedTuple):
@@ -16,6 +16,10 @@ class Condition(NamedTuple):
     """(N, num_classes) one-hot classes, for a class-conditional network."""
     augmentation: Tensor | None = None
     """(N, 9) labels of the augmentation that the image went through; None means untouched."""
+
+    def of(self, images: Tensor | slice) -> "Condition":
+        """That of some of the images."""
+        return Condition(*(None if told is None else told[images] for told in self))
 
 
 UNCONDITIONAL = Condition()
@@ -161,10 +165,10 @@ class Denoiser(nn.Module):
             (N, C, H, W) noisy images.
         t : Tensor
             (N, 1, 1, 1) or (1, 1, 1, 1) times of the formulation. The coefficients are computed in its
-            precision, the network in that of ``x``.
+            precision and on its device, the network in that of ``x``.
         condition : Condition
         """
         p = self.preconditioning
-        c_skip, c_out, c_in, c_noise = (c(t).to(x.dtype) for c in (p.c_skip, p.c_out, p.c_in, p.c_noise))
+        c_skip, c_out, c_in, c_noise = (like(c(t), x) for c in (p.c_skip, p.c_out, p.c_in, p.c_noise))
         raw = self.network(c_in * x, c_noise.flatten().expand(x.shape[0]), condition.labels, condition.augmentation)
         return c_skip * x + c_out * raw

@@ -16,9 +16,17 @@ class Level(NamedTuple):
     alpha: Tensor
     sigma: Tensor
 
-    def to(self, dtype: torch.dtype) -> "Level":
-        """The level in another precision; coefficients are computed in float64 and meet images in theirs."""
-        return Level(self.alpha.to(dtype), self.sigma.to(dtype))
+    def like(self, images: Tensor) -> "Level":
+        """The level in the precision and on the device of ``images``."""
+        return Level(like(self.alpha, images), like(self.sigma, images))
+
+
+def like(coefficient: Tensor, images: Tensor) -> Tensor:
+    """A coefficient, computed in float64, as it meets ``images``: in their precision, on their device.
+
+    The copy to a device is not waited for.
+    """
+    return coefficient.to(images.device, images.dtype, non_blocking=True)
 
 
 def variance_exploding(sigma: Tensor) -> Level:
@@ -62,21 +70,32 @@ def couple(
     """
     shrink = t.alpha / t_prime.alpha
     added = (t.sigma**2 - (shrink * t_prime.sigma) ** 2).clamp_min(0).sqrt()
-    t, t_prime, shrink, added = t.to(x0.dtype), t_prime.to(x0.dtype), shrink.to(x0.dtype), added.to(x0.dtype)
+    t, t_prime, shrink, added = t.like(x0), t_prime.like(x0), like(shrink, x0), like(added, x0)
     x_prime = t_prime.alpha * x0 + t_prime.sigma * noise_prime
     if coupling == "shared":
         return t.alpha * x0 + t.sigma * noise_prime, x_prime
     return shrink * x_prime + added * noise, x_prime
 
 
-def rotate_noise(t: Level, t_prime: Level, noise_t: Tensor, noise_other: Tensor) -> tuple[Tensor, Tensor]:
-    """The (noise_prime, noise) for which ``markov`` coupling gives x_t = alpha_t x0 + sigma_t noise_t.
+def couple_behind(
+    coupling: Coupling, x0: Tensor, t: Level, t_prime: Level, noise_t: Tensor, noise_other: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Draw (x_t, x_t') as `couple` does, from the noise of x_t = alpha_t x0 + sigma_t noise_t itself.
 
-    An orthogonal rotation of two independent standard normal tensors, hence two such again. It lets a
-    run with a temporal difference see the very x_t that its baseline twin sees, so that the two differ
-    in nothing but the objective.
+    For ``markov``, the noise of x_t' is cos noise_t + sin noise_other with cos = (alpha_t / alpha') sigma' / sigma_t:
+    one half of the orthogonal rotation that turns (noise_t, noise_other) into the two noises of `couple`, hence the
+    same distribution. It lets a run with a temporal difference see the very x_t that its baseline twin sees, so that
+    the two differ in nothing but the objective.
+
+    Parameters
+    ----------
+    noise_t, noise_other : Tensor
+        (N, C, H, W) independent standard normal; ``noise_other`` is not used for ``shared``.
     """
-    cosine = (t.alpha / t_prime.alpha * t_prime.sigma / t.sigma).clamp(max=1)
-    sine = (1 - cosine**2).sqrt()
-    cosine, sine = cosine.to(noise_t.dtype), sine.to(noise_t.dtype)
-    return cosine * noise_t + sine * noise_other, sine * noise_t - cosine * noise_other
+    point, noise_prime = t.like(x0), noise_t
+    if coupling == "markov":
+        cosine = (t.alpha / t_prime.alpha * t_prime.sigma / t.sigma).clamp(max=1)
+        sine = (1 - cosine**2).sqrt()
+        noise_prime = like(cosine, x0) * noise_t + like(sine, x0) * noise_other
+    prime = t_prime.like(x0)
+    return point.alpha * x0 + point.sigma * noise_t, prime.alpha * x0 + prime.sigma * noise_prime

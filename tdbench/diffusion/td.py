@@ -19,7 +19,7 @@ from torch import Tensor
 from tdbench.diffusion.formulations.base import Estimates, Formulation, Losses, Noise, Weight, per_image_mean
 from tdbench.diffusion.objective import Objective
 from tdbench.diffusion.preconditioning import Condition, DenoiserCall
-from tdbench.diffusion.processes import Coupling, Posterior, couple, posterior_coefficients, rotate_noise
+from tdbench.diffusion.processes import Coupling, Posterior, couple, couple_behind, like, posterior_coefficients
 from tdbench.diffusion.targets import Target, TargetEMA, TargetOwn
 
 Preset = Literal["paper", "release"]
@@ -138,30 +138,54 @@ def td_losses(
         (N, C, H, W) images.
     noise : Noise
         ``time`` picks t. With ``rotate``, ``image`` is the noise of x_t itself, as in the baseline, and
-        ``pair`` an independent one; without, they are the noise of x_t' and the noise added on the way
+        ``pair`` an independent one (`couple_behind`); without, they are the noise of x_t' and the noise added on the way
         from x_t' to x_t (for ``shared`` coupling, ``image`` is the noise of both points either way).
     """
     t = formulation.sample_time(noise.time)
     times = formulation.pair_times(t, _set(settings.span), _set(settings.stride))
     level_t, level_prime = formulation.level(t), formulation.level(times.t_prime)
-    noise_prime, noise_added = noise.image, noise.pair
-    if settings.coupling == "markov" and rotate:
-        noise_prime, noise_added = rotate_noise(level_t, level_prime, noise.image, noise.pair)
-    x_t, x_prime = couple(_set(settings.coupling), x0, level_t, level_prime, noise_prime, noise_added)
+    draw = couple_behind if rotate else couple
+    x_t, x_prime = draw(_set(settings.coupling), x0, level_t, level_prime, noise.image, noise.pair)
 
     denoised = denoiser(x_t, t, condition)
-    with torch.no_grad():
-        denoised_prime = target(x_prime, times.t_prime, condition)
+    # A base loss that compares with the target needs its estimate of every image.
+    needed = torch.ones_like(times.valid) if formulation.own_target else times.valid
+    denoised_prime = _target_estimate(target, x_prime, times.t_prime, condition, needed.flatten())
 
     a, _ = posterior_coefficients(_set(settings.posterior), level_t, formulation.level(times.tau))
     a_prime, _ = posterior_coefficients(_set(settings.posterior), level_prime, formulation.level(times.tau_prime))
     weight = formulation.pair_weight(_set(settings.weight), a, t, a_prime, times.t_prime)
-    a, a_prime, weight = (v.to(x0.dtype) for v in (a, a_prime, weight))
-    # Masked before they meet: behind the grid either may be infinite, and 0 times that is NaN, gradient included.
-    delta = residual(a, x0 - denoised, a_prime, x0 - denoised_prime).where(times.valid, 0.0)
-    td = per_image_mean(weight.where(times.valid, 0.0) * delta**2)
-    valid = times.valid.flatten()
+    # Masked before they meet: behind the grid any may be infinite, and 0 times that is NaN, gradient included.
+    a, a_prime, weight = (like(v.where(times.valid, 0.0), x0) for v in (a, a_prime, weight))
+    error_prime = (x0 - denoised_prime).where(times.valid.to(x0.device, non_blocking=True), 0.0)
+    td = per_image_mean(weight * residual(a, x0 - denoised, a_prime, error_prime) ** 2)
     base = formulation.base_loss(Estimates(x0, denoised, t, denoised_prime, times.t_prime))
     # Not torch.where of two Python numbers, which would round them to float32.
-    share = _set(settings.lambda_) + (~valid).to(base.dtype)
-    return Losses(td + share * base, base, td, valid)
+    share = _set(settings.lambda_) + (~times.valid).double()
+    return Losses(td + like(share, base).flatten() * base, base, td, times.valid.flatten())
+
+
+SHARES = 16
+"""A target network sees one of so many batch sizes: other shapes would be compiled, or tuned for, anew each time."""
+
+
+@torch.no_grad()
+def _target_estimate(
+    target: DenoiserCall, x_prime: Tensor, t_prime: Tensor, condition: Condition, needed: Tensor
+) -> Tensor:
+    """D'(x_t', t') of the images where it is ``needed`` ((N,) bool, on the CPU); of others it may be x_t' itself.
+
+    The network sees no image that it need not see, but for those that fill its batch up to a sixteenth of the whole.
+    """
+    total = len(needed)
+    step = -(-total // SHARES)
+    count = min(-(-int(needed.sum()) // step) * step, total)
+    if count == 0:
+        return x_prime
+    if count == total:
+        return target(x_prime, t_prime, condition)
+    # Those needed first, in their order.
+    order = torch.argsort(~needed, stable=True)[:count]
+    chosen = order.to(x_prime.device, non_blocking=True)
+    found = target(x_prime[chosen], t_prime[order], condition.of(chosen))
+    return x_prime.index_copy(0, chosen, found)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tdbench.distributed import World
 from tdbench.errors import TdbenchError
 from tdbench.files import atomic_path, read_json
 from tdbench.layout import DatasetLayout
@@ -99,6 +100,29 @@ def as_rgb(images: Tensor) -> Tensor:
 def in_chunks(extract: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """``extract`` on `CHUNK` images at a time, whatever the size of the batch."""
     return lambda images: torch.cat([extract(chunk) for chunk in images.split(CHUNK)])
+
+
+def features_together(
+    images: np.ndarray, batch_size: int, world: World, features: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Features (N, D) float64 of images (N, C, H, W), extracted by several processes; all get them.
+
+    Parameters
+    ----------
+    features : callable
+        A library's features of some of the images. Each process gets whole batches, the same whatever the number of
+        processes, so that the features are the same too.
+    """
+    if world.count == 1:
+        return features(images)
+    batches = np.array_split(np.arange(len(images)), range(batch_size, len(images), batch_size))
+    own = np.concatenate(batches[world.rank :: world.count] or [np.arange(0)])
+    found = features(images[own]) if len(own) else np.zeros((0, 0))
+    # The leader has the first batch, hence knows the length of a feature vector.
+    whole = torch.zeros(len(images), world.leaders(found.shape[1]), dtype=torch.float64)
+    if len(own):
+        whole[torch.from_numpy(own)] = torch.from_numpy(found)
+    return world.sum(whole).numpy()
 
 
 def describe_extractor(name: str, files: DatasetLayout) -> str:

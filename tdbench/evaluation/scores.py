@@ -10,6 +10,7 @@ import torch
 
 from tdbench.data.archive import ImageSet
 from tdbench.device import choose_device
+from tdbench.distributed import ALONE, World
 from tdbench.errors import TdbenchError
 from tdbench.evaluation import clean_fid, torch_fidelity
 from tdbench.evaluation.classifier import load_classifier
@@ -17,6 +18,7 @@ from tdbench.evaluation.efficientnet import load_efficientnet
 from tdbench.evaluation.features import (
     FeatureExtractor,
     ReferenceFeatures,
+    features_together,
     load_reference,
     save_reference,
 )
@@ -61,8 +63,11 @@ def write_references(data: ImageSet, features: str, batch_size: int, files: Data
 
 
 @torch.no_grad()
-def evaluate_run(run: Run, layout: RunLayout, files: DatasetLayout) -> None:
-    """Score all sample sets of ``run`` and write scores.json: one row a library, metric and sample set."""
+def evaluate_run(run: Run, layout: RunLayout, files: DatasetLayout, world: World = ALONE) -> None:
+    """Score all sample sets of ``run`` and write scores.json: one row a library, metric and sample set.
+
+    Several processes share the extraction of features; the leader computes the distances.
+    """
     choose_device("cpu", run.training.threads)
     trained = read_trained(run, layout)
     sets = read_sampled(run, layout)
@@ -77,15 +82,14 @@ def evaluate_run(run: Run, layout: RunLayout, files: DatasetLayout) -> None:
                 raise TdbenchError(f"{path}: missing or changed since it was sampled; run `tdbench sample` again")
             pixels = read_samples(path).transpose(0, 3, 1, 2).copy()
             for name, reference in references.items():
-                rows += _score(run, entry, pixels, MODULES[name], extractors[name], reference)
+                rows += _score(run, entry, pixels, MODULES[name], extractors[name], reference, world)
                 bar.update(1)
-    write_json(
-        layout.scores,
-        {
+    if world.leader:
+        content = {
             "run": run.name, "evaluation": run.evaluation_settings(), "references": reference_checksums(run, files),
             "scores": rows, "provenance": provenance(),
-        },
-    )  # fmt: skip
+        }  # fmt: skip
+        write_json(layout.scores, content)
 
 
 def reference_checksums(run: Run, files: DatasetLayout) -> dict[str, str]:
@@ -123,9 +127,14 @@ def _score(
     module: ModuleType,
     extractor: FeatureExtractor,
     reference: ReferenceFeatures,
+    world: World,
 ) -> list[dict[str, Any]]:
     settings, begun = run.evaluation, time.perf_counter()
-    features = module.features(pixels, extractor, settings.batch_size)
+    features = features_together(
+        pixels, settings.batch_size, world, lambda images: module.features(images, extractor, settings.batch_size)
+    )
+    if not world.leader:
+        return []
     values = {
         "fid": module.fid(features, reference.features),
         "kid": module.kid(features, reference.features, settings.kid_subsets, settings.kid_subset_size),

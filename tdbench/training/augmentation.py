@@ -13,7 +13,7 @@ and mirrored without limit at the centres of their border pixels. As with every 
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Self
 
 import torch
 from pydantic import Field
@@ -67,6 +67,14 @@ class Transforms:
     shift: Tensor
     """(N, 2) to the right and down, in units of 0.125 of width and height."""
 
+    def part(self, images: slice) -> Self:
+        """Those of some of the images."""
+        return type(self)(*(drawn[images] for drawn in vars(self).values()))
+
+    def labels_for(self, images: Tensor) -> Tensor:
+        """`labels` in the precision and on the device of ``images``."""
+        return _on(self.labels(), images)
+
     def labels(self) -> Tensor:
         """(N, 9) what the network is told: zeros for an image that is left alone."""
         columns = [self.x_flip, self.y_flip, self.scale, self.angle.cos() - 1, self.angle.sin()]
@@ -114,10 +122,11 @@ def apply_transforms(images: Tensor, transforms: Transforms) -> Tensor:
         If the images are smaller than 6x6 and have to be resampled.
     """
     for flip, axis in ((transforms.x_flip, 3), (transforms.y_flip, 2)):
-        images = torch.where((flip != 0).to(images.device)[:, None, None, None], images.flip(axis), images)
+        flipped = (flip != 0).to(images.device, non_blocking=True)
+        images = torch.where(flipped[:, None, None, None], images.flip(axis), images)
     moved = transforms.moved()
     if moved.any():
-        chosen = moved.nonzero().flatten().to(images.device)
+        chosen = moved.nonzero().flatten().to(images.device, non_blocking=True)
         resampled = _resample(images[chosen], transforms.inverse()[moved], transforms.shift[moved])
         images = images.index_copy(0, chosen, resampled)
     return images
@@ -142,7 +151,12 @@ def augment(images: Tensor, settings: AugmentationSettings, generator: torch.Gen
         (N, 9).
     """
     transforms = draw_transforms(images.shape[0], settings, generator)
-    return apply_transforms(images, transforms), transforms.labels().to(images)
+    return apply_transforms(images, transforms), transforms.labels_for(images)
+
+
+def _on(drawn: Tensor, images: Tensor) -> Tensor:
+    """In the precision and on the device of ``images``, without a wait."""
+    return drawn.to(images.device, images.dtype, non_blocking=True)
 
 
 def _rotation(angle: Tensor) -> Tensor:
@@ -159,7 +173,7 @@ def _diagonal(x: Tensor, y: Tensor) -> Tensor:
 def _resample(images: Tensor, inverse: Tensor, shift: Tensor) -> Tensor:
     """Read the images (N, C, H, W) at places given by ``inverse`` (N, 2, 2) and ``shift`` (N, 2).
 
-    All is done at twice the resolution, and then halved by a low-pass filter.
+    All is done at twice the resolution, and then halved by a low-pass filter; on the images' device, in their precision.
     """
     height, width = images.shape[2:]
     if min(height, width) < _REACH:
@@ -167,14 +181,15 @@ def _resample(images: Tensor, inverse: Tensor, shift: Tensor) -> Tensor:
             f"augmentation: images of {height}x{width} are too small; it needs {_REACH}x{_REACH} or more"
         )
     centre = torch.tensor([width - 1, height - 1], dtype=torch.float64) / 2
-    x, y = (torch.arange(-_MARGIN, 2 * size - 1 + _MARGIN, dtype=torch.float64) / 2 for size in (width, height))
-    places = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1) - centre
-    places = places - TRANSLATION * (shift * torch.tensor([width, height]))[:, None, None]
-    # In units of grid_sample: -1 and 1 are the centres of the border pixels.
-    grid = (places @ inverse.mT[:, None]) / centre
+    # In units of grid_sample, in which -1 and 1 are the centres of the border pixels: grid = matrix @ place + offset.
+    matrix = inverse / centre[:, None]
+    offset = -(matrix @ (TRANSLATION * shift * torch.tensor([width, height]))[:, :, None])
+    x, y = (torch.arange(1 - size - _MARGIN, size + _MARGIN, device=images.device) / 2 for size in (width, height))
+    places = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).to(images.dtype)
+    grid = places @ _on(matrix.mT, images)[:, None] + _on(offset.mT, images)[:, None]
     fine = _double(_double(images).mT).mT
     # Mirroring is grid_sample's: it has no limit, where padding could mirror only once.
-    read = functional.grid_sample(fine, grid.to(images), mode="bicubic", padding_mode="reflection", align_corners=True)
+    read = functional.grid_sample(fine, grid, mode="bicubic", padding_mode="reflection", align_corners=True)
     return _halve(_halve(read).mT).mT
 
 
@@ -192,7 +207,7 @@ def _midpoint() -> Tensor:
 def _double(x: Tensor) -> Tensor:
     """(..., L) -> (..., 2 L - 1): the values, and one interpolated between each two."""
     padded = functional.pad(x.flatten(0, -2)[:, None], (_REACH - 1, _REACH - 1), mode="reflect")
-    between = functional.conv1d(padded, _midpoint().to(x)[None, None])
+    between = functional.conv1d(padded, _on(_midpoint(), x)[None, None])
     result = x.new_empty(*x.shape[:-1], 2 * x.shape[-1] - 1)
     result[..., ::2] = x
     result[..., 1::2] = between.view(*x.shape[:-1], -1)
@@ -203,5 +218,5 @@ def _halve(x: Tensor) -> Tensor:
     """(..., 2 L - 1 + 22) -> (..., L): every second value, after a low-pass filter; it uses up the margin of 11."""
     taps = torch.zeros(2 * _MARGIN + 1, dtype=torch.float64)
     taps[::2], taps[_MARGIN] = _midpoint() / 2, 0.5
-    halved = functional.conv1d(x.flatten(0, -2)[:, None], taps.to(x)[None, None], stride=2)
+    halved = functional.conv1d(x.flatten(0, -2)[:, None], _on(taps, x)[None, None], stride=2)
     return halved.view(*x.shape[:-1], -1)

@@ -1,8 +1,7 @@
-"""Training one run: from an archive to snapshots."""
+"""Training one run: from an archive to snapshots, in one process or several, from the beginning or from a checkpoint."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,175 +9,226 @@ import torch
 from torch import nn
 
 from tdbench.data.archive import ImageSet, read_archive
-from tdbench.data.loading import Batch, Batches
+from tdbench.data.loading import Batches
 from tdbench.device import choose_device, describe_hardware, forget_peak_memory
-from tdbench.diffusion.formulations.base import Losses, Noise
-from tdbench.diffusion.preconditioning import Condition, Denoiser
-from tdbench.diffusion.samplers import CountingDenoiser
-from tdbench.diffusion.targets import Target
-from tdbench.errors import TrainingDiverged
-from tdbench.files import make_folder, write_json
+from tdbench.distributed import ALONE, Vote, World
+from tdbench.errors import Stopped, TrainingDiverged
+from tdbench.files import make_folder, sha256, write_json
 from tdbench.layout import RunLayout
-from tdbench.networks import build_network, count_parameters
+from tdbench.networks import count_parameters
 from tdbench.plan import Run
-from tdbench.progress import progress
+from tdbench.progress import progress, say
 from tdbench.provenance import provenance
-from tdbench.seeds import derive_seed, generator
-from tdbench.training.augmentation import AUGMENT_DIM, AugmentationSettings, augment
-from tdbench.training.ema import AveragedNetwork, half_life_decay
+from tdbench.signals import StopRequest, stop_on_request
+from tdbench.training.checkpoint import Checkpoint, find_checkpoint, keep_only, save_checkpoint
 from tdbench.training.metrics import MetricsWriter
 from tdbench.training.snapshots import save_snapshot
+from tdbench.training.state import TrainingState, build_state
+from tdbench.training.step import one_step
+
+GO_ON, KEEP, STOP = 0, 1, 2
+"""What the processes vote about after each step: go on, write a checkpoint, write one and stop."""
 
 
 @dataclass
-class TrainingState:
-    """The networks of a run and what changes them."""
+class Trainer:
+    """One training under way."""
 
-    denoiser: Denoiser
-    target: AveragedNetwork | None
-    """Target network, where the objective or the formulation has one."""
-    target_rule: Target | None
-    average: AveragedNetwork
-    """The average that is sampled."""
-    optimizer: torch.optim.Optimizer
-    evaluations: dict[str, int] = field(default_factory=dict)
-    """Forward passes of the last step, counted: of the trained network and of the target network."""
+    run: Run
+    layout: RunLayout
+    world: World
+    state: TrainingState
+    batches: Batches
+    metrics: MetricsWriter
+    data: str
+    """SHA-256 of the archive."""
+    parts: list[dict[str, Any]]
+    """Where it was begun and taken up again: first step, provenance, hardware."""
+    step: int = 0
+    """Steps done."""
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    """The snapshots taken."""
+    line: dict[str, Any] = field(default_factory=dict)
+    """The last line of metrics."""
+
+    def facts(self) -> dict[str, Any]:
+        """What a checkpoint says of itself; a training goes on only from one of its own settings and data."""
+        return identity(self.run, self.data) | {
+            "step": self.step, "snapshots": self.entries, "line": self.line, "parts": self.parts,
+        }  # fmt: skip
 
 
-def train(run: Run, archive: Path, layout: RunLayout) -> None:
+def identity(run: Run, data: str) -> dict[str, Any]:
+    """What makes a checkpoint one of this training."""
+    return {"settings": run.training_settings(), "data": data}
+
+
+def train(run: Run, archive: Path, layout: RunLayout, world: World = ALONE) -> None:
     """Train ``run`` and write run.json, metrics.jsonl, snapshots and, when all is done, snapshots.json.
+
+    It goes on from the newest whole checkpoint of the same settings and data, if there is one.
 
     Raises
     ------
     TrainingDiverged
         If a loss, a gradient or a weight is not finite. Snapshots taken before stay.
+    Stopped
+        If the process was asked to stop; a checkpoint of the last step is written.
     """
     device = choose_device(run.training.device, run.training.threads)
     forget_peak_memory(device)
     data = read_archive(archive)
-    state = build_state(run, data, device)
-    hardware = describe_hardware(device)
-    record: dict[str, Any] = {
-        "name": run.name,
-        "run": run.model_dump(mode="json", by_alias=True),
-        "data": data.summary(),
-    }
-    record |= {"parameters": count_parameters(state.denoiser), "hardware": hardware, "provenance": provenance()}
     make_folder(layout.folder)
-    _clear(layout)
-    write_json(layout.settings, record)
-
-    begun = time.perf_counter()
-    with MetricsWriter(layout.metrics, device, run.training.batch_size) as metrics:
+    checkpoint = _checkpoint_to_use(run, data, layout, world)
+    state = build_state(run, data, device, world)
+    with MetricsWriter(layout.metrics, device, run.training.batch_size, world) as metrics, stop_on_request() as stop:
+        batches = Batches(data, run.training.batch_size, run.seed, device, world.share(run.training.batch_size))
+        training = Trainer(run, layout, world, state, batches, metrics, data.checksum, parts=[])
+        _begin(training, checkpoint)
+        _record(training, data)
         try:
-            entries, last = _train_steps(
-                run, state, Batches(data, run.training.batch_size, run.seed, device), metrics, layout
-            )
+            _train_steps(training, stop)
         except TrainingDiverged as error:
             kept = sorted(layout.snapshot(0).parent.glob("*.safetensors"))
             advice = f"the last good snapshot is {kept[-1]}" if kept else "no snapshot had been taken"
             raise TrainingDiverged(f"{run.name}: {error}; {advice}; lower training.learning_rate") from error
-    summary = {
-        "snapshots": entries, "training_seconds": time.perf_counter() - begun, "last_metrics": last,
-        "forward_passes_a_step": state.evaluations,
-    }  # fmt: skip
-    write_json(layout.snapshots, summary)
+        _finish(training)
+    if stop:
+        raise Stopped(stop.signal_number, f"{run.name}: finished; asked to stop")
 
 
-def _clear(layout: RunLayout) -> None:
-    """Take away what an earlier training of this run left, so that no two trainings mix."""
+def _checkpoint_to_use(run: Run, data: ImageSet, layout: RunLayout, world: World) -> Checkpoint | None:
+    """The checkpoint to go on from: the leader looks, and the others, who read the same files, take what it found."""
+    wanted = identity(run, data.checksum)
+    if not world.leader:
+        images = world.leaders(0)
+        if images == 0:
+            return None
+        (path,) = layout.checkpoints.glob(f"{images:012d}-*.safetensors")
+        return Checkpoint.opened(path)
+    found = find_checkpoint(layout.checkpoints, wanted, lambda facts: _lost_snapshot(facts, layout))
+    keep_only(layout.checkpoints, found.path if found else None)
+    _clear(layout, [] if found is None else found.facts["snapshots"])
+    world.leaders(0 if found is None else run.training.images_at(found.facts["step"]))
+    return found
+
+
+def _lost_snapshot(facts: dict[str, Any], layout: RunLayout) -> str | None:
+    """What is wrong with the snapshots taken before a checkpoint; they are not taken again."""
+    for entry in facts["snapshots"]:
+        path = layout.training / entry["file"]
+        if not path.is_file() or sha256(path) != entry["sha256"]:
+            return f"snapshot {path} is missing or changed"
+    return None
+
+
+def _clear(layout: RunLayout, entries: list[dict[str, Any]]) -> None:
+    """Take away what an earlier training of this run left, but for the snapshots of the one that goes on."""
     layout.snapshots.unlink(missing_ok=True)
-    for path in layout.snapshot(0).parent.glob("*.safetensors"):
-        path.unlink()
+    kept = {layout.training / entry["file"] for entry in entries}
+    folder = layout.snapshot(0).parent
+    # With the temporary files of processes that were killed.
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path not in kept:
+            path.unlink()
+    if not entries:
+        layout.metrics.unlink(missing_ok=True)
 
 
-def build_state(run: Run, data: ImageSet, device: torch.device) -> TrainingState:
-    """Networks and optimizer of a run at step 0."""
-    denoiser = build_denoiser(run, data.summary(), derive_seed(run.seed, "initial-weights")).to(device)
-    rule = run.objective.target_rule(run.formulation)
-    target = AveragedNetwork(denoiser) if rule is not None else None
-    rate, betas = run.training.learning_rate, run.training.betas
-    optimizer = torch.optim.Adam(denoiser.parameters(), lr=rate, betas=betas, fused=True)
-    return TrainingState(denoiser.train(), target, rule, AveragedNetwork(denoiser), optimizer)
-
-
-def build_denoiser(run: Run, data: Mapping[str, Any], seed: int) -> Denoiser:
-    """The network of a run with its preconditioning, for data as `ImageSet.summary` describes them."""
-    preconditioning = run.formulation.preconditioning()
-    network = build_network(
-        run.network, data["channels"], data["resolution"], data["classes"],
-        AUGMENT_DIM if run.training.augmentation else 0, preconditioning.embedding_scale, seed,
-    )  # fmt: skip
-    return Denoiser(network, preconditioning)
-
-
-def batch_losses(run: Run, state: TrainingState, batch: Batch, step: int) -> Losses:
-    """Losses of the batch of step ``step`` (from 0), with the noise that belongs to that step."""
-    device, images, labels = batch.images.device, batch.images, None
-    if run.training.augmentation:
-        settings = AugmentationSettings(probability=run.training.augmentation)
-        images, labels = augment(images, settings, generator(run.seed, "augmentation", step))
-    shared = generator(run.seed, "noise", step, device=device)
-    pair = generator(run.seed, "pair-noise", step, device=device)
-    noise = Noise.draw(images, shared, pair)
-    # Dropout draws from the global generator.
-    torch.manual_seed(derive_seed(run.seed, "dropout", step))
-    formulation = run.formulation.at(step / run.training.steps)
-    counted = CountingDenoiser(state.denoiser)
-    target = CountingDenoiser(state.target.network) if state.target else None
-    condition = Condition(batch.labels, labels)
-    losses = run.objective.losses(counted, target, formulation, images, condition, noise)
-    state.evaluations = {"network": counted.calls, "target": target.calls if target else 0}
-    return losses
-
-
-def _train_steps(
-    run: Run, state: TrainingState, batches: Batches, metrics: MetricsWriter, layout: RunLayout
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """All steps; returns the snapshots taken and the last line of metrics."""
-    training, snapshot_steps, entries, line = run.training, set(run.training.snapshot_steps()), [], {}
-    with progress(run.name, training.steps * training.batch_size, "img") as bar:
-        for step in range(training.steps):
-            rate, decay = _one_step(run, state, batches.at(step), step, metrics)
-            done = step + 1
-            snapshot_due = done in snapshot_steps
-            if snapshot_due or done % training.metrics_every_steps == 0:
-                line = metrics.flush(rate, decay)
-                bar.set_postfix_str(f"loss {line['loss']:.3g}", refresh=False)
-            if snapshot_due:
-                entries.append(_snapshot(state.average.network, training.images_at(done), done, layout))
-            bar.update(training.batch_size)
-    return entries, line
-
-
-def _one_step(run: Run, state: TrainingState, batch: Batch, step: int, metrics: MetricsWriter) -> tuple[float, float]:
-    """One update of the network, its target and its average; returns learning rate and EMA decay."""
-    training, shown = run.training, run.training.images_at(step)
-    rampup = training.rampup_kimg * 1000
-    rate = (
-        training.learning_rate * min((shown + training.batch_size) / rampup, 1.0) if rampup else training.learning_rate
+def _begin(training: Trainer, checkpoint: Checkpoint | None) -> None:
+    """Take up a checkpoint's state."""
+    if checkpoint is not None:
+        facts, tensors = checkpoint.facts, checkpoint.tensors()
+        training.metrics.restore(facts["step"], tensors.pop("metrics"), facts)
+        training.state.load(tensors)
+        training.step, training.entries, training.line = facts["step"], facts["snapshots"], facts["line"]
+        training.parts = facts["parts"]
+        if training.world.leader:
+            say(f"{training.run.name}: goes on after step {training.step} from {checkpoint.path}")
+    hardware = describe_hardware(training.state.device) | {"processes": training.world.count}
+    engine = asdict(training.state.engine)
+    training.parts.append(
+        {"from_step": training.step, "hardware": hardware, "engine": engine, "provenance": provenance()}
     )
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate
-    losses = batch_losses(run, state, batch, step)
-    state.optimizer.zero_grad(set_to_none=True)
-    losses.total.mean().backward()
-    norm = torch.nn.utils.get_total_norm([p.grad for p in state.denoiser.parameters() if p.grad is not None])
-    metrics.add(step + 1, losses, norm)
-    state.optimizer.step()
-    if state.target is not None and state.target_rule is not None:
-        kept = state.target_rule.decay(step + 1, step / training.steps, run.formulation)
-        if kept < 1:
-            state.target.update(state.denoiser, kept)
-    half_life = training.ema_half_life_kimg * 1000
-    decay = half_life_decay(training.batch_size, half_life, shown + training.batch_size, training.ema_rampup_ratio)
-    state.average.update(state.denoiser, decay)
-    return rate, decay
 
 
-def _snapshot(network: nn.Module, images: int, step: int, layout: RunLayout) -> dict[str, Any]:
-    if not all(p.isfinite().all() for p in network.parameters()):
+def _record(training: Trainer, data: ImageSet) -> None:
+    """Write run.json: settings, data, and where it was begun and taken up again."""
+    if not training.world.leader:
+        return
+    run, last = training.run, training.parts[-1]
+    record = {"name": run.name, "run": run.model_dump(mode="json", by_alias=True), "data": data.summary()}
+    record |= {"parameters": count_parameters(training.state.denoiser), "hardware": last["hardware"]}
+    record |= {"engine": last["engine"], "provenance": training.parts[0]["provenance"], "parts": training.parts}
+    write_json(training.layout.settings, record)
+
+
+def _train_steps(training: Trainer, stop: StopRequest) -> None:
+    """All steps that are left, with snapshots, metrics and checkpoints on the way."""
+    run, settings, vote = training.run, training.run.training, Vote(training.world)
+    snapshot_steps, kept_at = set(settings.snapshot_steps()), time.monotonic()
+    size = settings.batch_size
+    with progress(run.name, settings.steps * size, "img", initial=training.step * size) as bar:
+        while training.step < settings.steps:
+            batch = training.batches.at(training.step)
+            rate, decay = one_step(run, training.state, batch, training.step, training.metrics)
+            training.step += 1
+            if training.step in snapshot_steps or training.step % settings.metrics_every_steps == 0:
+                training.line = training.metrics.flush(rate, decay)
+                bar.set_postfix_str(f"loss {training.line['loss']:.3g}", refresh=False)
+            if training.step in snapshot_steps:
+                _take_snapshot(training)
+            bar.update(size)
+            due = time.monotonic() - kept_at >= settings.checkpoint_minutes * 60
+            wish = vote(STOP if stop else KEEP if due and training.world.leader else GO_ON)
+            if wish != GO_ON and training.step < settings.steps:
+                _keep(training)
+                kept_at = time.monotonic()
+                if wish == STOP:
+                    _stop(training, stop)
+        vote.close()
+
+
+def _keep(training: Trainer) -> None:
+    """Write a checkpoint; to be called by every process after the same step."""
+    table, written = training.metrics.state()
+    if training.world.leader:
+        tensors = training.state.tensors() | {"metrics": table}
+        images = training.run.training.images_at(training.step)
+        save_checkpoint(training.layout.checkpoints, images, tensors, training.facts() | written)
+
+
+def _stop(training: Trainer, stop: StopRequest) -> None:
+    raise Stopped(
+        stop.signal_number or 15,
+        f"{training.run.name}: stopped after step {training.step} of {training.run.training.steps}; "
+        f"a checkpoint is kept, the same command goes on from it",
+    )
+
+
+def _take_snapshot(training: Trainer) -> None:
+    network, step, images = training.state.average.network, training.step, training.run.training.images_at(training.step)
+    if not _finite(network):
         raise TrainingDiverged(f"diverged by step {step}: a weight is not finite")
-    path = layout.snapshot(images)
-    checksum = save_snapshot(path, network, {"images": images, "step": step})
-    return {"images": images, "kimg": images / 1000, "file": f"snapshots/{path.name}", "sha256": checksum}
+    if training.world.leader:
+        path = training.layout.snapshot(images)
+        checksum = save_snapshot(path, network, {"images": images, "step": step})
+        training.entries.append(
+            {"images": images, "kimg": images / 1000, "file": f"snapshots/{path.name}", "sha256": checksum}
+        )
+
+
+def _finite(network: nn.Module) -> bool:
+    return bool(torch.stack([p.isfinite().all() for p in network.parameters()]).all())
+
+
+def _finish(training: Trainer) -> None:
+    """Write snapshots.json, which says that the training is done; its checkpoints go."""
+    if not training.world.leader:
+        return
+    summary = {
+        "snapshots": training.entries, "training_seconds": training.metrics.seconds, "last_metrics": training.line,
+        "forward_passes_a_step": training.state.evaluations,
+    }  # fmt: skip
+    write_json(training.layout.snapshots, summary)
+    keep_only(training.layout.checkpoints, None)

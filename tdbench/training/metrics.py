@@ -2,17 +2,20 @@
 
 import json
 import math
+import os
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tdbench.device import memory_mb
 from tdbench.diffusion.formulations.base import Losses
+from tdbench.distributed import ALONE, World
 from tdbench.errors import TrainingDiverged
 from tdbench.files import make_folder
+from tdbench.progress import say
 
 FIELDS = {
     "loss": "mean training loss since the last line",
@@ -21,35 +24,67 @@ FIELDS = {
     "valid_share": "share of images with a valid pair",
     "grad_norm": "mean 2-norm of the gradient",
 }
+_SUMS = ("loss", "base loss", "TD loss", "valid pairs")
 
 
-class _StepValues(NamedTuple):
-    step: int
-    values: Tensor
-    """loss, base loss, sum of TD losses, number of valid pairs, number of images, gradient norm."""
+def loss_sums(losses: Losses) -> Tensor:
+    """(4,) sums over images, on their device: loss, base loss, TD loss, number of valid pairs."""
+    with torch.no_grad():
+        valid = losses.valid.sum().to(losses.total.device, losses.total.dtype, non_blocking=True)
+        return torch.stack([losses.total.sum(), losses.base.sum(), losses.td.sum(), valid])
 
 
 class MetricsWriter:
-    """Collects a step's figures on the device; `flush` reads them, checks them and writes one line."""
+    """Collects a step's figures on the device; `flush` reads them, checks them and writes one line.
 
-    def __init__(self, path: Path, device: torch.device, batch_size: int) -> None:
+    Parameters
+    ----------
+    path : Path
+        The file; only the leader of ``world`` writes.
+    batch_size : int
+        Images of a step, over all processes.
+    world : World
+        The processes whose sums are added.
+    """
+
+    def __init__(self, path: Path, device: torch.device, batch_size: int, world: World = ALONE) -> None:
         make_folder(path.parent)
-        self._file = path.open("w", encoding="utf-8", buffering=1)
+        self._path, self._world = path, world
+        self._file = path.open("a", encoding="utf-8", buffering=1) if world.leader else None
         self._device, self._batch_size = device, batch_size
-        self._pending: list[_StepValues] = []
+        self._pending: list[tuple[Tensor, Tensor]] = []
+        self._table = torch.zeros(0, 5, dtype=torch.float64)
+        self._step = 0
         self._begun = self._last = time.perf_counter()
 
     def __enter__(self) -> "MetricsWriter":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
-    def add(self, step: int, losses: Losses, grad_norm: Tensor) -> None:
-        with torch.no_grad():
-            values = [losses.total.mean(), losses.base.mean(), losses.td.sum(), losses.valid.sum()]
-            count = torch.tensor(float(len(losses.total)), device=grad_norm.device)
-            self._pending.append(_StepValues(step, torch.stack([*values, count, grad_norm])))
+    @property
+    def seconds(self) -> float:
+        """Time of training so far, that of earlier processes included."""
+        return time.perf_counter() - self._begun
+
+    def add(self, step: int, sums: Tensor, grad_norm: Tensor) -> None:
+        """Note step ``step`` (from 1): its `loss_sums` in this process, and the norm of the whole gradient."""
+        self._pending.append((sums, grad_norm))
+        self._step = step
+
+    def _collect(self) -> Tensor:
+        """(steps, 5) float64 on the CPU: each step's sums over all processes, and its gradient's norm.
+
+        Waits for the device and for the other processes, which call it after the same step.
+        """
+        if self._pending:
+            sums = torch.stack([sums for sums, _ in self._pending]).double().cpu()
+            norms = torch.stack([norm for _, norm in self._pending]).double().cpu()
+            self._table = torch.cat([self._table, torch.cat([self._world.sum(sums), norms[:, None]], dim=1)])
+            self._pending = []
+        return self._table
 
     def flush(self, learning_rate: float, ema_decay: float) -> dict[str, Any]:
         """Write the line of the steps since the last one.
@@ -59,34 +94,53 @@ class MetricsWriter:
         TrainingDiverged
             If a loss or a gradient was NaN or infinite; names the first such step.
         """
-        table = torch.stack([p.values for p in self._pending]).double().cpu()
+        table = self._collect()
         finite = table.isfinite().all(1)
         if not finite.all():
             first = int((~finite).nonzero()[0])
-            names = ("loss", "base loss", "TD loss", "valid pairs", "images", "gradient norm")
-            bad = [f"{n} {v:g}" for n, v in zip(names, table[first].tolist(), strict=True) if not math.isfinite(v)]
-            raise TrainingDiverged(f"diverged at step {self._pending[first].step}: {', '.join(bad)}")
-        now = time.perf_counter()
-        mean, total = table.mean(0).tolist(), table.sum(0).tolist()
-        step, steps = self._pending[-1].step, len(self._pending)
-        line = {
-            "step": step,
-            "images": step * self._batch_size,
-            "kimg": step * self._batch_size / 1000,
-            "loss": mean[0],
-            "base_loss": mean[1],
-            "td_loss": total[2] / total[3] if total[3] else None,
-            "valid_share": total[3] / total[4],
-            "grad_norm": mean[5],
-            "learning_rate": learning_rate,
-            "ema_decay": ema_decay,
-            "images_per_s": steps * self._batch_size / (now - self._last),
-            "seconds": now - self._begun,
-            "memory_mb": memory_mb(self._device),
-        }
-        self._file.write(json.dumps(line) + "\n")
-        self._pending, self._last = [], now
+            values = [*(table[first, :3] / self._batch_size).tolist(), *table[first, 3:].tolist()]
+            names = (*_SUMS, "gradient norm")
+            bad = [f"{n} {v:g}" for n, v in zip(names, values, strict=True) if not math.isfinite(v)]
+            raise TrainingDiverged(f"diverged at step {self._step - len(table) + 1 + first}: {', '.join(bad)}")
+        line = self._line(table) | {"learning_rate": learning_rate, "ema_decay": ema_decay}
+        if self._file is not None:
+            self._file.write(json.dumps(line) + "\n")
+        self._table = self._table[:0]
         return line
+
+    def _line(self, table: Tensor) -> dict[str, Any]:
+        now, images = time.perf_counter(), len(table) * self._batch_size
+        (loss, base, td, valid), norm = table[:, :4].sum(0).tolist(), table[:, 4].mean().item()
+        speed, self._last = images / (now - self._last), now
+        shown = self._step * self._batch_size
+        return {
+            "step": self._step, "images": shown, "kimg": shown / 1000,
+            "loss": loss / images, "base_loss": base / images, "td_loss": td / valid if valid else None,
+            "valid_share": valid / images, "grad_norm": norm,
+            "images_per_s": speed, "seconds": self.seconds, "memory_mb": memory_mb(self._device),
+        }  # fmt: skip
+
+    def state(self) -> tuple[Tensor, dict[str, Any]]:
+        """What a checkpoint needs: figures not yet written, and how far the file goes, all of which is on the disk.
+
+        To be called by every process after the same step.
+        """
+        size = 0
+        if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            size = self._path.stat().st_size
+        return self._collect(), {"metrics_bytes": size, "seconds": self.seconds}
+
+    def restore(self, step: int, table: Tensor, facts: dict[str, Any]) -> None:
+        """Go on after step ``step`` from what `state` gave; lines written since then are taken away."""
+        self._step, self._table = step, table
+        self._begun = time.perf_counter() - facts["seconds"]
+        if self._file is not None:
+            size = self._path.stat().st_size
+            if size < facts["metrics_bytes"]:
+                say(f"{self._path}: shorter than when the checkpoint was taken; lines of it are lost")
+            self._file.truncate(min(size, facts["metrics_bytes"]))
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

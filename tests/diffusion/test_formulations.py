@@ -30,7 +30,7 @@ def formulation(kind: str) -> Formulation:
 def draw(n: int = 64, dtype: torch.dtype = F64) -> tuple[Tensor, Noise]:
     source = torch.Generator().manual_seed(0)
     x0 = torch.randn(n, 2, 4, 4, generator=source, dtype=dtype) * 0.5
-    return x0, Noise.draw(x0, source, torch.Generator().manual_seed(1))
+    return x0, Noise.draw(x0.shape, dtype, source, source, torch.Generator().manual_seed(1))
 
 
 def denoiser(x: Tensor, t: Tensor, condition: Condition) -> Tensor:

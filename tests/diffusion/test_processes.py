@@ -6,8 +6,8 @@ import torch
 from tdbench.diffusion.processes import (
     Level,
     couple,
+    couple_behind,
     posterior_coefficients,
-    rotate_noise,
     variance_exploding,
 )
 
@@ -49,13 +49,20 @@ def test_covariance_of_the_couplings(t: Level, t_prime: Level) -> None:
 
 
 @pytest.mark.parametrize(("t", "t_prime"), PAIRS)
-def test_rotated_noise_gives_the_baselines_point_and_stays_standard_normal(t: Level, t_prime: Level) -> None:
-    x0, noise_t = normal(2), normal(3)
-    rotated = rotate_noise(t, t_prime, noise_t, normal(4))
-    x_t, _ = couple("markov", x0, t, t_prime, *rotated)
-    torch.testing.assert_close(x_t, t.alpha * x0 + t.sigma * noise_t, rtol=1e-12, atol=1e-12)
-    covariance = torch.cov(torch.stack(rotated).flatten(1))
+def test_coupled_from_behind_has_the_baselines_point_and_the_same_distribution(t: Level, t_prime: Level) -> None:
+    """x_t is the baseline's to the bit; x_t' goes back to the two noises from which `couple` gives the same pair."""
+    x0, noise_t, other = normal(2), normal(3), normal(4)
+    x_t, x_prime = couple_behind("markov", x0, t, t_prime, noise_t, other)
+    assert torch.equal(x_t, t.alpha * x0 + t.sigma * noise_t)
+    noise_prime = (x_prime - t_prime.alpha * x0) / t_prime.sigma
+    shrink = t.alpha / t_prime.alpha
+    added = (x_t - shrink * x_prime) / (t.sigma**2 - (shrink * t_prime.sigma) ** 2).sqrt()
+    covariance = torch.cov(torch.stack([noise_prime, added]).flatten(1))
     torch.testing.assert_close(covariance, torch.eye(2, dtype=torch.float64), rtol=0, atol=0.02)
+    again = couple("markov", x0, t, t_prime, noise_prime, added)
+    torch.testing.assert_close(again, (x_t, x_prime), rtol=1e-9, atol=1e-9)
+    shared = couple_behind("shared", x0, t, t_prime, noise_t, other)
+    torch.testing.assert_close(shared, couple("shared", x0, t, t_prime, noise_t, other))
 
 
 def test_ancestral_posterior_is_the_textbook_one() -> None:

@@ -18,7 +18,7 @@ F64 = torch.float64
 def draw(n: int = 64, seed: int = 0, dtype: torch.dtype = F64) -> tuple[Tensor, Noise]:
     source = torch.Generator().manual_seed(seed)
     x0 = torch.randn(n, 2, 4, 4, generator=source, dtype=dtype) * 0.5
-    return x0, Noise.draw(x0, source, torch.Generator().manual_seed(seed + 1))
+    return x0, Noise.draw(x0.shape, dtype, source, source, torch.Generator().manual_seed(seed + 1))
 
 
 def pairwise_weight(a: Tensor, c: Tensor, a_prime: Tensor, c_prime: Tensor) -> Tensor:

@@ -67,7 +67,8 @@ def test_baseline_and_td_train_and_sample(kind: str, plan: Plan, archive: Path, 
 def test_twins_begin_with_the_same_weights_images_and_noise(kind: str, plan: Plan, images: Any) -> None:
     """So that their first base losses agree, image by image."""
     from tdbench.data.loading import Batches
-    from tdbench.training.loop import batch_losses, build_state
+    from tdbench.training.state import build_state
+    from tdbench.training.step import batch_losses
 
     losses = {}
     for objective in ("baseline", "td"):
@@ -102,7 +103,8 @@ def test_noise_of_a_stochastic_sampler_belongs_to_the_image(plan: Plan, archive:
 @pytest.mark.parametrize("target", [{"kind": "hard", "period": 4}, "online", {"decay": 0.5}])
 def test_targets_follow_as_they_say(target: Any, plan: Plan, archive: Path, images: Any) -> None:
     from tdbench.data.loading import Batches
-    from tdbench.training.loop import _one_step, build_state
+    from tdbench.training.state import build_state
+    from tdbench.training.step import one_step
     from tdbench.training.metrics import MetricsWriter
 
     content = plan.run("edm-td-seed0").model_dump(by_alias=True)
@@ -113,7 +115,7 @@ def test_targets_follow_as_they_say(target: Any, plan: Plan, archive: Path, imag
     with MetricsWriter(archive.with_name("metrics.jsonl"), torch.device("cpu"), 64) as metrics:
         for step in range(4):
             before = [p.clone() for p in state.target.network.parameters()]
-            _one_step(run, state, batches.at(step), step, metrics)
+            one_step(run, state, batches.at(step), step, metrics)
             now, weights = list(state.target.network.parameters()), list(state.denoiser.parameters())
             moved = any(not torch.equal(a, b) for a, b in zip(before, now, strict=True))
             copied = all(torch.equal(a, b) for a, b in zip(now, weights, strict=True))
@@ -123,7 +125,8 @@ def test_targets_follow_as_they_say(target: Any, plan: Plan, archive: Path, imag
 
 def test_augmentation_is_told_to_the_network_and_shared_by_twins(plan: Plan, images: Any) -> None:
     from tdbench.data.loading import Batches
-    from tdbench.training.loop import batch_losses, build_state
+    from tdbench.training.state import build_state
+    from tdbench.training.step import batch_losses
 
     losses = {}
     for objective, probability in (("baseline", 0.0), ("baseline", 0.3), ("td", 0.3)):

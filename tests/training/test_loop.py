@@ -12,8 +12,10 @@ from tdbench.errors import TdbenchError, TrainingDiverged
 from tdbench.layout import RunLayout
 from tdbench.plan import Plan, Run
 from tdbench.sampling import read_sampled, sample_run
-from tdbench.training.loop import batch_losses, build_state, train
+from tdbench.training.loop import train
 from tdbench.training.metrics import FIELDS, read_metrics
+from tdbench.training.state import build_state
+from tdbench.training.step import batch_losses
 
 CPU = torch.device("cpu")
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tdbench.diffusion.grid import TimeGrid
 from tdbench.diffusion.preconditioning import Preconditioning
-from tdbench.diffusion.processes import Coupling, Level
+from tdbench.diffusion.processes import Coupling, Level, like
 from tdbench.parameters import Parameters
 
 Weight = Literal["pairwise", "source", "constant", "linear"]
@@ -24,23 +24,29 @@ class Noise(NamedTuple):
     """The standard normal draws behind the loss of one batch."""
 
     time: Tensor
-    """(N, 1, 1, 1): picks the time."""
+    """(N, 1, 1, 1): picks the time; on the CPU."""
     image: Tensor
     """(N, C, H, W): the noise of the image."""
     pair: Tensor
     """(N, C, H, W): the further noise that a second point of the path needs."""
 
     @classmethod
-    def draw(cls, x0: Tensor, shared: torch.Generator, pair: torch.Generator) -> "Noise":
-        """Draws for the images ``x0``.
+    def draw(
+        cls, shape: tuple[int, ...], dtype: torch.dtype, times: torch.Generator, shared: torch.Generator,
+        pair: torch.Generator,
+    ) -> "Noise":  # fmt: skip
+        """Draws for images of a shape (N, C, H, W), each tensor on the device of its generator.
 
-        ``shared`` gives what every objective uses, ``pair`` what only paired points need: a baseline
-        and its TD twin therefore get the same ``time`` and ``image``.
+        ``times``, on the CPU, and ``shared`` give what every objective uses, ``pair`` what only paired points need: a
+        baseline and its TD twin therefore get the same ``time`` and ``image``.
         """
-        options = {"device": x0.device, "dtype": x0.dtype}
-        time = torch.randn((x0.shape[0], 1, 1, 1), generator=shared, **options)
-        image = torch.randn(x0.shape, generator=shared, **options)
-        return cls(time, image, torch.randn(x0.shape, generator=pair, **options))
+        time = torch.randn((shape[0], 1, 1, 1), generator=times, dtype=dtype)
+        image = torch.randn(shape, generator=shared, dtype=dtype, device=shared.device)
+        return cls(time, image, torch.randn(shape, generator=pair, dtype=dtype, device=pair.device))
+
+    def part(self, images: slice) -> "Noise":
+        """Those of some of the images."""
+        return Noise(*(drawn[images] for drawn in self))
 
 
 class Losses(NamedTuple):
@@ -53,7 +59,7 @@ class Losses(NamedTuple):
     td: Tensor
     """w ||delta||^2, zero where there is no valid pair."""
     valid: Tensor
-    """Whether the image has a valid pair (bool)."""
+    """Whether the image has a valid pair (bool); on the CPU."""
 
 
 class PairTimes(NamedTuple):
@@ -151,7 +157,7 @@ class Formulation(Parameters):
         That is EDM's, VP's and VE's weight (Karras et al. 2022, table 1) and DDPM's ||eps - F||^2
         (Ho et al. 2020, eq. 14); ||.||^2 is a mean over channels and pixels.
         """
-        c_out = self.preconditioning().c_out(estimates.t).to(estimates.x0.dtype)
+        c_out = like(self.preconditioning().c_out(estimates.t), estimates.x0)
         return per_image_mean(((estimates.x0 - estimates.denoised) / c_out) ** 2)
 
     def pair_weight(self, name: Weight, a: Tensor, t: Tensor, a_prime: Tensor, t_prime: Tensor) -> Tensor:

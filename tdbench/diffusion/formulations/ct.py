@@ -12,7 +12,7 @@ from tdbench.diffusion.distances import DISTANCES, Distance
 from tdbench.diffusion.formulations.base import Estimates, Formulation, Weight, uniform
 from tdbench.diffusion.grid import KarrasGrid
 from tdbench.diffusion.preconditioning import ConsistencyPreconditioning
-from tdbench.diffusion.processes import Coupling, Level, variance_exploding
+from tdbench.diffusion.processes import Coupling, Level, like, variance_exploding
 from tdbench.parameters import Parameters
 
 
@@ -103,7 +103,7 @@ class CT(Formulation):
     def base_loss(self, estimates: Estimates) -> Tensor:
         if estimates.denoised_prime is None or estimates.t_prime is None:
             raise ValueError("the consistency loss compares with the target network's estimate")
-        weight = self._loss_weight(estimates.t, estimates.t_prime).flatten().to(estimates.x0.dtype)
+        weight = like(self._loss_weight(estimates.t, estimates.t_prime), estimates.x0).flatten()
         return weight * DISTANCES[self.distance](estimates.denoised, estimates.denoised_prime)
 
     def _loss_weight(self, t: Tensor, t_prime: Tensor) -> Tensor:

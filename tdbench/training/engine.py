@@ -1,0 +1,93 @@
+"""How networks are evaluated in training: number format, memory layout, compilation."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from tdbench.device import native_bf16
+from tdbench.diffusion.preconditioning import Condition, Denoiser, DenoiserCall
+from tdbench.experiment import Precision, Training
+from tdbench.progress import say
+
+NumberFormat = Literal["fp32", "tf32", "bf16"]
+
+LARGE = 1_000_000
+"""Parameters from which bfloat16 pays on a CPU; below, converting costs what it saves (docs/performance.md)."""
+LONG = 1_000
+"""Steps from which a compilation of a minute or two pays."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The choices made for one training, recorded with it."""
+
+    precision: NumberFormat
+    """Of the trained network's products; weights, sums and all that surrounds the network are float32."""
+    target_precision: NumberFormat
+    """Of the target network's."""
+    channels_last: bool
+    compiled: bool
+
+    def caller(self, denoiser: Callable[..., Tensor], precision: NumberFormat, device: torch.device) -> DenoiserCall:
+        """``denoiser`` with its network's products in that format.
+
+        The preconditioning around the network stays in float32: under autocast only convolutions, products of matrices
+        and attention take bfloat16. The network's rounding is therefore scaled by c_out like its own error, wherever it
+        is small against c_skip x.
+        """
+
+        def call(x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+                return denoiser(x, t, condition)
+
+        return call
+
+
+def choose_engine(training: Training, device: torch.device, parameters: int) -> Engine:
+    """What ``auto`` means on that device for a network of so many parameters.
+
+    bfloat16 where the hardware multiplies it and it pays; else TF32 on CUDA; else float32. TF32 is set for the process.
+    """
+    cuda = device.type == "cuda"
+    fast = native_bf16(device) and (cuda or parameters >= LARGE)
+    best: NumberFormat = "bf16" if fast else "tf32" if cuda else "fp32"
+
+    def chosen(wanted: Precision) -> NumberFormat:
+        if wanted == "tf32" and not cuda:
+            return "fp32"
+        return best if wanted == "auto" else wanted
+
+    precision, target = chosen(training.precision), chosen(training.target_precision)
+    if cuda:
+        exact = "fp32" in (precision, target)
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = not exact
+    compiled = cuda and training.steps >= LONG if training.compile == "auto" else training.compile
+    return Engine(precision, target, channels_last=cuda, compiled=compiled)
+
+
+def compile_network(denoiser: Denoiser, try_out: Callable[[], Any]) -> bool:
+    """Compile a denoiser's network in place; where that fails, say so and leave it as it was.
+
+    Parameters
+    ----------
+    try_out : callable
+        Evaluates it once as the training will, since compilation happens at the first call.
+    """
+    network = denoiser.network
+    network.compile()
+    try:
+        try_out()
+    except Exception as error:  # compilers raise whatever they like
+        _undo(network)
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        say(f"torch.compile failed, going on without it: {reason[:300]}")
+        return False
+    return True
+
+
+def _undo(network: nn.Module) -> None:
+    # PyTorch has no call that takes back Module.compile(); this is all that it sets.
+    network._compiled_call_impl = None

@@ -1,0 +1,154 @@
+"""The networks of a run and what changes them: how they are built, kept and taken up again."""
+
+import re
+import warnings
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from tdbench.data.archive import ImageSet
+from tdbench.diffusion.preconditioning import Condition, Denoiser, DenoiserCall
+from tdbench.diffusion.targets import Target
+from tdbench.distributed import ALONE, World
+from tdbench.networks import build_network, count_parameters
+from tdbench.plan import Run
+from tdbench.seeds import derive_seed
+from tdbench.training.augmentation import AUGMENT_DIM
+from tdbench.training.ema import AveragedNetwork
+from tdbench.training.engine import Engine, choose_engine, compile_network
+
+
+@dataclass
+class TrainingState:
+    """All that changes from step to step, and how it is evaluated."""
+
+    denoiser: Denoiser
+    target: AveragedNetwork | None
+    """Target network, where the objective or the formulation has one."""
+    target_rule: Target | None
+    average: AveragedNetwork
+    """The average that is sampled."""
+    optimizer: torch.optim.Optimizer
+    engine: Engine
+    device: torch.device
+    world: World = ALONE
+    shared: DistributedDataParallel | None = None
+    """The denoiser whose gradients are averaged over processes, where there are several."""
+    evaluations: dict[str, int] = field(default_factory=dict)
+    """Forward passes of the last step, counted: of the trained network and of the target network."""
+
+    def trained_call(self) -> DenoiserCall:
+        """The network that is trained, as the objective calls it."""
+        return self.engine.caller(self.shared or self.denoiser, self.engine.precision, self.device)
+
+    def target_call(self) -> DenoiserCall | None:
+        """The target network, as the objective calls it."""
+        if self.target is None:
+            return None
+        return self.engine.caller(self.target.network, self.engine.target_precision, self.device)
+
+    def adding_up(self, last: bool) -> AbstractContextManager[Any]:
+        """Gradients of all but the last part of a batch stay in this process."""
+        return nullcontext() if self.shared is None or last else self.shared.no_sync()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor that the next step depends on, by name."""
+        found = {}
+        for name, network in self._networks().items():
+            found |= {f"{name}/{key}": value for key, value in network.state_dict().items()}
+        for index, values in self.optimizer.state_dict()["state"].items():
+            found |= {f"optimizer/{index}/{key}": value for key, value in values.items()}
+        return found
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take up what `tensors` gave, to the bit.
+
+        Raises
+        ------
+        RuntimeError
+            If the tensors are of other networks.
+        """
+        for name, network in self._networks().items():
+            prefix = f"{name}/"
+            network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            if matched := re.fullmatch(r"optimizer/(\d+)/(\w+)", key):
+                moments.setdefault(int(matched[1]), {})[matched[2]] = value
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
+
+    def _networks(self) -> dict[str, nn.Module]:
+        networks: dict[str, nn.Module] = {"denoiser": self.denoiser, "average": self.average.network}
+        if self.target is not None:
+            networks["target"] = self.target.network
+        return networks
+
+
+def build_denoiser(run: Run, data: Mapping[str, Any], seed: int) -> Denoiser:
+    """The network of a run with its preconditioning, for data as `ImageSet.summary` describes them."""
+    preconditioning = run.formulation.preconditioning()
+    network = build_network(
+        run.network, data["channels"], data["resolution"], data["classes"],
+        AUGMENT_DIM if run.training.augmentation else 0, preconditioning.embedding_scale, seed,
+    )  # fmt: skip
+    return Denoiser(network, preconditioning)
+
+
+def build_state(run: Run, data: ImageSet, device: torch.device, world: World = ALONE) -> TrainingState:
+    """Networks and optimizer of a run at step 0, the same in every process."""
+    denoiser = build_denoiser(run, data.summary(), derive_seed(run.seed, "initial-weights")).to(device).train()
+    engine = choose_engine(run.training, device, count_parameters(denoiser))
+    if engine.channels_last:
+        denoiser.to(memory_format=torch.channels_last)
+    rule = run.objective.target_rule(run.formulation)
+    target = AveragedNetwork(denoiser) if rule is not None else None
+    rate, betas = run.training.learning_rate, run.training.betas
+    optimizer = torch.optim.Adam(denoiser.parameters(), lr=rate, betas=betas, fused=True)
+    state = TrainingState(denoiser, target, rule, AveragedNetwork(denoiser), optimizer, engine, device, world)
+    _prepare(state, run, data)
+    return state
+
+
+def _prepare(state: TrainingState, run: Run, data: ImageSet) -> None:
+    """Compile the networks, and connect those of several processes."""
+    if state.engine.compiled:
+        done = compile_network(state.denoiser, lambda: _try_out(state.trained_call(), run, data, state))
+        target, call = state.target, state.target_call()
+        if done and target is not None and call is not None:
+            with torch.no_grad():
+                done = compile_network(target.network, lambda: _try_out(call, run, data, state))
+        state.engine = replace(state.engine, compiled=done)
+    if state.world.count > 1:
+        with warnings.catch_warnings():
+            # The name of the option that leaves buffers, constants here, alone changes between versions of PyTorch.
+            warnings.simplefilter("ignore", FutureWarning)
+            state.shared = DistributedDataParallel(state.denoiser, gradient_as_bucket_view=True, broadcast_buffers=False)
+        # The first pass settles the order in which gradients are summed. Were it that of step 0, a training that goes
+        # on from a checkpoint would sum in another order than one that was not interrupted.
+        _try_out(state.trained_call(), run, data, state)
+    state.optimizer.zero_grad(set_to_none=True)
+
+
+def _try_out(call: DenoiserCall, run: Run, data: ImageSet, state: TrainingState) -> None:
+    """Evaluate a network as the training will, backwards too if gradients are wanted."""
+    size = parts(run, state.world)[0]
+    count, device = size.stop - size.start, state.device
+    images = torch.zeros(count, data.channels, data.resolution, data.resolution, device=device)
+    labels = torch.zeros(count, data.num_classes, device=device) if data.num_classes else None
+    augmentation = torch.zeros(count, AUGMENT_DIM, device=device) if run.training.augmentation else None
+    times = run.formulation.sample_time(torch.zeros(count, 1, 1, 1))
+    result = call(images, times, Condition(labels, augmentation))
+    if torch.is_grad_enabled():
+        result.square().mean().backward()
+
+
+def parts(run: Run, world: World) -> list[slice]:
+    """The parts of a batch that go through this process's network one after the other."""
+    share = world.share(run.training.batch_size)
+    size = run.training.microbatch_size or run.training.batch_size
+    return [slice(start, min(start + size, share.stop)) for start in range(share.start, share.stop, size)]

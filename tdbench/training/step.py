@@ -1,0 +1,123 @@
+"""One step of training: losses of a batch, gradients, and the updates of the network, its target and its average.
+
+The batch is that of all processes together. What a step draws is drawn for the whole batch in every process, and each
+takes its part: the same numbers whatever the number of processes, and no generator whose state would have to be kept.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tdbench.data.loading import Batch
+from tdbench.diffusion.formulations.base import Losses, Noise
+from tdbench.diffusion.preconditioning import Condition
+from tdbench.diffusion.samplers import CountingDenoiser
+from tdbench.plan import Run
+from tdbench.seeds import derive_seed, generator
+from tdbench.training.augmentation import AugmentationSettings, Transforms, apply_transforms, draw_transforms
+from tdbench.training.ema import half_life_decay
+from tdbench.training.metrics import MetricsWriter, loss_sums
+from tdbench.training.state import TrainingState, parts
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of one step's whole batch."""
+
+    noise: Noise
+    transforms: Transforms | None
+    """Of the augmentation, where there is one."""
+
+
+def draw_step(run: Run, step: int, shape: tuple[int, ...], device: torch.device) -> Draws:
+    """What step ``step`` (from 0) draws for images of ``shape`` (N, C, H, W), N those of the whole batch."""
+    count = run.training.batch_size
+    transforms = None
+    if run.training.augmentation:
+        settings = AugmentationSettings(probability=run.training.augmentation)
+        transforms = draw_transforms(count, settings, generator(run.seed, "augmentation", step))
+    times = generator(run.seed, "noise", step)
+    # On the CPU one stream gives times and images.
+    shared = times if device.type == "cpu" else generator(run.seed, "noise", step, device=device)
+    pair = generator(run.seed, "pair-noise", step, device=device)
+    return Draws(Noise.draw((count, *shape[1:]), torch.float32, times, shared, pair), transforms)
+
+
+def batch_losses(run: Run, state: TrainingState, batch: Batch, step: int, part: slice | None = None) -> Losses:
+    """Losses of the batch of step ``step`` (from 0), or of a part of it, with the noise that belongs to that step.
+
+    Parameters
+    ----------
+    batch : Batch
+        The images of that part.
+    part : slice or None
+        Where they are in the whole batch; None for all of it.
+    """
+    draws = draw_step(run, step, tuple(batch.images.shape), batch.images.device)
+    return _part_losses(run, state, batch, step, slice(0, run.training.batch_size) if part is None else part, draws)
+
+
+def _part_losses(run: Run, state: TrainingState, batch: Batch, step: int, part: slice, draws: Draws) -> Losses:
+    images, told = batch.images, None
+    if draws.transforms is not None:
+        transforms = draws.transforms.part(part)
+        images, told = apply_transforms(images, transforms), transforms.labels_for(images)
+    # Dropout draws from the global generator; its masks belong to the place of the part in the batch.
+    torch.manual_seed(derive_seed(run.seed, "dropout", step, part.start))
+    formulation = run.formulation.at(step / run.training.steps)
+    counted, call = CountingDenoiser(state.trained_call()), state.target_call()
+    target = None if call is None else CountingDenoiser(call)
+    noise = draws.noise.part(part)
+    losses = run.objective.losses(counted, target, formulation, images, Condition(batch.labels, told), noise)
+    state.evaluations = {"network": counted.calls, "target": target.calls if target else 0}
+    return losses
+
+
+def one_step(run: Run, state: TrainingState, batch: Batch, step: int, metrics: MetricsWriter) -> tuple[float, float]:
+    """One update of the network, its target and its average; returns learning rate and EMA decay.
+
+    Parameters
+    ----------
+    batch : Batch
+        This process's share of the batch.
+    """
+    training, shown = run.training, run.training.images_at(step)
+    rate = _learning_rate(run, shown)
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    state.optimizer.zero_grad(set_to_none=True)
+    sums = _gradients(run, state, batch, step)
+    norm = torch.nn.utils.get_total_norm([p.grad for p in state.denoiser.parameters() if p.grad is not None])
+    metrics.add(step + 1, sums, norm)
+    state.optimizer.step()
+    if state.target is not None and state.target_rule is not None:
+        kept = state.target_rule.decay(step + 1, step / training.steps, run.formulation)
+        if kept < 1:
+            state.target.update(state.denoiser, kept)
+    half_life = training.ema_half_life_kimg * 1000
+    decay = half_life_decay(training.batch_size, half_life, shown + training.batch_size, training.ema_rampup_ratio)
+    state.average.update(state.denoiser, decay)
+    return rate, decay
+
+
+def _learning_rate(run: Run, shown: int) -> float:
+    """Linear ramp-up over the first images."""
+    training, rampup = run.training, run.training.rampup_kimg * 1000
+    return training.learning_rate * (min((shown + training.batch_size) / rampup, 1.0) if rampup else 1.0)
+
+
+def _gradients(run: Run, state: TrainingState, batch: Batch, step: int) -> Tensor:
+    """Gradients of the mean loss over the whole batch, part by part; returns this process's sums for the metrics."""
+    own = parts(run, state.world)
+    draws, first, sums = draw_step(run, step, tuple(batch.images.shape), state.device), own[0].start, []
+    # Several processes' gradients are averaged, where those of a batch's parts add up.
+    scale = state.world.count / run.training.batch_size
+    for part in own:
+        here = slice(part.start - first, part.stop - first)
+        labels = None if batch.labels is None else batch.labels[here]
+        with state.adding_up(last=part is own[-1]):
+            losses = _part_losses(run, state, Batch(batch.images[here], labels), step, part, draws)
+            (losses.total.sum() * scale).backward()
+        sums.append(loss_sums(losses))
+    return torch.stack(sums).sum(0)
