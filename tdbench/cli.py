@@ -28,6 +28,9 @@ KeepFinished = Annotated[
 ]
 Marker = Annotated[Path | None, typer.Option("--marker", help="File to write once all is done; Snakemake's.")]
 Results = Annotated[Path, typer.Option("--results", help="Folder of all results.")]
+Processes = Annotated[
+    int, typer.Option("--processes", min=0, help="Processes of a run, with a GPU each where there are any; 0: no GPU.")
+]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")]
 DEFAULT_RESULTS = Path("results")
 
@@ -105,9 +108,10 @@ def train(
     results: Results = DEFAULT_RESULTS,
     keep_finished: KeepFinished = False,
     marker: Marker = None,
+    processes: Processes = 1,
 ) -> None:
     """Train runs: snapshots, metrics.jsonl and the resolved settings in run.json."""
-    _stage("train", experiment, runs, results, keep_finished, marker)
+    _stage("train", experiment, runs, results, keep_finished, marker, processes)
 
 
 @app.command()
@@ -117,9 +121,10 @@ def sample(
     results: Results = DEFAULT_RESULTS,
     keep_finished: KeepFinished = False,
     marker: Marker = None,
+    processes: Processes = 1,
 ) -> None:
     """Sample the last snapshots of trained runs at every step budget."""
-    _stage("sample", experiment, runs, results, keep_finished, marker)
+    _stage("sample", experiment, runs, results, keep_finished, marker, processes)
 
 
 @app.command()
@@ -131,17 +136,30 @@ def evaluate(
     marker: Marker = None,
 ) -> None:
     """Score the samples of runs with each library."""
-    _stage("evaluate", experiment, runs, results, keep_finished, marker)
+    # Scores are computed on the CPU.
+    _stage("evaluate", experiment, runs, results, keep_finished, marker, processes=0)
 
 
 def _stage(
-    name: str, experiment: str, runs: list[str], results: Path, keep_finished: bool, marker: Path | None
+    name: str,
+    experiment: str,
+    runs: list[str],
+    results: Path,
+    keep_finished: bool,
+    marker: Path | None,
+    processes: int,
 ) -> None:
-    from tdbench.plan import load_plan
-    from tdbench.stages import do_stage
+    from tdbench.gpus import take_gpus
 
-    plan = load_plan(experiment)
-    do_stage(name, [plan.run(run) for run in runs], results, keep_finished, marker)
+    # Before anything imports torch, hence before it is known what the experiment says.
+    with take_gpus(processes):
+        if processes > 1:
+            raise TdbenchError(f"--processes {processes}: several processes are not supported yet")
+        from tdbench.plan import load_plan
+        from tdbench.stages import do_stage
+
+        plan = load_plan(experiment)
+        do_stage(name, [plan.run(run) for run in runs], results, keep_finished, marker)
 
 
 @app.command()
