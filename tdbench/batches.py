@@ -25,7 +25,18 @@ class Batch:
 
     @property
     def threads(self) -> int:
+        """Cores of a job of one process."""
         return max(run.training.threads for run in self.runs)
+
+    @property
+    def cores(self) -> int:
+        """Cores of a job that starts several processes for a run."""
+        return max(run.training.processes * run.training.threads for run in self.runs)
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of such a job, one a process."""
+        return max(0 if run.training.device == "cpu" else run.training.processes for run in self.runs)
 
 
 def batches(plan: Plan) -> dict[str, Batch]:

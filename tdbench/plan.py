@@ -80,7 +80,8 @@ class Run(Parameters):
         """All that the trained weights depend on, and nothing else."""
         keys = {"dataset", "formulation", "objective", "network", "training", "seed"}
         settings = self.model_dump(mode="json", by_alias=True, include=keys)
-        del settings["training"]["metrics_every_steps"]
+        for key in ("metrics_every_steps", "processes"):
+            del settings["training"][key]
         # Its settings are explicit; whose they were does not matter.
         settings["objective"].pop("preset", None)
         if self.objective.kind == "baseline":
