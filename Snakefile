@@ -9,9 +9,10 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-from tdbench.workflow import Workflow
+from tdbench.workflow import Workflow, limit_gpus
 
 W = Workflow.from_config(config)
+limit_gpus(workflow)
 
 
 include: "workflow/rules/data.smk"

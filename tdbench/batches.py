@@ -24,8 +24,19 @@ class Batch:
         return tuple(run for run in self.runs if run.trained_as is None)
 
     @property
-    def threads(self) -> int:
-        return max(run.training.threads for run in self.runs)
+    def cores(self) -> int:
+        """Cores of a job that starts several processes for a run."""
+        return max(run.training.processes * run.training.threads for run in self.runs)
+
+    @property
+    def processes(self) -> int:
+        """Processes of a job."""
+        return max(run.training.processes for run in self.runs)
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of such a job, one a process."""
+        return max(0 if run.training.device == "cpu" else run.training.processes for run in self.runs)
 
 
 def batches(plan: Plan) -> dict[str, Batch]:

@@ -30,6 +30,9 @@ KeepFinished = Annotated[
 ]
 Marker = Annotated[Path | None, typer.Option("--marker", help="File to write once all is done; Snakemake's.")]
 Results = Annotated[Path, typer.Option("--results", help="Folder of all results.")]
+Processes = Annotated[
+    int, typer.Option("--processes", min=0, help="Processes of a run, with a GPU each where there are any; 0: no GPU.")
+]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")]
 DEFAULT_RESULTS = Path("results")
 
@@ -107,9 +110,10 @@ def train(
     results: Results = DEFAULT_RESULTS,
     keep_finished: KeepFinished = False,
     marker: Marker = None,
+    processes: Processes = 1,
 ) -> None:
     """Train runs: snapshots, metrics.jsonl and the resolved settings in run.json."""
-    _stage("train", experiment, runs, results, keep_finished, marker)
+    _stage("train", experiment, runs, results, keep_finished, marker, processes, gpus=processes)
 
 
 @app.command()
@@ -119,9 +123,10 @@ def sample(
     results: Results = DEFAULT_RESULTS,
     keep_finished: KeepFinished = False,
     marker: Marker = None,
+    processes: Processes = 1,
 ) -> None:
     """Sample the last snapshots of trained runs at every step budget."""
-    _stage("sample", experiment, runs, results, keep_finished, marker)
+    _stage("sample", experiment, runs, results, keep_finished, marker, processes, gpus=processes)
 
 
 @app.command()
@@ -131,21 +136,35 @@ def evaluate(
     results: Results = DEFAULT_RESULTS,
     keep_finished: KeepFinished = False,
     marker: Marker = None,
+    processes: Processes = 1,
 ) -> None:
     """Score the samples of runs with each library."""
-    _stage("evaluate", experiment, runs, results, keep_finished, marker)
+    # Scores are computed on the CPU.
+    _stage("evaluate", experiment, runs, results, keep_finished, marker, processes, gpus=0)
 
 
 def _stage(
-    name: str, experiment: str, runs: list[str], results: Path, keep_finished: bool, marker: Path | None
-) -> None:
-    from tdbench.distributed import joined
-    from tdbench.plan import load_plan
-    from tdbench.stages import do_stage
+    name: str, experiment: str, runs: list[str], results: Path, keep_finished: bool, marker: Path | None,
+    processes: int, gpus: int,
+) -> None:  # fmt: skip
+    from tdbench.gpus import take_gpus
+    from tdbench.ranks import process_count
 
-    plan = load_plan(experiment)
-    with joined() as world:
-        do_stage(name, [plan.run(run) for run in runs], results, keep_finished, marker, world)
+    # Before anything imports torch, hence before it is known what the experiment says.
+    with take_gpus(gpus if process_count() == 1 else min(gpus, 1)):
+        if processes > 1 and process_count() == 1:
+            from tdbench.distributed import launch
+
+            options = ["--keep-finished"] * keep_finished + (["--marker", str(marker)] if marker else [])
+            launch(processes, [name, experiment, *runs, "--results", str(results), *options])
+            return
+        from tdbench.distributed import joined
+        from tdbench.plan import load_plan
+        from tdbench.stages import do_stage
+
+        plan = load_plan(experiment)
+        with joined() as world:
+            do_stage(name, [plan.run(run) for run in runs], results, keep_finished, marker, world)
 
 
 @app.command()

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, distributed
 
 from tdbench.errors import Stopped, TdbenchError
+from tdbench.ranks import process_count, rank
 
 PATIENCE = timedelta(hours=1)
 """How long a process waits for the others: the leader may be writing a large checkpoint to a slow disk."""
@@ -30,6 +31,8 @@ class World:
     rank: int = 0
     """Which one this is, from 0."""
     count: int = 1
+    parent: int = field(default_factory=os.getppid)
+    """The process that started this one."""
 
     @property
     def leader(self) -> bool:
@@ -46,6 +49,10 @@ class World:
             values = values.clone()
             distributed.all_reduce(values)
         return values
+
+    def lost_parent(self) -> bool:
+        """Whether the process that started this one with others is gone, killed: nobody would end them."""
+        return self.count > 1 and os.getppid() != self.parent
 
     def leaders(self, value: int) -> int:
         """The leader's value, told to all."""
@@ -84,16 +91,10 @@ class Vote:
         return int(vote)
 
 
-def told_world() -> tuple[int, int]:
-    """(rank, number of processes) as torchrun tells them through the environment; (0, 1) without it."""
-    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-
-
 @contextmanager
 def joined() -> Iterator[World]:
     """The processes that torchrun started with this one, connected; this one alone if it did not."""
-    rank, count = told_world()
-    if count == 1:
+    if process_count() == 1:
         yield ALONE
         return
     backend = "gloo"
@@ -102,12 +103,12 @@ def joined() -> Iterator[World]:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     distributed.init_process_group(backend, timeout=PATIENCE)
     try:
-        yield World(rank, count)
+        yield World(rank(), process_count())
     except RuntimeError as error:
         if "gloo" not in str(error):
             raise
         # Another process ended first, and has said why.
-        raise TdbenchError(f"process {rank} of {count}: lost the others") from error
+        raise TdbenchError(f"process {rank()} of {process_count()}: lost the others") from error
     # Not after an error: the others may wait for this one, and are ended by torchrun.
     distributed.destroy_process_group()
 
@@ -135,11 +136,11 @@ def launch(processes: int, arguments: list[str]) -> None:
     try:
         elastic_launch(config, sys.executable)("-m", "tdbench", *arguments)
     except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
+        first, failure = error.get_first_failure()
         if failure.exitcode < 0:
             name = signal.Signals(-failure.exitcode).name
             raise TdbenchError(
-                f"process {rank} of {processes} was killed by {name}; the same command goes on from the last checkpoint"
+                f"process {first} of {processes} was killed by {name}; the same command goes on from the last checkpoint"
             ) from error
         sys.exit(failure.exitcode)
     except SignalException as error:

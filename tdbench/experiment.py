@@ -80,6 +80,9 @@ class Training(Parameters):
     compile: Annotated[bool | Literal["auto"], Field(description="torch.compile; auto: on a GPU")] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(ge=1, description="CPU threads; part of the result, to the bit")] = 1
+    processes: Annotated[
+        int, Field(ge=1, description="processes of one training, each with a GPU of its own where there are any")
+    ] = 1
 
     @property
     def steps(self) -> int:
@@ -100,6 +103,8 @@ class Training(Parameters):
             raise ValueError(f"snapshot_kimg {self.snapshot_kimg:g} exceeds duration_kimg {self.duration_kimg:g}")
         if self.steps < 1:
             raise ValueError(f"duration_kimg {self.duration_kimg:g} is less than one image")
+        if self.processes > 1 and self.device == "cpu":
+            raise ValueError(f"processes {self.processes} are for GPUs; with device: cpu give threads")
         return self
 
 

@@ -80,7 +80,7 @@ class Run(Parameters):
         """All that the trained weights depend on, and nothing else."""
         keys = {"dataset", "formulation", "objective", "network", "training", "seed"}
         settings = self.model_dump(mode="json", by_alias=True, include=keys)
-        for key in ("metrics_every_steps", "checkpoint_minutes"):
+        for key in ("metrics_every_steps", "checkpoint_minutes", "processes"):
             del settings["training"][key]
         # Its settings are explicit; whose they were does not matter.
         settings["objective"].pop("preset", None)

@@ -1,11 +1,12 @@
 """Progress of long work, with the time left: a live bar in a terminal, a line now and then elsewhere."""
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tqdm import tqdm
+
+from tdbench.ranks import rank
 
 _LINE_EVERY_S = 20.0
 
@@ -18,7 +19,7 @@ def say(text: str) -> None:
 
 def _quiet() -> bool:
     """Of several processes that torchrun started only the first talks."""
-    return os.environ.get("RANK", "0") != "0"
+    return rank() != 0
 
 
 @contextmanager

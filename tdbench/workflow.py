@@ -5,12 +5,15 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 from tdbench.batches import Batch, batches
 from tdbench.errors import TdbenchError
 from tdbench.files import make_folder, write_json
+from tdbench.gpus import visible_gpus
 from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
 from tdbench.plan import Plan, Run, load_plans
 from tdbench.reporting.collect import runs_of
@@ -100,6 +103,7 @@ class ExperimentFlow:
     def reporting_settings(self) -> str:
         """What a report depends on besides the scores."""
         content = self.plan.experiment.model_dump(mode="json", by_alias=True)
+        del content["training"]["processes"]
         return _readable(content)
 
     def scores(self, part: str) -> list[Path]:
@@ -145,13 +149,8 @@ class Workflow:
         """Read Snakemake's config; a mistake of the user ends the call with one line and exit code 2."""
         # Rules call `tdbench` by name: let them find the one beside this Python, whatever the caller's PATH.
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        try:
+        with _mistakes_end_the_call():
             return cls._read(config)
-        except TdbenchError as error:
-            print(f"tdbench: error: {error}", file=sys.stderr, flush=True)
-            # Snakemake would wrap an exception in a traceback.
-            sys.stdout.flush()
-            os._exit(2)
 
     @classmethod
     def _read(cls, config: dict[str, Any]) -> Self:
@@ -208,6 +207,36 @@ class Workflow:
         """What a feature extractor is loaded from."""
         files = self.dataset(dataset)
         return [files.classifier, files.classifier_report] if features == "classifier" else []
+
+
+def limit_gpus(workflow: Any) -> None:
+    """Let Snakemake give no more GPUs to its jobs at a time than there are, where it runs them on this machine.
+
+    ``--resources gpu=N`` goes before. Without GPUs there is no limit: what jobs want then is their number of processes.
+
+    Parameters
+    ----------
+    workflow : snakemake.workflow.Workflow
+        What a Snakefile knows by that name.
+    """
+    # The number of nodes is given where jobs go to a cluster.
+    if "gpu" in workflow.global_resources or workflow.resource_settings.nodes is not None:
+        return
+    with _mistakes_end_the_call():
+        gpus = visible_gpus()
+    if gpus:
+        workflow.register_resource("gpu", len(gpus))
+
+
+@contextmanager
+def _mistakes_end_the_call() -> Iterator[None]:
+    try:
+        yield
+    except TdbenchError as error:
+        print(f"tdbench: error: {error}", file=sys.stderr, flush=True)
+        # Snakemake would wrap an exception in a traceback.
+        sys.stdout.flush()
+        os._exit(2)
 
 
 def _plugin(experiment: Path, name: str) -> str:

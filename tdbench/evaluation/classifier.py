@@ -83,7 +83,7 @@ def train_classifier(data: ImageSet, weights: Path, report: Path, threads: int =
             f"{data.path}: features 'classifier' need 2 images of every class and {data.num_classes / TEST_SHARE:.0f} "
             f"in all; the archive has {len(data.images)}, of one class {fewest}"
         )
-    device = choose_device("auto", threads)
+    device = choose_device("cpu", threads)
     index = np.arange(len(data.images))
     train_index, test_index = train_test_split(index, test_size=TEST_SHARE, random_state=SEED, stratify=data.labels)
     images, labels = torch.from_numpy(data.images).to(device), torch.from_numpy(data.labels).to(device)

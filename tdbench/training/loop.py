@@ -1,5 +1,6 @@
 """Training one run: from an archive to snapshots, in one process or several, from the beginning or from a checkpoint."""
 
+import signal
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -180,7 +181,8 @@ def _train_steps(training: Trainer, stop: StopRequest) -> None:
                 _take_snapshot(training)
             bar.update(size)
             due = time.monotonic() - kept_at >= settings.checkpoint_minutes * 60
-            wish = vote(STOP if stop else KEEP if due and training.world.leader else GO_ON)
+            stopping = stop or training.world.lost_parent()
+            wish = vote(STOP if stopping else KEEP if due and training.world.leader else GO_ON)
             if wish != GO_ON and training.step < settings.steps:
                 _keep(training)
                 kept_at = time.monotonic()
@@ -200,7 +202,7 @@ def _keep(training: Trainer) -> None:
 
 def _stop(training: Trainer, stop: StopRequest) -> None:
     raise Stopped(
-        stop.signal_number or 15,
+        stop.signal_number or signal.SIGTERM,
         f"{training.run.name}: stopped after step {training.step} of {training.run.training.steps}; "
         f"a checkpoint is kept, the same command goes on from it",
     )

@@ -12,6 +12,8 @@ rule train:
         settings=lambda wildcards: W[wildcards.experiment].training_settings(wildcards.batch),
         runs=lambda wildcards: W[wildcards.experiment].runs_of_job("train", wildcards.batch),
         experiment=lambda wildcards: W[wildcards.experiment].path,
-    threads: lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].threads
+    threads: lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].cores
+    resources:
+        gpu=lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].gpus,
     shell:
-        "tdbench train {params.experiment:q} {params.runs} --results {W.results:q} --keep-finished --marker {output:q}"
+        "tdbench train {params.experiment:q} {params.runs} --results {W.results:q} --processes {resources.gpu} --keep-finished --marker {output:q}"
