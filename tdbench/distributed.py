@@ -140,7 +140,7 @@ def launch(processes: int, arguments: list[str]) -> None:
         if failure.exitcode < 0:
             name = signal.Signals(-failure.exitcode).name
             raise TdbenchError(
-                f"process {first} of {processes} was killed by {name}; the same command goes on from the last checkpoint"
+                f"process {first} of {processes} was killed by {name}; the same command goes on from what is kept"
             ) from error
         sys.exit(failure.exitcode)
     except SignalException as error:

@@ -25,8 +25,8 @@ from tdbench.plan import Run
 from tdbench.progress import progress
 from tdbench.provenance import provenance, same_code
 from tdbench.seeds import generator
-from tdbench.training.state import build_denoiser
 from tdbench.training.snapshots import check_snapshot, load_snapshot
+from tdbench.training.state import build_denoiser
 
 GRID_COLUMNS, GRID_ROWS, GRID_SCALE_TO = 10, 6, 32
 
@@ -174,7 +174,7 @@ def _existing(layout: RunLayout, images: int, steps: int, key: dict[str, Any]) -
 def _sample_set(
     run: Run, denoiser: Denoiser, latents: Latents, steps: int, snapshot: str, world: World, bar: Any
 ) -> tuple[np.ndarray, int]:
-    """Images (N, H, W, C) uint8 at a budget, and the NFE; every process gets all, and evaluates its share of the batches."""
+    """Images (N, H, W, C) uint8 at a budget, and the NFE; every process gets all, and evaluates its share."""
     device, sampler, calls = next(denoiser.parameters()).device, run.sampling.sampler, 0
     shape = latents.noise.shape[1:]
     pixels = torch.zeros(len(latents.noise), *shape, dtype=torch.uint8)

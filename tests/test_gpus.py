@@ -163,7 +163,7 @@ def test_a_job_wants_a_gpu_and_the_threads_of_each_of_its_processes(tiny: Plan) 
     run = tiny.run("edm-td-seed0")
     assert (Batch("b", (run,)).gpus, Batch("b", (run,)).cores) == (1, 1)
     more = Batch("b", (run, with_training(run, processes=4, threads=2)))
-    assert (more.gpus, more.cores, more.threads) == (4, 8, 2)
+    assert (more.gpus, more.cores, more.processes) == (4, 8, 4)
     assert Batch("b", (with_training(run, device="cpu"),)).gpus == 0
 
 

@@ -138,8 +138,8 @@ def td_losses(
         (N, C, H, W) images.
     noise : Noise
         ``time`` picks t. With ``rotate``, ``image`` is the noise of x_t itself, as in the baseline, and
-        ``pair`` an independent one (`couple_behind`); without, they are the noise of x_t' and the noise added on the way
-        from x_t' to x_t (for ``shared`` coupling, ``image`` is the noise of both points either way).
+        ``pair`` an independent one (`couple_behind`); without, they are the noise of x_t' and the noise added on
+        the way from x_t' to x_t (for ``shared`` coupling, ``image`` is the noise of both points either way).
     """
     t = formulation.sample_time(noise.time)
     times = formulation.pair_times(t, _set(settings.span), _set(settings.stride))

@@ -173,7 +173,7 @@ def _diagonal(x: Tensor, y: Tensor) -> Tensor:
 def _resample(images: Tensor, inverse: Tensor, shift: Tensor) -> Tensor:
     """Read the images (N, C, H, W) at places given by ``inverse`` (N, 2, 2) and ``shift`` (N, 2).
 
-    All is done at twice the resolution, and then halved by a low-pass filter; on the images' device, in their precision.
+    All is done at twice the resolution, and then halved by a low-pass filter; on the images' device.
     """
     height, width = images.shape[2:]
     if min(height, width) < _REACH:

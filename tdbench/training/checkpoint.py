@@ -115,4 +115,3 @@ def _by_age(folder: Path) -> list[Path]:
         return []
     named = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
     return sorted(named, key=lambda path: path.name, reverse=True)
-

@@ -1,4 +1,4 @@
-"""Training one run: from an archive to snapshots, in one process or several, from the beginning or from a checkpoint."""
+"""Training one run: from an archive to snapshots, in one process or several, from step 0 or from a checkpoint."""
 
 import signal
 import time
@@ -109,7 +109,7 @@ def _checkpoint_to_use(run: Run, data: ImageSet, layout: RunLayout, world: World
         return Checkpoint.opened(path)
     found = find_checkpoint(layout.checkpoints, wanted, lambda facts: _lost_snapshot(facts, layout))
     keep_only(layout.checkpoints, found.path if found else None)
-    _clear(layout, [] if found is None else found.facts["snapshots"])
+    _clear(layout, found)
     world.leaders(0 if found is None else run.training.images_at(found.facts["step"]))
     return found
 
@@ -123,16 +123,16 @@ def _lost_snapshot(facts: dict[str, Any], layout: RunLayout) -> str | None:
     return None
 
 
-def _clear(layout: RunLayout, entries: list[dict[str, Any]]) -> None:
-    """Take away what an earlier training of this run left, but for the snapshots of the one that goes on."""
+def _clear(layout: RunLayout, checkpoint: Checkpoint | None) -> None:
+    """Take away what an earlier training of this run left, but for what belongs to the one that goes on."""
     layout.snapshots.unlink(missing_ok=True)
-    kept = {layout.training / entry["file"] for entry in entries}
+    kept = {layout.training / entry["file"] for entry in checkpoint.facts["snapshots"]} if checkpoint else set()
     folder = layout.snapshot(0).parent
     # With the temporary files of processes that were killed.
     for path in folder.iterdir() if folder.is_dir() else ():
         if path not in kept:
             path.unlink()
-    if not entries:
+    if checkpoint is None:
         layout.metrics.unlink(missing_ok=True)
 
 
@@ -209,10 +209,11 @@ def _stop(training: Trainer, stop: StopRequest) -> None:
 
 
 def _take_snapshot(training: Trainer) -> None:
-    network, step, images = training.state.average.network, training.step, training.run.training.images_at(training.step)
+    network, step = training.state.average.network, training.step
     if not _finite(network):
         raise TrainingDiverged(f"diverged by step {step}: a weight is not finite")
     if training.world.leader:
+        images = training.run.training.images_at(step)
         path = training.layout.snapshot(images)
         checksum = save_snapshot(path, network, {"images": images, "step": step})
         training.entries.append(

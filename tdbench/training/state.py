@@ -127,7 +127,9 @@ def _prepare(state: TrainingState, run: Run, data: ImageSet) -> None:
         with warnings.catch_warnings():
             # The name of the option that leaves buffers, constants here, alone changes between versions of PyTorch.
             warnings.simplefilter("ignore", FutureWarning)
-            state.shared = DistributedDataParallel(state.denoiser, gradient_as_bucket_view=True, broadcast_buffers=False)
+            state.shared = DistributedDataParallel(
+                state.denoiser, gradient_as_bucket_view=True, broadcast_buffers=False
+            )
         # The first pass settles the order in which gradients are summed. Were it that of step 0, a training that goes
         # on from a checkpoint would sum in another order than one that was not interrupted.
         _try_out(state.trained_call(), run, data, state)

@@ -103,9 +103,9 @@ def test_noise_of_a_stochastic_sampler_belongs_to_the_image(plan: Plan, archive:
 @pytest.mark.parametrize("target", [{"kind": "hard", "period": 4}, "online", {"decay": 0.5}])
 def test_targets_follow_as_they_say(target: Any, plan: Plan, archive: Path, images: Any) -> None:
     from tdbench.data.loading import Batches
+    from tdbench.training.metrics import MetricsWriter
     from tdbench.training.state import build_state
     from tdbench.training.step import one_step
-    from tdbench.training.metrics import MetricsWriter
 
     content = plan.run("edm-td-seed0").model_dump(by_alias=True)
     content["objective"]["target"] = target
