@@ -21,6 +21,7 @@ from tdbench.files import atomic_path, read_json, sha256, write_json
 from tdbench.layout import RunLayout
 from tdbench.plan import Run
 from tdbench.progress import progress
+from tdbench.progress_log import ProgressLog
 from tdbench.provenance import provenance, same_code
 from tdbench.seeds import generator
 from tdbench.training.loop import build_denoiser
@@ -78,15 +79,18 @@ def sample_run(run: Run, layout: RunLayout) -> None:
 
     sets = []
     jobs = [(images, steps) for images in run.scored_snapshots() for steps in run.sampling.steps]
-    with progress(f"{run.name} samples", len(jobs) * run.sampling.images, "img") as bar:
+    log = ProgressLog(layout.progress, "sample")
+    with progress(f"{run.name} samples", len(jobs) * run.sampling.images, "img", log=log) as bar:
         for images in run.scored_snapshots():
             path = layout.snapshot(images)
             check_snapshot(path, snapshots[images])
             load_snapshot(path, denoiser)
             for steps in run.sampling.steps:
                 key = _key(run, snapshots[images]["sha256"], steps)
+                kept = _existing(layout, images, steps, key)
+                bar.skip(run.sampling.images if kept else 0)
                 sets.append(
-                    _existing(layout, images, steps, key)
+                    kept
                     or _sample_set(run, layout, denoiser, noise, labels, data["classes"], images, steps, key, bar)
                 )
     write_json(layout.samples, {"samples": sets})

@@ -12,6 +12,7 @@ from tdbench.files import read_json, write_json
 from tdbench.layout import DatasetLayout, RunLayout
 from tdbench.plan import Run
 from tdbench.progress import say
+from tdbench.progress_log import ProgressLog, first_line
 from tdbench.provenance import provenance, same_code
 from tdbench.sampling import read_sampled, read_trained, sample_run
 from tdbench.training.loop import train
@@ -70,11 +71,6 @@ def _evaluated(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
     return stored["references"] == reference_checksums(run, files) and same_code(stored["provenance"])
 
 
-def _reason(error: Exception) -> str:
-    """The first line of an error of another library."""
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}".rstrip(": ")
-
-
 STAGES = {
     stage.name: stage
     for stage in (
@@ -109,10 +105,12 @@ def do_stage(name: str, runs: Iterable[Run], results: Path, keep_finished: bool,
             continue
         if len(chosen) > 1:
             say(place)
+        log = ProgressLog(layout.progress, name)
         try:
             stage.do(run, layout, files)
         except (TdbenchError, OSError, torch.OutOfMemoryError) as error:
-            failed.append(str(error) if isinstance(error, TdbenchError) else f"{run.name}: {_reason(error)}")
+            log.failed(error)
+            failed.append(str(error) if isinstance(error, TdbenchError) else f"{run.name}: {first_line(error)}")
             if i + 1 < len(chosen):
                 say(f"{place}: failed ({error}); going on with the next")
     if failed:

@@ -22,6 +22,7 @@ from tdbench.layout import RunLayout
 from tdbench.networks import build_network, count_parameters
 from tdbench.plan import Run
 from tdbench.progress import progress
+from tdbench.progress_log import ProgressLog
 from tdbench.provenance import provenance
 from tdbench.seeds import derive_seed, generator
 from tdbench.training.augmentation import AUGMENT_DIM, AugmentationSettings, augment
@@ -137,7 +138,8 @@ def _train_steps(
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """All steps; returns the snapshots taken and the last line of metrics."""
     training, snapshot_steps, entries, line = run.training, set(run.training.snapshot_steps()), [], {}
-    with progress(run.name, training.steps * training.batch_size, "img") as bar:
+    log = ProgressLog(layout.progress, "train")
+    with progress(run.name, training.steps * training.batch_size, "img", log=log) as bar:
         for step in range(training.steps):
             rate, decay = _one_step(run, state, batches.at(step), step, metrics)
             done = step + 1
