@@ -45,7 +45,8 @@ class ProgressLog:
     """
 
     def __init__(self, path: Path, stage: str) -> None:
-        self._path, self._stage, self._created = path, stage, time.time()
+        self._path, self._stage = path, stage
+        self._created = round(time.time(), 3)  # as lines say it
         self._torn = False
 
     @contextmanager

@@ -96,8 +96,8 @@ def last_line(path: Path) -> dict[str, Any] | None:
     """The last line of a log that makes sense."""
     states = ("running", "finished", "failed", "stopped")
     for line in reversed(json_lines(path)):
-        known = line.get("stage") in STAGES and line.get("state") in states
-        if known and number(line.get("epoch")) is not None:
+        known = line.get("stage") in tuple(STAGES) and line.get("state") in states
+        if known and 0 < (number(line.get("epoch")) or 0) < 1e11:
             return line
     return None
 
@@ -107,10 +107,12 @@ def _from_line(run: Expected, line: dict[str, Any]) -> Stand:
     done, total, rate = (number(line.get(key)) for key in ("done", "total", "rate"))
     stage, since = line["stage"], line["epoch"]
     stand = Stand(run, STAGES[stage], stage, done, total, str(line.get("unit") or ""), since=since)
-    if line["state"] != "running":
-        return replace(stand, state=line["state"], note=str(line.get("error", "")))
+    if line["state"] == "stopped":
+        return replace(stand, state="stopped", note=f"interrupted at {clock(since)}")
+    if line["state"] == "failed":
+        return replace(stand, state="failed", note=str(line.get("error", "")))
     if line.get("host") == socket.gethostname() and not _lives(line.get("pid")):
-        return replace(stand, state="stopped", note=f"process {line.get('pid')} is gone")
+        return replace(stand, state="stopped", note=f"process {line.get('pid')} is gone, last seen {clock(since)}")
     if time.time() - since > max(SILENT_AFTER_S, 3 * (number(line.get("every_s")) or 0)):
         return replace(stand, state="silent", note=f"no sign of life since {clock(since)} (on {line.get('host')})")
     return replace(stand, rate=rate, seconds_left=_seconds_left(run, stage, done, total, rate))
@@ -152,7 +154,7 @@ def _from_files(layout: RunLayout, run: Expected, last: dict[str, Any] | None) -
         if done is None:
             continue
         if expected[stage] not in (None, done):
-            note = f"{layout.made_by(stage).name} has {done:,} {units[stage]}, the plan {expected[stage]:,}"
+            note = f"{layout.made_by(stage).name}: {done:,} {units[stage]}, of {expected[stage]:,} in the plan"
             return Stand(run, "waiting", stage, done, expected[stage], units[stage], note=note)
         following = stages[stages.index(stage) + 1 :]
         return Stand(run, "waiting", following[0]) if following else Stand(run, "done", stage)
@@ -161,10 +163,8 @@ def _from_files(layout: RunLayout, run: Expected, last: dict[str, Any] | None) -
 
 def _begun(layout: RunLayout, run: Expected) -> Stand:
     """A run without weights: what its metrics tell of a training that writes no log."""
-    if run.weights_name != run.name:
-        return Stand(run, "waiting", "train", note=f"for the weights of {run.weights_name}")
     line, since = next(reversed(json_lines(layout.metrics)), None), _time(layout.metrics)
-    if line is None or since is None or layout.progress.exists():
+    if line is None or since is None or layout.progress.exists() or run.weights_name != run.name:
         return Stand(run, "waiting", "train")
     done, rate, total = number(line.get("images")), number(line.get("images_per_s")), run.training_images
     stand = Stand(run, "training", "train", done, total, "img", since=since)

@@ -35,7 +35,8 @@ class ExperimentStand:
         runs = []
         for stand in self.stands:
             share = 100 * stand.done / stand.total if stand.done is not None and stand.total else None
-            runs.append(asdict(stand) | {"run": stand.run.name, "percent": share})
+            names = {"run": stand.run.name, "weights_of": stand.run.weights_name}
+            runs.append(asdict(stand) | names | {"percent": share})
         return {
             "experiment": self.name, "path": self.path, "counts": dict(self.counts()),
             "seconds_left": self.seconds_left, "runs_not_of_the_plan": self.others, "note": self.note, "runs": runs,
@@ -85,8 +86,11 @@ def _read_experiment(results: Path, name: str) -> ExperimentStand:
 
 def _expected(experiment: str, entry: dict[str, Any]) -> Expected:
     """An entry of plan.json."""
-    content = entry | {"steps": tuple(entry["steps"]), "name": str(entry["name"])}
-    return Expected(experiment=experiment, **content)
+    return Expected(
+        experiment, str(entry["name"]), str(entry["weights_name"]), str(entry["network"]), str(entry["sampler"]),
+        int(entry["training_images"]), int(entry["sample_sets"]), int(entry["set_images"]),
+        tuple(int(steps) for steps in entry["steps"]), int(entry["score_sets"]),
+    )  # fmt: skip
 
 
 def _of_record(results: Path, experiment: str, name: str) -> Expected:

@@ -15,8 +15,8 @@ from tdbench.reporting.status import ExperimentStand, read_status
 
 _ORDER = ("done", "at work", "waiting", *TROUBLE)
 _WAITING_FOR = {"train": "waiting", "sample": "trained", "evaluate": "sampled"}
-_COLUMNS = ("waiting", "trained", "sampled", "at work", "failed", "stopped", "silent", "damaged", "done")
-_SHORTEST_NAME = 16
+_COLUMNS = ("waiting", "trained", "sampled", "at work", "in trouble", "done")
+_SHORTEST_NAME, _NOTES = 16, 20
 
 
 def show_status(results: Path, every_run: bool, watch_s: float | None, as_json: bool) -> None:
@@ -27,24 +27,26 @@ def show_status(results: Path, every_run: bool, watch_s: float | None, as_json: 
     TdbenchError
         If the folder does not exist or holds no experiment.
     """
-    # Found while its reader waits for nothing else.
     while True:
-        experiments = read_status(results)
-        if as_json:
-            text = json.dumps({"results": str(results), "experiments": [experiment.plain() for experiment in experiments]})
-        else:
-            width = shutil.get_terminal_size((120, 24)).columns
-            text = "\n\n".join(describe(experiment, every_run, width) for experiment in experiments)
-        if watch_s is None:
-            print(text)
-            return
-        live = sys.stdout.isatty() and not as_json
-        stamp = "" if as_json else time.strftime("%H:%M:%S") + "\n"
-        print(f"\033[H\033[2J{stamp}{text}" if live else f"{stamp}{text}", flush=True)
         try:
+            text = _status(results, every_run, as_json)
+            if watch_s is None:
+                print(text)
+                return
+            live = sys.stdout.isatty() and not as_json
+            stamp = "" if as_json else time.strftime("%H:%M:%S") + "\n"
+            print(f"\033[H\033[2J{stamp}{text}" if live else f"{stamp}{text}", flush=True)
             time.sleep(watch_s)
         except KeyboardInterrupt:
             return
+
+
+def _status(results: Path, every_run: bool, as_json: bool) -> str:
+    experiments = read_status(results)
+    if as_json:
+        return json.dumps({"results": str(results), "experiments": [e.plain() for e in experiments]})
+    width = shutil.get_terminal_size((120, 24)).columns
+    return "\n\n".join(describe(experiment, every_run, width) for experiment in experiments)
 
 
 def describe(experiment: ExperimentStand, every_run: bool, width: int) -> str:
@@ -55,7 +57,10 @@ def describe(experiment: ExperimentStand, every_run: bool, width: int) -> str:
     parts = [_heading(experiment, width)]
     if shown:
         parts.append(_runs_table(shown, prefix, width))
-    notes = [_wrapped(f"{_name(stand, prefix)}: {_reason(stand)}", width) for stand in shown if stand.note]
+    noted = [stand for stand in stands if stand.note]
+    listed = noted if every_run else noted[:_NOTES]
+    notes = [_wrapped(f"{_name(stand, prefix)}: {_reason(stand)}", width) for stand in listed]
+    notes += [f"{len(noted) - len(listed)} more have such a note; --all shows them"] * (len(listed) < len(noted))
     if notes:
         parts.append("\n".join(notes))
     if not every_run and len(shown) < len(stands):
@@ -66,8 +71,7 @@ def describe(experiment: ExperimentStand, every_run: bool, width: int) -> str:
 def _heading(experiment: ExperimentStand, width: int) -> str:
     counts = experiment.counts()
     said = ", ".join(f"{counts[state]} {state}" for state in _ORDER if counts[state])
-    file = f" ({experiment.path})" if experiment.path else ""
-    lines = [f"{experiment.name}{file}: {len(experiment.stands)} runs: {said or 'none'}"]
+    lines = [f"{experiment.name}: {len(experiment.stands)} runs: {said or 'none'}"]
     if counts["at work"] or counts["waiting"]:
         lines.append(f"time left: {_whole_time(experiment, counts)}")
     if experiment.others:
@@ -111,24 +115,29 @@ def _figures(stand: Stand) -> list[str]:
 
 
 def _reason(stand: Stand) -> str:
-    """What happened to a run in trouble, in which stage and when."""
-    if stand.state not in ("failed", "stopped"):
-        return stand.note
-    when = f" at {clock(stand.since)}" if stand.since is not None else ""
-    return f"{stand.state} in {stand.stage}{when}: {stand.note}"
+    """What happened to a run in trouble, and in which stage."""
+    if stand.state == "failed" and stand.since is not None:
+        return f"failed in {STAGES[stand.stage]} at {clock(stand.since)}: {stand.note}"
+    return f"stopped in {STAGES[stand.stage]}: {stand.note}" if stand.state == "stopped" else stand.note
 
 
 def _groups_table(stands: list[Stand], prefix: str, width: int) -> str:
     groups: dict[str, Counter[str]] = defaultdict(Counter)
     for stand in stands:
-        state = "at work" if stand.state in AT_WORK else stand.state
-        groups[stand.run.group][_WAITING_FOR[stand.stage] if state == "waiting" else state] += 1
+        groups[stand.run.group][_kind(stand)] += 1
     columns = [column for column in _COLUMNS if any(counts[column] for counts in groups.values())]
     rows = [
         [name.removeprefix(prefix), f"{counts.total()}", *(str(counts[column] or "") for column in columns)]
         for name, counts in groups.items()
     ]
     return _table(rows, ["all runs of", "runs", *columns], ("left", *["right"] * (len(columns) + 1)), width)
+
+
+def _kind(stand: Stand) -> str:
+    """The column that a run counts in."""
+    if stand.state == "waiting":
+        return _WAITING_FOR[stand.stage]
+    return "at work" if stand.state in AT_WORK else "in trouble" if stand.state in TROUBLE else stand.state
 
 
 def _table(rows: list[list[str]], headers: list[str], align: tuple[str, ...], width: int) -> str:
@@ -143,7 +152,8 @@ def _table(rows: list[list[str]], headers: list[str], align: tuple[str, ...], wi
 
 
 def _drawn(rows: list[list[str]], headers: list[str], align: tuple[str, ...]) -> str:
-    text = tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
+    # The headers go as a row, since tabulate gives headers two spaces more.
+    text = tabulate([headers, *rows], tablefmt="plain", colalign=align, disable_numparse=True)
     return "\n".join(line.rstrip() for line in text.splitlines())
 
 
