@@ -30,7 +30,6 @@ from tdbench.stages import do_stage
 from tests.conftest import ROOT, TINY
 
 RUN = "digits/edm-td-seed0"
-LONG = "duration_kimg: 2000"
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +133,7 @@ def test_less_than_the_plan_asks_for_is_not_done(results: Path, short: Plan) -> 
 def begin(results: Path, plan: Plan, name: str) -> subprocess.Popen[bytes]:
     """A training of hours, in a process of its own."""
     experiment = results / "long.yaml"
-    experiment.write_text(plan.path.read_text().replace("duration_kimg: 0.32", LONG))
+    experiment.write_text(plan.path.read_text().replace("duration_kimg: 0.32", "duration_kimg: 2000"))
     command = [sys.executable, "-m", "tdbench", "train", str(experiment), name, "--results", str(results)]
     return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL)
 
@@ -168,7 +167,8 @@ def test_trainings_are_followed_from_outside_until_they_end(results: Path, short
             process.kill()
             process.wait()
     killed, interrupted = (stand(results, name) for name in names)
-    assert killed.state == interrupted.state == "stopped" and "is gone" in killed.note and "interrupted" in interrupted.note
+    assert killed.state == interrupted.state == "stopped"
+    assert "is gone" in killed.note and "interrupted" in interrupted.note
     assert "edm-td-seed1: stopped in training: process " in shown(str(results))
 
 
@@ -178,7 +178,8 @@ def test_a_run_that_failed_says_why(results: Path, short: Plan) -> None:
     with pytest.raises(TdbenchError):
         do_stage("evaluate", [run], results, keep_finished=False, marker=None)
     found = stand(results)
-    assert (found.state, found.stage) == ("failed", "evaluate") and "changed since it was sampled" in found.note
+    assert (found.state, found.stage) == ("failed", "evaluate")
+    assert "changed since it was sampled" in found.note
     text = shown(str(results))
     assert "5 waiting, 1 failed" in text and "changed since" in text
     DatasetLayout(results, "digits").archive.unlink()
