@@ -160,11 +160,15 @@ def _stage(
             return
         from tdbench.distributed import joined
         from tdbench.plan import load_plan
+        from tdbench.reporting.outline import write_outline
         from tdbench.stages import do_stage
 
         plan = load_plan(experiment)
+        chosen = [plan.run(run) for run in runs]
         with joined() as world:
-            do_stage(name, [plan.run(run) for run in runs], results, keep_finished, marker, world)
+            if world.leader:
+                write_outline(plan, results)
+            do_stage(name, chosen, results, keep_finished, marker, world)
 
 
 @app.command()
@@ -242,6 +246,19 @@ def show(
     for plan in plans:
         for path in made_files(plan, results):
             typer.echo(str(path))
+
+
+@app.command()
+def status(
+    results: Annotated[Path, typer.Argument(help="Folder of all results, or of one experiment's.")] = DEFAULT_RESULTS,
+    every_run: Annotated[bool, typer.Option("--all", help="A line a run, also for those done or waiting.")] = False,
+    watch: Annotated[float | None, typer.Option(min=0.5, help="Show it again every so many seconds.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: an object a line.")] = False,
+) -> None:
+    """Show where every run stands and how long is left, from files alone: also while others work on them."""
+    from tdbench.reporting.status_table import show_status
+
+    show_status(results, every_run, watch, as_json)
 
 
 @app.command()

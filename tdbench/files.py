@@ -106,6 +106,28 @@ def read_json(path: Path, made_by: str) -> Any:
         raise TdbenchError(f"{path}: cannot be read as JSON ({error}); `{made_by}` writes it anew") from error
 
 
+def json_lines(path: Path, last_bytes: int | None = 65_536) -> list[dict[str, Any]]:
+    """The objects in a file of JSON lines that another process may be writing: of its end only, or of all of it.
+
+    Lines cut short are left out; a file that is missing or cannot be read has none.
+    """
+    try:
+        with path.open("rb") as handle:
+            size = os.fstat(handle.fileno()).st_size
+            begin = 0 if last_bytes is None else max(0, size - last_bytes)
+            handle.seek(begin)
+            texts = handle.read().split(b"\n")
+    except OSError:
+        return []
+    lines = []
+    for text in texts[1:] if begin else texts:
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            continue
+    return [line for line in lines if isinstance(line, dict)]
+
+
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file."""
     try:

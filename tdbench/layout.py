@@ -1,12 +1,23 @@
 """Where every file of an experiment lies. The Snakefile and the commands both ask here."""
 
 from pathlib import Path
+from typing import Protocol
 
 from tdbench.evaluation import LIBRARIES
-from tdbench.plan import Run
 
 TABLE_FORMATS = ("csv", "md", "tex")
 FIGURE_FORMATS = ("png", "svg")
+
+
+class NamedRun(Protocol):
+    """What the files of a run lie by: a `Run`, or its names alone where nothing else is at hand."""
+
+    @property
+    def experiment(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def weights_name(self) -> str: ...
 
 
 class DatasetLayout:
@@ -29,7 +40,7 @@ class DatasetLayout:
 class RunLayout:
     """Files of one run: those of its training, which it may share with another run, and its own."""
 
-    def __init__(self, results: Path, run: Run, name: str | None = None) -> None:
+    def __init__(self, results: Path, run: NamedRun, name: str | None = None) -> None:
         """``name`` replaces the run's own, for Snakemake's wildcards."""
         runs = results / run.experiment / "runs"
         self.folder = runs / (name or run.name)
@@ -41,6 +52,7 @@ class RunLayout:
         self.checkpoints = self.training / "checkpoints"
         self.samples = self.folder / "samples.json"
         self.scores = self.folder / "scores.json"
+        self.progress = self.folder / "progress.jsonl"
 
     def made_by(self, stage: str) -> Path:
         """The file that a stage of this run writes last."""
@@ -62,6 +74,8 @@ class ReportLayout:
 
     def __init__(self, results: Path, experiment: str) -> None:
         self.folder = results / experiment
+        self.plan = self.folder / "plan.json"
+        self.runs = self.folder / "runs"
         self.scores_parquet = self.folder / "scores.parquet"
         self.scores_csv = self.folder / "scores.csv"
         self.runs_csv = self.folder / "runs.csv"

@@ -1,11 +1,12 @@
-"""Progress of long work, with the time left: a live bar in a terminal, a line now and then elsewhere."""
+"""Progress of long work, with the time left: a live bar in a terminal, a line now and then elsewhere, a log beside."""
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from tqdm import tqdm
 
+from tdbench.progress_log import ProgressLog
 from tdbench.ranks import rank
 
 _LINE_EVERY_S = 20.0
@@ -22,8 +23,22 @@ def _quiet() -> bool:
     return rank() != 0
 
 
+class Bar(tqdm):  # type: ignore[type-arg]
+    """tqdm's bar, which can be told of work that was done before."""
+
+    def skip(self, n: int) -> None:
+        """Count ``n`` units as done without counting them in the rate."""
+        if self.disable:
+            return
+        self.initial += n
+        self.n += n
+        self.last_print_n += n
+
+
 @contextmanager
-def progress(description: str, total: int, unit: str, delay_s: float = 0.0, initial: int = 0) -> Iterator["tqdm[None]"]:
+def progress(
+    description: str, total: int, unit: str, delay_s: float = 0.0, initial: int = 0, log: ProgressLog | None = None
+) -> Iterator[Bar]:
     """A progress bar on standard error.
 
     Parameters
@@ -34,14 +49,17 @@ def progress(description: str, total: int, unit: str, delay_s: float = 0.0, init
         What is counted, such as ``img``.
     delay_s : float
         Work that ends within so many seconds shows nothing.
+    initial : int
+        Units that were done before, where work is taken up again; they do not count in the rate.
+    log : ProgressLog or None
+        Also gets the counts, and how the work ends.
     """
     live = sys.stderr.isatty()
     line = (
         "{desc}: {percentage:3.0f} % {n_fmt}/{total_fmt} {unit}, {rate_fmt}, {elapsed} gone, {remaining} left{postfix}"
     )
-    bar = tqdm(
+    bar = Bar(
         total=total,
-        initial=initial,
         desc=description,
         unit=unit,
         unit_scale=total > 10_000,
@@ -51,9 +69,11 @@ def progress(description: str, total: int, unit: str, delay_s: float = 0.0, init
         leave=not live,
         disable=_quiet(),
         delay=delay_s,
+        initial=initial,
         bar_format=None if live else line + "\n",
     )
     try:
-        yield bar
+        with log.following(bar, total, unit) if log is not None and not _quiet() else nullcontext():
+            yield bar
     finally:
         bar.close()

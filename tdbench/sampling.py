@@ -23,6 +23,7 @@ from tdbench.files import atomic_path, read_json, sha256, write_json
 from tdbench.layout import RunLayout
 from tdbench.plan import Run
 from tdbench.progress import progress
+from tdbench.progress_log import ProgressLog
 from tdbench.provenance import provenance, same_code
 from tdbench.seeds import generator
 from tdbench.training.snapshots import check_snapshot, load_snapshot
@@ -102,20 +103,23 @@ def sample_run(run: Run, layout: RunLayout, world: World = ALONE) -> None:
     latents = Latents.of(run, data)
     sets = []
     jobs = [(images, steps) for images in run.scored_snapshots() for steps in run.sampling.steps]
-    with progress(f"{run.name} samples", len(jobs) * run.sampling.images, "img") as bar:
+    log = ProgressLog(layout.progress, "sample")
+    with progress(f"{run.name} samples", len(jobs) * run.sampling.images, "img", log=log) as bar:
         for images in run.scored_snapshots():
             path = layout.snapshot(images)
             check_snapshot(path, snapshots[images])
             load_snapshot(path, denoiser)
             for steps in run.sampling.steps:
                 key = _key(run, snapshots[images]["sha256"], steps)
-                record = _existing(layout, images, steps, key) if world.leader else None
-                if not world.leaders(record is not None):
+                kept = _existing(layout, images, steps, key) if world.leader else None
+                if world.leaders(kept is not None):
+                    bar.skip(run.sampling.images)
+                else:
                     begun = time.perf_counter()
                     pixels, nfe = _sample_set(run, denoiser, latents, steps, f"{path}", world, bar)
                     if world.leader:
-                        record = _store(layout, key, (images, steps), nfe, pixels, latents, begun)
-                sets.append(record)
+                        kept = _store(layout, key, (images, steps), nfe, pixels, latents, begun)
+                sets.append(kept)
     if world.leader:
         write_json(layout.samples, {"samples": sets})
 

@@ -13,6 +13,7 @@ from tdbench.files import read_json, write_json
 from tdbench.layout import DatasetLayout, RunLayout
 from tdbench.plan import Run
 from tdbench.progress import say
+from tdbench.progress_log import ProgressLog, first_line
 from tdbench.provenance import provenance, same_code
 from tdbench.sampling import read_sampled, read_trained, sample_run
 from tdbench.training.loop import train
@@ -73,11 +74,6 @@ def _evaluated(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
     return stored["references"] == reference_checksums(run, files) and same_code(stored["provenance"])
 
 
-def _reason(error: Exception) -> str:
-    """The first line of an error of another library."""
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}".rstrip(": ")
-
-
 STAGES = {
     stage.name: stage
     for stage in (
@@ -116,13 +112,15 @@ def do_stage(
             continue
         if len(chosen) > 1:
             say(place)
+        log = ProgressLog(layout.progress, name)
         try:
             stage.do(run, layout, files, world)
         except (TdbenchError, OSError, torch.OutOfMemoryError) as error:
+            log.failed(error)
             if world.count > 1:
                 # The others may be in the middle of the run, waiting for this process.
                 raise
-            failed.append(str(error) if isinstance(error, TdbenchError) else f"{run.name}: {_reason(error)}")
+            failed.append(str(error) if isinstance(error, TdbenchError) else f"{run.name}: {first_line(error)}")
             if i + 1 < len(chosen):
                 say(f"{place}: failed ({error}); going on with the next")
     if failed:

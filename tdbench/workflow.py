@@ -17,6 +17,7 @@ from tdbench.gpus import visible_gpus
 from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
 from tdbench.plan import Plan, Run, load_plans
 from tdbench.reporting.collect import runs_of
+from tdbench.reporting.outline import write_outline
 from tdbench.reporting.store import published_file, tracking_uri
 
 KNOWN_CONFIG = {"experiment": "digits", "results": "results"}
@@ -170,6 +171,7 @@ class Workflow:
         workflow = cls(plans, results)
         for flow in workflow.flows.values():
             flow.refresh_markers()
+            write_outline(flow.plan, results)
         return workflow
 
     def job(self, stage: str) -> Path:

@@ -27,6 +27,7 @@ from tdbench.files import sha256, write_json
 from tdbench.layout import DatasetLayout, RunLayout
 from tdbench.plan import Run
 from tdbench.progress import progress
+from tdbench.progress_log import ProgressLog
 from tdbench.provenance import provenance
 from tdbench.sampling import read_sampled, read_samples, read_trained
 
@@ -75,7 +76,8 @@ def evaluate_run(run: Run, layout: RunLayout, files: DatasetLayout, world: World
     extractors = {name: load_extractor(run.evaluation.features, name, files) for name in libraries}
     references = {name: _matching_reference(run, files, name, extractors[name], trained["data"]) for name in libraries}
     rows = []
-    with progress(f"{run.name} scores", len(sets) * len(references), "set") as bar:
+    log = ProgressLog(layout.progress, "evaluate")
+    with progress(f"{run.name} scores", len(sets) * len(references), "set", log=log) as bar:
         for entry in sets:
             path = layout.folder / entry["file"]
             if not path.exists() or sha256(path) != entry["sha256"]:

@@ -19,6 +19,7 @@ from tdbench.layout import RunLayout
 from tdbench.networks import count_parameters
 from tdbench.plan import Run
 from tdbench.progress import progress, say
+from tdbench.progress_log import ProgressLog
 from tdbench.provenance import provenance
 from tdbench.signals import StopRequest, stop_on_request
 from tdbench.training.checkpoint import Checkpoint, find_checkpoint, keep_only, save_checkpoint
@@ -169,7 +170,8 @@ def _train_steps(training: Trainer, stop: StopRequest) -> None:
     run, settings, vote = training.run, training.run.training, Vote(training.world)
     snapshot_steps, kept_at = set(settings.snapshot_steps()), time.monotonic()
     size = settings.batch_size
-    with progress(run.name, settings.steps * size, "img", initial=training.step * size) as bar:
+    log = ProgressLog(training.layout.progress, "train")
+    with progress(run.name, settings.steps * size, "img", initial=training.step * size, log=log) as bar:
         while training.step < settings.steps:
             batch = training.batches.at(training.step)
             rate, decay = one_step(run, training.state, batch, training.step, training.metrics)

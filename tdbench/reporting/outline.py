@@ -1,0 +1,37 @@
+"""What an experiment consists of, in a file that can be read without the schema, hence at once (`tdbench status`)."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tdbench.files import write_text
+from tdbench.layout import ReportLayout
+
+if TYPE_CHECKING:
+    from tdbench.plan import Plan, Run
+
+
+def write_outline(plan: "Plan", results: Path) -> None:
+    """Write plan.json, unless it says the same already.
+
+    Raises
+    ------
+    TdbenchError
+        If it cannot be written.
+    """
+    path = ReportLayout(results, plan.experiment.name).plan
+    runs = [_outlined(run) for run in plan.runs.values()]
+    text = json.dumps({"experiment": plan.experiment.name, "path": str(plan.path), "runs": runs}, indent=1) + "\n"
+    if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
+        write_text(path, text)
+
+
+def _outlined(run: "Run") -> dict[str, Any]:
+    sampling, snapshots = run.sampling, len(run.scored_snapshots())
+    sets = snapshots * len(sampling.steps)
+    return {
+        "name": run.name, "weights_name": run.weights_name, "network": run.network.kind,
+        "sampler": sampling.sampler.kind, "training_images": run.training.images_at(run.training.steps),
+        "sample_sets": sets, "set_images": sampling.images, "steps": list(sampling.steps),
+        "score_sets": sets * len(run.evaluation.libraries),
+    }  # fmt: skip
