@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tdbench.errors import TdbenchError
+from tdbench.imports import quick_imports
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,10 +51,11 @@ def data(
     plugin: Annotated[list[str] | None, typer.Option(help="Python file or entry point that brings the source.")] = None,
 ) -> None:
     """Write a data set as an archive in EDM's format, with a summary (checksum, size, classes) beside it."""
-    from tdbench.data.archive import read_archive, write_archive
-    from tdbench.data.sources import read_source
-    from tdbench.files import write_json
-    from tdbench.plugins import load_plugins
+    with quick_imports():
+        from tdbench.data.archive import read_archive, write_archive
+        from tdbench.data.sources import read_source
+        from tdbench.files import write_json
+        from tdbench.plugins import load_plugins
 
     load_plugins(plugin or [], Path("--plugin"))
     write_archive(output, *read_source(source, path, resolution))
@@ -69,9 +71,10 @@ def classifier(
     threads: Threads = 1,
 ) -> None:
     """Train the feature extractor `classifier` on a data set's labels, once."""
-    from tdbench.data.archive import read_archive
-    from tdbench.evaluation.classifier import train_classifier
-    from tdbench.layout import DatasetLayout
+    with quick_imports():
+        from tdbench.data.archive import read_archive
+        from tdbench.evaluation.classifier import train_classifier
+        from tdbench.layout import DatasetLayout
 
     files = DatasetLayout(results, dataset)
     accuracy = train_classifier(read_archive(files.archive), files.classifier, files.classifier_report, threads)
@@ -87,10 +90,11 @@ def reference(
     threads: Threads = 1,
 ) -> None:
     """Extract a data set's features with each library, once."""
-    from tdbench.data.archive import read_archive
-    from tdbench.evaluation import FEATURES
-    from tdbench.evaluation.scores import write_references
-    from tdbench.layout import DatasetLayout
+    with quick_imports():
+        from tdbench.data.archive import read_archive
+        from tdbench.evaluation import FEATURES
+        from tdbench.evaluation.scores import write_references
+        from tdbench.layout import DatasetLayout
 
     if features not in FEATURES:
         raise TdbenchError(f"--features {features!r}: no such feature extractor; known: {', '.join(FEATURES)}")
@@ -137,8 +141,9 @@ def evaluate(
 def _stage(
     name: str, experiment: str, runs: list[str], results: Path, keep_finished: bool, marker: Path | None
 ) -> None:
-    from tdbench.plan import load_plan
-    from tdbench.stages import do_stage
+    with quick_imports():
+        from tdbench.plan import load_plan
+        from tdbench.stages import do_stage
 
     plan = load_plan(experiment)
     do_stage(name, [plan.run(run) for run in runs], results, keep_finished, marker)
@@ -151,8 +156,9 @@ def report(
     results: Results = DEFAULT_RESULTS,
 ) -> None:
     """Write tables, figures, scores.parquet and report.html."""
-    from tdbench.plan import load_plans
-    from tdbench.reporting.report import write_ablations, write_comparison, write_report
+    with quick_imports():
+        from tdbench.plan import load_plans
+        from tdbench.reporting.report import write_ablations, write_comparison, write_report
 
     writers = {Part.COMPARISON: write_comparison, Part.ABLATIONS: write_ablations, Part.PAGE: write_report}
     for plan in load_plans(experiment):
@@ -164,8 +170,9 @@ def report(
 @app.command()
 def track(experiment: Experiment, results: Results = DEFAULT_RESULTS) -> None:
     """Write all runs to MLflow: a SQLite file in the results, or the server of MLFLOW_TRACKING_URI."""
-    from tdbench.plan import load_plans
-    from tdbench.reporting.tracking import track as track_plan
+    with quick_imports():
+        from tdbench.plan import load_plans
+        from tdbench.reporting.tracking import track as track_plan
 
     for plan in load_plans(experiment):
         track_plan(plan, results)
@@ -174,7 +181,8 @@ def track(experiment: Experiment, results: Results = DEFAULT_RESULTS) -> None:
 @app.command()
 def validate(experiment: Experiment) -> None:
     """Check an experiment file; says what is wrong, file, key and value, a line for each mistake."""
-    from tdbench.plan import load_plans
+    with quick_imports():
+        from tdbench.plan import load_plans
 
     for plan in load_plans(experiment):
         typer.echo(f"{plan.path}: valid, {len(plan.runs)} runs")
@@ -190,14 +198,16 @@ def plan(
     threads: Threads = 1,
 ) -> None:
     """Show what an experiment takes: runs, jobs, images, network evaluations, GPU hours, disk."""
-    from tdbench.budget import PUBLISHED, Throughput, describe_plans
-    from tdbench.plan import load_plans
+    with quick_imports():
+        from tdbench.budget import PUBLISHED, Throughput, describe_plans
+        from tdbench.plan import load_plans
 
     if measure and tflops is not None:
         raise TdbenchError("--tflops and --measure: give one of them")
     plans, throughput = load_plans(experiment), PUBLISHED if tflops is None else Throughput(tflops, "as given")
     if measure:
-        from tdbench.throughput import measure_throughput
+        with quick_imports():
+            from tdbench.throughput import measure_throughput
 
         throughput = measure_throughput((run.network.kind for p in plans for run in p.runs.values()), threads)
     typer.echo(describe_plans(plans, throughput))
@@ -210,8 +220,9 @@ def show(
     results: Results = DEFAULT_RESULTS,
 ) -> None:
     """Print the comparison table and where the report lies."""
-    from tdbench.plan import load_plans
-    from tdbench.reporting.show import made_files, printed_tables
+    with quick_imports():
+        from tdbench.plan import load_plans
+        from tdbench.reporting.show import made_files, printed_tables
 
     plans = load_plans(experiment)
     if not paths:
@@ -224,7 +235,8 @@ def show(
 @app.command()
 def verify(files: Annotated[list[Path], typer.Argument(help="npz files of reference vectors.")]) -> None:
     """Check the TD objective against reference vectors; exits 1 on any miss."""
-    from tdbench.verification import verify_file
+    with quick_imports():
+        from tdbench.verification import verify_file
 
     missed = 0
     for path in files:

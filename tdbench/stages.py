@@ -9,6 +9,7 @@ import torch
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.stored import read_scored
 from tdbench.files import read_json, write_json
+from tdbench.imports import quick_imports
 from tdbench.layout import DatasetLayout, RunLayout
 from tdbench.plan import Run
 from tdbench.progress import say
@@ -57,13 +58,15 @@ def _sampled(run: Run, layout: RunLayout, _: DatasetLayout) -> bool:
 
 # The libraries of the scores take seconds to import and are needed in this stage alone.
 def _evaluate(run: Run, layout: RunLayout, files: DatasetLayout) -> None:
-    from tdbench.evaluation.scores import evaluate_run
+    with quick_imports():
+        from tdbench.evaluation.scores import evaluate_run
 
     evaluate_run(run, layout, files)
 
 
 def _evaluated(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
-    from tdbench.evaluation.scores import reference_checksums
+    with quick_imports():
+        from tdbench.evaluation.scores import reference_checksums
 
     read_scored(run, layout)
     stored = read_json(layout.scores, "tdbench evaluate")

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from tdbench.errors import TdbenchError
+from tdbench.imports import quick_imports
 from tdbench.networks.base import Inputs, check_labels
 
 
@@ -133,7 +134,7 @@ def _physicsnemo(name: str) -> ModuleType:
     """The module with the networks; ``name`` is who asks for it."""
     try:
         # Tensors that the library makes when imported are its own affair, whatever the caller's device.
-        with warnings.catch_warnings(), _driver_warning_dropped(), torch.device("cpu"):
+        with quick_imports(), warnings.catch_warnings(), _driver_warning_dropped(), torch.device("cpu"):
             warnings.simplefilter("ignore")
             import physicsnemo.models.diffusion_unets as library
     except (ImportError, OSError) as error:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from tdbench.imports import quick_imports
 from tdbench.networks.base import Inputs, check_labels
 
 
@@ -76,7 +77,8 @@ class LabelledUNet(nn.Module):
 
     def __init__(self, spec: UNetSpec, inputs: Inputs, dropout: float = 0.0) -> None:
         # diffusers imports slowly; only those who build a network wait for it.
-        from diffusers.models.unets.unet_2d import UNet2DModel
+        with quick_imports():
+            from diffusers.models.unets.unet_2d import UNet2DModel
 
         super().__init__()
         self.inputs = inputs
