@@ -14,6 +14,10 @@ UV_VERSION := 0.13.9
 BIN        := $(VENV)/bin
 INSTALLED  := $(VENV)/.installed
 
+# Set in many containers, and each of the dozens of jobs would compile every module that it imports anew, which takes
+# half of its start. What is compiled here goes into $(VENV) and the checkout.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: reproduce test report install lock clean-results
 
 reproduce: install

@@ -1,0 +1,1 @@
+"""Measurements of tdbench itself, each a program: ``python -m benchmarks.NAME``."""
