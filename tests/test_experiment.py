@@ -105,15 +105,18 @@ def test_a_collection_is_no_experiment_to_train() -> None:
 
 def test_batches_hold_every_run_once_and_differ_by_one_run_at_most() -> None:
     plan = load_plan("digits")
-    found = batches(plan)
+
+    def with_size(runs: int) -> Plan:
+        return plan.model_copy(update={"experiment": plan.experiment.model_copy(update={"runs_per_job": runs})})
+
+    found = batches(with_size(6))
     names = [run.name for batch in found.values() for run in batch.runs]
     assert sorted(names) == sorted(plan.runs) and all(len(batch.runs) <= 6 for batch in found.values())
     assert [len(found[f"digits/ablation-lambda/edm-{i}"].runs) for i in (1, 2)] == [6, 6]
     assert found["digits/comparison/ddim-1"].trainings == tuple(
         run for run in plan.comparison if run.formulation_name == "ddim" and run.objective_name == "td"
     )
-    alone = plan.model_copy(update={"experiment": plan.experiment.model_copy(update={"runs_per_job": 1})})
-    assert list(batches(alone)) == list(plan.runs)
+    assert list(batches(with_size(1))) == list(plan.runs)
 
 
 def test_the_papers_experiments_follow_its_protocol() -> None:
