@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from tdbench.data.archive import ImageSet
-from tdbench.data.loading import Batches
+from tdbench.data.loading import Batch, Batches
 from tdbench.data.sources import digits
 from tdbench.networks import NOMINAL
 from tdbench.plan import Plan, Run, load_plan
@@ -61,8 +61,13 @@ class Training:
         self.done = 0
 
     def step(self) -> None:
-        step = self.done % self.run.training.steps
-        rate, decay = one_step(self.run, self.state, self.batches.at(step), step, self.metrics)
-        self.done += 1
+        """The next step with its batch, and the line of metrics where one is due."""
+        rate, decay = self.step_with(self.batches.at(self.done % self.run.training.steps))
         if self.done % self.run.training.metrics_every_steps == 0:
             self.metrics.flush(rate, decay)
+
+    def step_with(self, batch: Batch) -> tuple[float, float]:
+        """The next step on a given batch, without a line of metrics."""
+        step = self.done % self.run.training.steps
+        self.done += 1
+        return one_step(self.run, self.state, batch, step, self.metrics)
