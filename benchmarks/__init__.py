@@ -1,4 +1,5 @@
-"""Figures of speed, memory and rounding, each a ratio to a reference that ran in the same process in alternation.
+"""Measurements of tdbench itself.
 
-`python -m benchmarks` measures all of them; docs/performance.md says what each means.
+`python -m benchmarks` gives figures of speed, memory and rounding, each a ratio to a reference that ran in the same
+process in alternation; docs/performance.md says what each means.
 """
