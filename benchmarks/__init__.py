@@ -1,1 +1,5 @@
-"""Measurements of tdbench itself, each a program: ``python -m benchmarks.NAME``."""
+"""Measurements of tdbench itself.
+
+`python -m benchmarks` gives figures of speed, memory and rounding, each a ratio to a reference that ran in the same
+process in alternation; docs/performance.md says what each means.
+"""

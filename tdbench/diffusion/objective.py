@@ -77,7 +77,6 @@ class Baseline(Objective):
         t = formulation.sample_time(noise.time)
         level = formulation.level(t).like(x0)
         x_t = level.alpha * x0 + level.sigma * noise.image
-        denoised = denoiser(x_t, t, condition)
         denoised_prime = t_prime = None
         if formulation.own_target:
             if target is None:
@@ -86,6 +85,8 @@ class Baseline(Objective):
             level_prime = formulation.level(t_prime).like(x0)
             with torch.no_grad():
                 x_prime = level_prime.alpha * x0 + level_prime.sigma * noise.image
+                # Before the network, as in the temporal difference: the memory of this pass is free again by then.
                 denoised_prime = target(x_prime, t_prime, condition)
+        denoised = denoiser(x_t, t, condition)
         base = formulation.base_loss(Estimates(x0, denoised, t, denoised_prime, t_prime))
         return Losses(base, base, torch.zeros_like(base), torch.zeros(len(base), dtype=torch.bool))

@@ -147,10 +147,11 @@ def td_losses(
     draw = couple_behind if rotate else couple
     x_t, x_prime = draw(_set(settings.coupling), x0, level_t, level_prime, noise.image, noise.pair)
 
-    denoised = denoiser(x_t, t, condition)
     # A base loss that compares with the target needs its estimate of every image.
     needed = torch.ones_like(times.valid) if formulation.own_target else times.valid
+    # The target first: its memory is free again before the network's forward pass keeps what its gradient needs.
     denoised_prime = _target_estimate(target, x_prime, times.t_prime, condition, needed.flatten())
+    denoised = denoiser(x_t, t, condition)
 
     a, _ = posterior_coefficients(_set(settings.posterior), level_t, formulation.level(times.tau))
     a_prime, _ = posterior_coefficients(_set(settings.posterior), level_prime, formulation.level(times.tau_prime))

@@ -1,0 +1,91 @@
+"""``python -m benchmarks``: one table of ratios."""
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from benchmarks.figure import draw
+from benchmarks.groups import GROUPS
+from benchmarks.measure import Bench, Row
+from benchmarks.table import as_markdown, as_text, write_between_markers
+from tdbench.device import choose_device, describe_hardware, native_bf16
+from tdbench.errors import TdbenchError
+from tdbench.files import write_json
+from tdbench.progress import say
+from tdbench.provenance import provenance
+
+Group = StrEnum("Group", {name: name for name in GROUPS})
+
+
+class Device(StrEnum):
+    """Where it is measured."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+def main(
+    quick: Annotated[bool, typer.Option("--quick", help="See that it works; the figures mean little.")] = False,
+    only: Annotated[list[Group] | None, typer.Option(help="A group to measure; may be given several times.")] = None,
+    device: Annotated[Device, typer.Option(help="Where to measure.")] = Device.AUTO,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    json_file: Annotated[Path | None, typer.Option("--json", help="File for all figures.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="File for the picture, .png or .svg.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="File with markers, between which the table goes.")] = None,
+) -> None:
+    """Measure tdbench: each figure is a ratio to a reference that ran in the same process in alternation."""
+    begun, bench = time.monotonic(), Bench(choose_device(device.value, threads), quick)
+    facts: dict[str, Any] = {"quick": quick, "provenance": provenance(), "hardware": _hardware(bench.device)}
+    rows = list(_measure(bench, [group.value for group in only] if only else list(GROUPS)))
+    facts["seconds"] = time.monotonic() - begun
+    if json_file is not None:
+        write_json(json_file, facts | {"rows": [asdict(row) | {"missed": row.missed} for row in rows]})
+    if figure is not None:
+        draw(rows, figure)
+    table = as_markdown(rows, facts)
+    if markdown is not None:
+        write_between_markers(markdown, table)
+    typer.echo(table)
+
+
+def _measure(bench: Bench, groups: list[str]) -> Iterator[Row]:
+    """The rows of groups, each said as soon as it is there."""
+    for place, group in enumerate(groups, 1):
+        begun, (title, measure) = time.monotonic(), GROUPS[group]
+        say(f"[{place}/{len(groups)}] {group}: {title}")
+        for row in measure(bench):
+            say(f"    {as_text(row)}")
+            yield replace(row, group=group)
+        say(f"    {time.monotonic() - begun:.0f} s")
+
+
+def _hardware(device: torch.device) -> dict[str, Any]:
+    """What `describe_hardware` tells, and what decides about number formats."""
+    return describe_hardware(device) | {
+        "model": _model(), "vector_instructions": torch.backends.cpu.get_cpu_capability(),
+        "native_bf16": native_bf16(device),
+    }  # fmt: skip
+
+
+def _model() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+if __name__ == "__main__":
+    try:
+        typer.run(main)
+    except TdbenchError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,87 @@
+"""Peak memory of a step with the temporal difference over that of its baseline, at the paper's size."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from benchmarks.live_bytes import LiveBytes
+from benchmarks.measure import Bench, Row, exact
+from benchmarks.subjects import Training, images_for, varied
+from tdbench.data.loading import Batch
+from tdbench.plan import Run, load_plan
+
+AT_MOST = 1.06
+STEPS = 2
+"""The optimizer's moments are there from the second step on."""
+
+
+def rows(bench: Bench) -> Iterator[Row]:
+    """EDM on CIFAR-10 with every setting of the paper's experiment; on a GPU as its allocator counts, else on paper."""
+    for precision in ("fp32", "bf16"):
+        formats = {"precision": precision, "target_precision": precision}
+        runs = [_run(bench, objective, **formats) for objective in ("baseline", "td")]
+        count = allocated_peak if bench.cuda else fake_peak
+        base, with_td = (count(run, bench.device) for run in runs)
+        how = "as allocated" if bench.cuda else "counted on fake tensors"
+        note = f"{how}: {with_td / 1e9:.4g} GB over {base / 1e9:.4g} GB, batch {runs[0].training.batch_size}"
+        name = f"peak memory, TD / baseline, edm, {runs[0].network.kind}, {precision}"
+        yield exact(name, "memory", with_td / base, note, AT_MOST)
+
+
+def _run(bench: Bench, objective: str, **formats: str) -> Run:
+    name = f"edm-{objective}-seed0"
+    if bench.quick:
+        return varied(name, "unet-tiny", 512, **formats)
+    content = load_plan("cifar10").run(name).model_dump(by_alias=True)
+    content["training"] |= formats
+    return Run.model_validate(content)
+
+
+def allocated_peak(run: Run, device: torch.device) -> int:
+    """Bytes that PyTorch's allocator handed out at most during the steps, on a GPU."""
+    training = Training(run, images_for(run.network.kind), device)
+    training.step()
+    torch.cuda.reset_peak_memory_stats(device)
+    training.step()
+    return torch.cuda.max_memory_allocated(device)
+
+
+def fake_peak(run: Run, device: torch.device) -> int:
+    """Bytes that tensors hold at most during the steps, computed without any image's being computed."""
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    return counted_peak(run, device, mode)
+
+
+def counted_peak(run: Run, device: torch.device, mode: FakeTensorMode | None = None) -> int:
+    """The same with real tensors, or with fake ones of that mode."""
+    training = Training(run, images_for(run.network.kind), device)
+    state, batch = training.state, training.batches.at(0)
+    networks = [state.denoiser, state.average.network, *([state.target.network] if state.target else [])]
+    if mode is not None:
+        for network in networks:
+            _make_fake(network, mode)
+        batch = Batch(*(None if part is None else mode.from_tensor(part) for part in batch))
+        settings = state.optimizer.defaults
+        state.optimizer = torch.optim.Adam(
+            state.denoiser.parameters(), lr=settings["lr"], betas=settings["betas"], fused=True
+        )
+    with LiveBytes() as counter:
+        for tensor in (t for network in networks for t in (*network.parameters(), *network.buffers())):
+            counter.note(tensor)
+        for _ in range(STEPS):
+            training.step_with(batch)
+    return counter.peak
+
+
+def _make_fake(network: nn.Module, mode: FakeTensorMode) -> None:
+    """Put a fake tensor in the place of every parameter and buffer."""
+    for module in network.modules():
+        for name, weight in module._parameters.items():
+            if weight is not None:
+                fake = mode.from_tensor(weight.detach())
+                module._parameters[name] = nn.Parameter(fake, requires_grad=weight.requires_grad)
+        for name, buffer in module._buffers.items():
+            if buffer is not None:
+                module._buffers[name] = mode.from_tensor(buffer)

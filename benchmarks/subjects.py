@@ -1,0 +1,73 @@
+"""What is measured: trainings of the default experiment's runs, with other networks, sizes and number formats."""
+
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tdbench.data.archive import ImageSet
+from tdbench.data.loading import Batch, Batches
+from tdbench.data.sources import digits
+from tdbench.networks import NOMINAL
+from tdbench.plan import Plan, Run, load_plan
+from tdbench.training.metrics import MetricsWriter
+from tdbench.training.state import TrainingState, build_state
+from tdbench.training.step import one_step
+
+IMAGES, CLASSES = 1024, 10
+
+EXACT = {"precision": "fp32", "target_precision": "fp32"}
+"""Settings of training under which both networks compute in float32, TF32 excluded."""
+
+
+@cache
+def default_plan() -> Plan:
+    """The default experiment."""
+    return load_plan("digits")
+
+
+def varied(name: str, network: str, batch_size: int, **training: Any) -> Run:
+    """A run of the default experiment, such as ``edm-td-seed0``, with another network and settings of training."""
+    content = default_plan().run(name).model_dump(by_alias=True)
+    content["network"]["kind"] = network
+    content["training"] |= {"batch_size": batch_size} | training
+    return Run.model_validate(content)
+
+
+@cache
+def images_for(network: str, resolution: int | None = None) -> ImageSet:
+    """Images of the network's nominal size, or of another: the digits where they fit, random ones elsewhere."""
+    nominal, channels = NOMINAL[network]
+    size = resolution or nominal
+    if (size, channels) == (8, 1):
+        return ImageSet(*digits(), checksum="digits", path=Path("digits"))
+    source = np.random.default_rng(0)
+    pixels = source.integers(0, 256, (IMAGES, channels, size, size), dtype=np.uint8)
+    return ImageSet(pixels, np.arange(IMAGES) % CLASSES, checksum="random", path=Path("random"))
+
+
+class Training:
+    """One training, step by step as `tdbench.training.loop` takes them: batch, losses, updates, metrics."""
+
+    def __init__(self, run: Run, data: ImageSet, device: torch.device) -> None:
+        self.run = run
+        self.state: TrainingState = build_state(run, data, device)
+        self.batches = Batches(data, run.training.batch_size, run.seed, device)
+        self._folder = tempfile.TemporaryDirectory(prefix="tdbench-")
+        self.metrics = MetricsWriter(Path(self._folder.name) / "metrics.jsonl", device, run.training.batch_size)
+        self.done = 0
+
+    def step(self) -> None:
+        """The next step with its batch, and the line of metrics where one is due."""
+        rate, decay = self.step_with(self.batches.at(self.done % self.run.training.steps))
+        if self.done % self.run.training.metrics_every_steps == 0:
+            self.metrics.flush(rate, decay)
+
+    def step_with(self, batch: Batch) -> tuple[float, float]:
+        """The next step on a given batch, without a line of metrics."""
+        step = self.done % self.run.training.steps
+        self.done += 1
+        return one_step(self.run, self.state, batch, step, self.metrics)
