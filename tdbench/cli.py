@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from tdbench.errors import Stopped, TdbenchError
+from tdbench.ranks import process_count, rank
 from tdbench.signals import end_on_sigterm
 
 app = typer.Typer(
@@ -35,6 +37,7 @@ Processes = Annotated[
 ]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")]
 DEFAULT_RESULTS = Path("results")
+SAY_AFTER_S = 5.0
 
 
 class Part(StrEnum):
@@ -148,7 +151,6 @@ def _stage(
     processes: int, gpus: int,
 ) -> None:  # fmt: skip
     from tdbench.gpus import take_gpus
-    from tdbench.ranks import process_count
 
     # Before anything imports torch, hence before it is known what the experiment says.
     with take_gpus(gpus if process_count() == 1 else min(gpus, 1)):
@@ -281,9 +283,14 @@ def main() -> Any:
     try:
         return app()
     except TdbenchError as error:
+        if rank() > 0:
+            # What is wrong for all of several processes is the first one's to say; then torchrun ends the others.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            time.sleep(SAY_AFTER_S)
         print(f"tdbench: error: {error}", file=sys.stderr)
     except Stopped as error:
-        print(f"tdbench: {error}", file=sys.stderr)
+        if rank() == 0:
+            print(f"tdbench: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader of a pipe went away; keep Python from complaining at exit.

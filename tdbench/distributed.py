@@ -9,16 +9,19 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor, distributed
 
 from tdbench.errors import Stopped, TdbenchError
 from tdbench.ranks import process_count, rank
+from tdbench.signals import StopRequest, stop_on_request
 
 PATIENCE = timedelta(hours=1)
 """How long a process waits for the others: the leader may be writing a large checkpoint to a slow disk."""
@@ -123,25 +126,40 @@ def launch(processes: int, arguments: list[str]) -> None:
     Stopped
         If this process was asked to stop; the others were asked too, and have ended.
     """
-    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    # It would print a table and a traceback after the process's own words.
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    # They would put a table and warnings after the processes' own words; this process has nothing else to log.
+    logging.disable(logging.CRITICAL)
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=f"tdbench-{os.getpid()}", max_restarts=0,
         rdzv_backend="c10d", rdzv_endpoint="localhost:0", local_addr="localhost", monitor_interval=0.1,
     )  # fmt: skip
-    try:
-        elastic_launch(config, sys.executable)("-m", "tdbench", *arguments)
-    except ChildFailedError as error:
+    # In the first thread torchrun's engine would answer signals with exceptions, wherever it happens to be.
+    with stop_on_request() as stop, ThreadPoolExecutor(max_workers=1) as pool:
+        work = pool.submit(elastic_launch(config, sys.executable), "-m", "tdbench", *arguments)
+        _pass_on(stop, work)
+        error = work.exception()
+    if stop:
+        raise Stopped(stop.signal_number, f"asked to stop; {processes} processes have ended")
+    if isinstance(error, ChildFailedError):
         first, failure = error.get_first_failure()
-        if failure.exitcode < 0:
-            name = signal.Signals(-failure.exitcode).name
-            raise TdbenchError(
-                f"process {first} of {processes} was killed by {name}; the same command goes on from what is kept"
-            ) from error
-        sys.exit(failure.exitcode)
-    except SignalException as error:
-        raise Stopped(error.sigval, f"asked to stop; {processes} processes have ended") from error
+        if failure.exitcode > 0:
+            sys.exit(failure.exitcode)
+        name = signal.Signals(-failure.exitcode).name
+        raise TdbenchError(
+            f"process {first} of {processes} was killed by {name}; the same command goes on from what is kept"
+        )
+    if error is not None:
+        raise error
+
+
+def _pass_on(stop: StopRequest, work: Future[Any]) -> None:
+    """Wait for the processes; ask each of them to stop once this one was asked."""
+    asked: set[int] = set()
+    while not wait([work], timeout=0.1).done:
+        for child in psutil.Process().children() if stop else ():
+            if child.pid not in asked:
+                asked.add(child.pid)
+                with suppress(psutil.NoSuchProcess):
+                    child.terminate()

@@ -22,10 +22,10 @@ class StopRequest:
         return self.signal_number != 0
 
     def note(self, signal_number: int, _: FrameType | None) -> None:
-        """The handler. A second signal does not wait for the work to look."""
-        if self:
+        """The handler. A second Ctrl-C does not wait for the work to look; a second SIGTERM says nothing new."""
+        if self and signal_number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.signal_number = signal_number
+        self.signal_number = self.signal_number or signal_number
 
 
 @contextmanager

@@ -203,6 +203,8 @@ def _keep(training: Trainer) -> None:
 
 
 def _stop(training: Trainer, stop: StopRequest) -> None:
+    # Torchrun ends those that are left when the first has ended: not before the leader has written.
+    training.world.leaders(0)
     raise Stopped(
         stop.signal_number or signal.SIGTERM,
         f"{training.run.name}: stopped after step {training.step} of {training.run.training.steps}; "
