@@ -20,6 +20,8 @@ def choose_device(wanted: str, threads: int) -> torch.device:
         raise TdbenchError("training.device: 'cuda': no CUDA device here; use auto or cpu")
     cuda = wanted != "cpu" and torch.cuda.is_available()
     torch.use_deterministic_algorithms(not cuda, warn_only=True)
+    # Nothing here reads memory that was not written; filling it first costs a pass over every result.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     if cuda:
         # Shapes repeat from step to step.
         torch.backends.cudnn.benchmark = True

@@ -253,7 +253,7 @@ def test_averages_and_snapshots_hold_all_that_the_output_depends_on(
     """NCSN++ draws the frequencies of its noise embedding once: they are no weights, and belong to the snapshot."""
     given, expected = fed(), networks[name](*fed())
     average = AveragedNetwork(networks[name])
-    average.update(networks[name], 0.5)
+    average.update(0.5)
     save_snapshot(tmp_path / "a.safetensors", average.network, {})
     other = build_network(NetworkSettings(kind="unet-tiny"), 3, 8, CLASSES, AUGMENT, 1000.0, seed=1)
     with pytest.raises(TdbenchError, match="holds another architecture"):

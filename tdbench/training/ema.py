@@ -31,10 +31,13 @@ class AveragedNetwork:
 
     def __init__(self, network: nn.Module) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        # Looking for a network's tensors takes longer than averaging those of a small one.
+        self._averages, self._weights = list(self.network.parameters()), list(network.parameters())
+        self._buffers = list(zip(self.network.buffers(), network.buffers(), strict=True))
 
     @torch.no_grad()
-    def update(self, network: nn.Module, decay: float) -> None:
-        averages, weights = list(self.network.parameters()), list(network.parameters())
-        torch._foreach_lerp_(averages, weights, 1 - decay)
-        for mine, theirs in zip(self.network.buffers(), network.buffers(), strict=True):
+    def update(self, decay: float) -> None:
+        """Follow the network by a step."""
+        torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
+        for mine, theirs in self._buffers:
             mine.copy_(theirs)

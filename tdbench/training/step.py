@@ -94,10 +94,10 @@ def one_step(run: Run, state: TrainingState, batch: Batch, step: int, metrics: M
     if state.target is not None and state.target_rule is not None:
         kept = state.target_rule.decay(step + 1, step / training.steps, run.formulation)
         if kept < 1:
-            state.target.update(state.denoiser, kept)
+            state.target.update(kept)
     half_life = training.ema_half_life_kimg * 1000
     decay = half_life_decay(training.batch_size, half_life, shown + training.batch_size, training.ema_rampup_ratio)
-    state.average.update(state.denoiser, decay)
+    state.average.update(decay)
     return rate, decay
 
 

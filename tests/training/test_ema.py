@@ -24,7 +24,7 @@ def test_average_follows_the_network_by_the_recursion() -> None:
     for decay in (0.9, 0.5):
         with torch.no_grad():
             network.weight.add_(1)
-        average.update(network, decay)
+        average.update(decay)
         expected = decay * expected + (1 - decay) * network.weight.detach()
     torch.testing.assert_close(average.network.weight, expected)
     assert not average.network.weight.requires_grad and not average.network.training
