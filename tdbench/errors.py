@@ -13,10 +13,11 @@ class TrainingDiverged(TdbenchError):
     """The loss, a gradient or a weight became NaN or infinite."""
 
 
-class Stopped(Exception):
+class Stopped(BaseException):
     """The process was asked to stop (SIGTERM, SIGINT) and has put away what it had.
 
-    Not a `TdbenchError`: a job of several runs must not go on with the next.
+    Not a `TdbenchError`: a job of several runs must not go on with the next. Not even an `Exception`, as Python's
+    KeyboardInterrupt is none: it comes out of a signal's handler anywhere, also where a library's errors are caught.
     """
 
     def __init__(self, signal_number: int, message: str) -> None:

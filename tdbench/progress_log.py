@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from tdbench.errors import Stopped, TdbenchError
+from tdbench.errors import TdbenchError
 from tdbench.files import json_lines, write_text
 
 FIRST_INTERVAL_S = 5.0
@@ -73,8 +73,8 @@ class ProgressLog:
         try:
             yield
         except BaseException as error:
-            by_itself = isinstance(error, Exception) and not isinstance(error, Stopped)
-            state, cause = "failed" if by_itself else "stopped", error
+            # `Stopped` and KeyboardInterrupt are none.
+            state, cause = "failed" if isinstance(error, Exception) else "stopped", error
             raise
         finally:
             ended.set()

@@ -64,7 +64,11 @@ def fresh_noise(run_seed: int, images: list[int], shape: tuple[int, ...], device
     def draw() -> Tensor:
         # Most samplers ask for none, and 50,000 generators take a while.
         sources.extend(generator(run_seed, "sampler-noise", i) for i in images[len(sources) :])
-        return torch.stack([torch.randn(shape, generator=source) for source in sources]).to(device)
+        drawn = torch.stack([torch.randn(shape, generator=source) for source in sources])
+        if device.type == "cuda":
+            # Otherwise each of its copies is waited for.
+            drawn = drawn.pin_memory()
+        return drawn.to(device, non_blocking=True)
 
     return draw
 

@@ -209,3 +209,12 @@ def test_shares_cover_the_batch(total: int, count: int) -> None:
     shares = [World(rank, count).share(total) for rank in range(count)]
     assert [i for share in shares for i in range(total)[share]] == list(range(total))
     assert max(s.stop - s.start for s in shares) - min(s.stop - s.start for s in shares) <= 1
+
+
+def test_more_processes_than_images_in_a_batch(run: Run, archive: Path) -> None:
+    from tdbench.data.archive import read_archive
+    from tdbench.errors import TdbenchError
+    from tdbench.training.state import build_state
+
+    with pytest.raises(TdbenchError, match=r"65 processes: training\.batch_size 64 must be no less"):
+        build_state(run, read_archive(archive), torch.device("cpu"), World(64, 65))

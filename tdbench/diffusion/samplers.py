@@ -2,7 +2,8 @@
 
 Every process is sampled in the variables x / alpha and sigma / alpha, in which the probability-flow ODE of
 all of them is the same: d(x/alpha) / d(sigma/alpha) = (x/alpha - D) / (sigma/alpha) (Song, Meng & Ermon 2021,
-eq. 14; Karras et al. 2022, eq. 1 for alpha = 1). The path's arithmetic is float64, the network's its own.
+eq. 14; Karras et al. 2022, eq. 1 for alpha = 1). The path's arithmetic is float64, the network's its own. Times and
+levels stay on the CPU: a single number meets images on a GPU without a wait, and a decision about it needs none.
 """
 
 from abc import abstractmethod
@@ -27,7 +28,7 @@ class Path:
     Attributes
     ----------
     times : Tensor
-        (num_steps,) float64, falling.
+        (num_steps,) float64, falling; on the CPU, as `ratios` are.
     ratios : Tensor
         (num_steps + 1,) float64: sigma / alpha at the times, then 0 for the data.
     smallest : float
@@ -40,8 +41,8 @@ class Path:
     ) -> None:  # fmt: skip
         self._denoiser, self._formulation, self._condition = denoiser, formulation, condition
         self._dtype, self._clip = noise.dtype, clip
-        self.times = times.to(noise.device)
-        self._levels = formulation.level(self.times)
+        self.times = times
+        self._levels = formulation.level(times)
         ratios = self._levels.sigma / self._levels.alpha
         self.ratios = torch.cat([ratios, torch.zeros_like(ratios[:1])])
         nearest = formulation.level(formulation.grid.times(2)[1:])
@@ -236,7 +237,7 @@ class _Scheduled(Sampler):
         scheduler = self._scheduler()
         scheduler.set_timesteps(steps)
         # The library's levels are those of its own training schedule; ours replace them.
-        scheduler.sigmas = path.ratios.cpu()
+        scheduler.sigmas = path.ratios
         scheduler.timesteps = torch.arange(steps, 0, -1)
         # It works on variance-preserving images.
         shrink = (1 + path.ratios**2).rsqrt()

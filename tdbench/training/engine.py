@@ -81,13 +81,14 @@ def compile_network(denoiser: Denoiser, try_out: Callable[[], Any]) -> bool:
     try:
         try_out()
     except Exception as error:  # compilers raise whatever they like
-        _undo(network)
+        without_compilation(network)
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         say(f"torch.compile failed, going on without it: {reason[:300]}")
         return False
     return True
 
 
-def _undo(network: nn.Module) -> None:
+def without_compilation(network: nn.Module) -> None:
+    """Evaluate a network as it was before `compile_network`."""
     # PyTorch has no call that takes back Module.compile(); this is all that it sets.
     network._compiled_call_impl = None

@@ -54,7 +54,7 @@ class MetricsWriter:
         self._device, self._batch_size = device, batch_size
         self._pending: list[tuple[Tensor, Tensor]] = []
         self._table = torch.zeros(0, 5, dtype=torch.float64)
-        self._step = 0
+        self._step = self._restored = 0
         self._begun = self._last = time.perf_counter()
 
     def __enter__(self) -> "MetricsWriter":
@@ -111,7 +111,9 @@ class MetricsWriter:
     def _line(self, table: Tensor) -> dict[str, Any]:
         now, images = time.perf_counter(), len(table) * self._batch_size
         (loss, base, td, valid), norm = table[:, :4].sum(0).tolist(), table[:, 4].mean().item()
-        speed, self._last = images / (now - self._last), now
+        # Steps from before a checkpoint took another process's time.
+        speed = (images - self._restored * self._batch_size) / (now - self._last)
+        self._last, self._restored = now, 0
         shown = self._step * self._batch_size
         return {
             "step": self._step, "images": shown, "kimg": shown / 1000,
@@ -134,7 +136,7 @@ class MetricsWriter:
 
     def restore(self, step: int, table: Tensor, facts: dict[str, Any]) -> None:
         """Go on after step ``step`` from what `state` gave; lines written since then are taken away."""
-        self._step, self._table = step, table
+        self._step, self._table, self._restored = step, table, len(table)
         self._begun = time.perf_counter() - facts["seconds"]
         if self._file is not None:
             size = self._path.stat().st_size

@@ -15,12 +15,13 @@ from tdbench.data.archive import ImageSet
 from tdbench.diffusion.preconditioning import Condition, Denoiser, DenoiserCall
 from tdbench.diffusion.targets import Target
 from tdbench.distributed import ALONE, World
+from tdbench.errors import TdbenchError
 from tdbench.networks import build_network, count_parameters
 from tdbench.plan import Run
 from tdbench.seeds import derive_seed
 from tdbench.training.augmentation import AUGMENT_DIM
 from tdbench.training.ema import AveragedNetwork
-from tdbench.training.engine import Engine, choose_engine, compile_network
+from tdbench.training.engine import Engine, choose_engine, compile_network, without_compilation
 
 
 @dataclass
@@ -100,7 +101,18 @@ def build_denoiser(run: Run, data: Mapping[str, Any], seed: int) -> Denoiser:
 
 
 def build_state(run: Run, data: ImageSet, device: torch.device, world: World = ALONE) -> TrainingState:
-    """Networks and optimizer of a run at step 0, the same in every process."""
+    """Networks and optimizer of a run at step 0, the same in every process.
+
+    Raises
+    ------
+    TdbenchError
+        If there are more processes than images in a batch.
+    """
+    if world.count > run.training.batch_size:
+        raise TdbenchError(
+            f"{run.name}: {world.count} processes: training.batch_size {run.training.batch_size} must be no less; "
+            "each takes its share of every batch"
+        )
     denoiser = build_denoiser(run, data.summary(), derive_seed(run.seed, "initial-weights")).to(device).train()
     engine = choose_engine(run.training, device, count_parameters(denoiser))
     if engine.channels_last:
@@ -122,6 +134,8 @@ def _prepare(state: TrainingState, run: Run, data: ImageSet) -> None:
         if done and target is not None and call is not None:
             with torch.no_grad():
                 done = compile_network(target.network, lambda: _try_out(call, run, data, state))
+            if not done:
+                without_compilation(state.denoiser.network)
         state.engine = replace(state.engine, compiled=done)
     if state.world.count > 1:
         with warnings.catch_warnings():

@@ -1,13 +1,20 @@
 """Samplers with the perfect denoiser of Gaussian data, for which the ODE's solution is known."""
 
+from contextlib import nullcontext
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from tdbench.diffusion.formulations import FORMULATIONS, Formulation
-from tdbench.diffusion.preconditioning import UNCONDITIONAL, Condition, DenoiserCall
+from tdbench.diffusion.preconditioning import UNCONDITIONAL, Condition, Denoiser, DenoiserCall
 from tdbench.diffusion.samplers import SAMPLERS, CountingDenoiser, Sampler, count_evaluations
+from tdbench.sampling import fresh_noise
+from tests.fake_cuda import CUDA, gpu
+
+__all__ = ["gpu"]
 
 S = 0.5  # standard deviation of the data
 EVALUATIONS = {
@@ -109,3 +116,26 @@ def test_clipping_bounds_the_estimate() -> None:
     wild: DenoiserCall = lambda x, t, condition: torch.full_like(x, 7.0)  # noqa: E731
     assert run(SAMPLERS["euler"](clip=True), formulation, normal(2, 1, 2, 2), 3, wild).max().item() == 1
     assert run(SAMPLERS["euler"](), formulation, normal(2, 1, 2, 2), 3, wild).max().item() == 7
+
+
+class Timed(torch.nn.Module):
+    """A layer that is told the time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Conv2d(1, 1, 1)
+
+    def forward(self, x: Tensor, c_noise: Tensor, *_: Any) -> Tensor:
+        return self.layer(x) + c_noise[:, None, None, None]
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_no_step_waits_for_a_gpu(kind: str, gpu: Any) -> None:
+    """But for what diffusers does; and nothing meets what is on another device."""
+    formulation, sampler = FORMULATIONS["edm"](), SAMPLERS[kind]()
+    denoiser = Denoiser(Timed().to(CUDA), formulation.preconditioning())
+    fresh, noise = fresh_noise(0, [0, 1], (1, 4, 4), CUDA), torch.randn(2, 1, 4, 4, device=CUDA)
+    librarys = kind in ("dpm-solver++", "unipc")
+    with nullcontext() if librarys else gpu.watched():
+        result = sampler.sample(denoiser, noise, UNCONDITIONAL, formulation, 4, fresh)
+    assert result.device.type == "cuda" and result.dtype == torch.float64

@@ -67,6 +67,8 @@ def train_watched(gpu: Any, run: Run, images: ImageSet, folder: Path, resident: 
             one_step(run, state, batch, step, metrics)
             assert batch_losses(run, state, batch, step).total.device.type == "cuda"
     assert all(p.grad is not None for p in state.denoiser.parameters())
+    # Only copies from page-locked memory can go on beside other work; the digits are too few bytes to tell by waiting.
+    assert bool(gpu.pinned) == (not resident)
     return state
 
 
