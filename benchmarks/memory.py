@@ -26,7 +26,7 @@ def rows(bench: Bench) -> Iterator[Row]:
         base, with_td = (count(run, bench.device) for run in runs)
         how = "as allocated" if bench.cuda else "counted on fake tensors"
         note = f"{how}: {with_td / 1e9:.4g} GB over {base / 1e9:.4g} GB, batch {runs[0].training.batch_size}"
-        name = f"peak memory, TD / baseline, edm, {runs[0].network.kind}, {precision}"
+        name = f"TD / baseline, edm, {runs[0].network.kind}, {precision}"
         yield exact(name, "memory", with_td / base, note, AT_MOST)
 
 
