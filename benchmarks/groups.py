@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from benchmarks import checkpoints, cost, delta, growth, memory, pipeline, rounding, textbook
+from benchmarks import checkpoints, cost, delta, growth, memory, pipeline, precision, textbook
 from benchmarks.measure import Bench, Row
 
 GROUPS: dict[str, tuple[str, Callable[[Bench], Iterator[Row]]]] = {
@@ -13,6 +13,6 @@ GROUPS: dict[str, tuple[str, Callable[[Bench], Iterator[Row]]]] = {
     "checkpoints": ("Checkpoints", checkpoints.rows),
     "memory": ("Peak memory", memory.rows),
     "growth": ("Growth", growth.rows),
-    "rounding": ("The target's number format", rounding.rows),
+    "precision": ("The target's number format", precision.rows),
 }
 """Name -> title and measurement."""

@@ -11,6 +11,8 @@ from benchmarks.measure import Bench, Row, exact
 from benchmarks.subjects import Training, images_for, varied
 from tdbench.data.loading import Batch
 from tdbench.plan import Run, load_plan
+from tdbench.training.ema import AveragedNetwork
+from tdbench.training.state import TrainingState
 
 AT_MOST = 1.06
 STEPS = 2
@@ -26,7 +28,7 @@ def rows(bench: Bench) -> Iterator[Row]:
         base, with_td = (count(run, bench.device) for run in runs)
         how = "as allocated" if bench.cuda else "counted on fake tensors"
         note = f"{how}: {with_td / 1e9:.4g} GB over {base / 1e9:.4g} GB, batch {runs[0].training.batch_size}"
-        name = f"peak memory, TD / baseline, edm, {runs[0].network.kind}, {precision}"
+        name = f"TD / baseline, edm, {runs[0].network.kind}, {precision}"
         yield exact(name, "memory", with_td / base, note, AT_MOST)
 
 
@@ -58,15 +60,10 @@ def counted_peak(run: Run, device: torch.device, mode: FakeTensorMode | None = N
     """The same with real tensors, or with fake ones of that mode."""
     training = Training(run, images_for(run.network.kind), device)
     state, batch = training.state, training.batches.at(0)
-    networks = [state.denoiser, state.average.network, *([state.target.network] if state.target else [])]
     if mode is not None:
-        for network in networks:
-            _make_fake(network, mode)
         batch = Batch(*(None if part is None else mode.from_tensor(part) for part in batch))
-        settings = state.optimizer.defaults
-        state.optimizer = torch.optim.Adam(
-            state.denoiser.parameters(), lr=settings["lr"], betas=settings["betas"], fused=True
-        )
+        _make_fake(state, mode)
+    networks = [state.denoiser, state.average.network, *([state.target.network] if state.target else [])]
     with LiveBytes() as counter:
         for tensor in (t for network in networks for t in (*network.parameters(), *network.buffers())):
             counter.note(tensor)
@@ -75,9 +72,9 @@ def counted_peak(run: Run, device: torch.device, mode: FakeTensorMode | None = N
     return counter.peak
 
 
-def _make_fake(network: nn.Module, mode: FakeTensorMode) -> None:
-    """Put a fake tensor in the place of every parameter and buffer."""
-    for module in network.modules():
+def _make_fake(state: TrainingState, mode: FakeTensorMode) -> None:
+    """Put a fake tensor in the place of every parameter and buffer, and make anew what holds on to them."""
+    for module in state.denoiser.modules():
         for name, weight in module._parameters.items():
             if weight is not None:
                 fake = mode.from_tensor(weight.detach())
@@ -85,3 +82,10 @@ def _make_fake(network: nn.Module, mode: FakeTensorMode) -> None:
         for name, buffer in module._buffers.items():
             if buffer is not None:
                 module._buffers[name] = mode.from_tensor(buffer)
+    state.average = AveragedNetwork(state.denoiser)
+    if state.target is not None:
+        state.target = AveragedNetwork(state.denoiser)
+    settings = state.optimizer.defaults
+    state.optimizer = torch.optim.Adam(
+        state.denoiser.parameters(), lr=settings["lr"], betas=settings["betas"], fused=True
+    )
