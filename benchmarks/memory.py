@@ -1,5 +1,6 @@
 """Peak memory of a step with the temporal difference over that of its baseline, at the paper's size."""
 
+import warnings
 from collections.abc import Iterator
 
 import torch
@@ -82,9 +83,12 @@ def _make_fake(state: TrainingState, mode: FakeTensorMode) -> None:
         for name, buffer in module._buffers.items():
             if buffer is not None:
                 module._buffers[name] = mode.from_tensor(buffer)
-    state.average = AveragedNetwork(state.denoiser)
-    if state.target is not None:
-        state.target = AveragedNetwork(state.denoiser)
+    with warnings.catch_warnings():
+        # Copying asks for addresses, of which fake tensors have none.
+        warnings.simplefilter("ignore", UserWarning)
+        state.average = AveragedNetwork(state.denoiser)
+        if state.target is not None:
+            state.target = AveragedNetwork(state.denoiser)
     settings = state.optimizer.defaults
     state.optimizer = torch.optim.Adam(
         state.denoiser.parameters(), lr=settings["lr"], betas=settings["betas"], fused=True
