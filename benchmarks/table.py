@@ -44,7 +44,12 @@ def as_text(row: Row) -> str:
 
 def as_markdown(rows: list[Row], facts: dict[str, Any]) -> str:
     """A table with a line for each group, and where it comes from."""
-    lines = [_origin(facts), "", "| figure | ratio | spread | target | ms / ms | n | |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        _origin(facts),
+        "",
+        "| figure | ratio | spread | target | ms / ms | n | |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for group, (title, _) in GROUPS.items():
         own = [row for row in rows if row.group == group]
         lines += [f"| **{title}** | | | | | | |"] if own else []

@@ -20,9 +20,7 @@ def textbook_loop(network: nn.Module, data: ImageSet, run: Run, device: torch.de
     """EDM's training (Karras et al. 2022) without ado: float32, eager, one batch after the other; yields losses."""
     images = torch.from_numpy(data.images).float() / 127.5 - 1
     labels = one_hot(torch.from_numpy(data.labels), data.num_classes).float()
-    loader = DataLoader(
-        TensorDataset(images, labels), batch_size=run.training.batch_size, shuffle=True, drop_last=True
-    )
+    loader = DataLoader(TensorDataset(images, labels), batch_size=run.training.batch_size, shuffle=True, drop_last=True)
     optimizer = torch.optim.Adam(network.parameters(), lr=run.training.learning_rate)
     average = copy.deepcopy(network)
     sigma_data = 0.5

@@ -75,7 +75,9 @@ def train_watched(gpu: Any, run: Run, images: ImageSet, folder: Path, resident: 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("objective", ["baseline", "td"])
 @pytest.mark.parametrize("kind", FORMULATIONS)
-def test_no_formulation_waits(kind: str, objective: str, gpu: Any, tiny: Plan, images: ImageSet, tmp_path: Path) -> None:
+def test_no_formulation_waits(
+    kind: str, objective: str, gpu: Any, tiny: Plan, images: ImageSet, tmp_path: Path
+) -> None:
     state = train_watched(gpu, changed(tiny, objective, kind), images, tmp_path)
     networks = [state.denoiser, state.average.network] + ([state.target.network] if state.target else [])
     for network in networks:
@@ -142,7 +144,7 @@ CARELESS = {
 @pytest.mark.parametrize("name", CARELESS)
 def test_the_fake_gpu_notices(name: str, gpu: Any) -> None:
     x = torch.zeros(3, 4, device=CUDA)
-    with pytest.raises(Exception) as caught, gpu.watched():
+    with pytest.raises(Exception) as caught, gpu.watched():  # noqa: PT011, PyTorch's are of many kinds
         CARELESS[name](x)
     assert isinstance(caught.value, Waits) or "DataDependent" in caught.typename or "Dynamic" in caught.typename
 
