@@ -30,7 +30,13 @@ class StopRequest:
 
 @contextmanager
 def stop_on_request() -> Iterator[StopRequest]:
-    """Within the block a signal is noted instead of ending the process; in threads but the first none can be caught."""
+    """Within the block a signal is noted instead of ending the process; in threads but the first none can be caught.
+
+    Raises
+    ------
+    Stopped
+        If the work fails after a signal came: a job of several runs must not go on with the next.
+    """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
@@ -38,6 +44,10 @@ def stop_on_request() -> Iterator[StopRequest]:
     before = {number: signal.signal(number, request.note) for number in SIGNALS}
     try:
         yield request
+    except Exception as error:
+        if request:
+            raise Stopped(request.signal_number, f"asked to stop; failed before it could: {error}") from error
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

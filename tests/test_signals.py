@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from tdbench.diffusion.preconditioning import Denoiser, EDMPreconditioning
-from tdbench.errors import Stopped
+from tdbench.errors import Stopped, TdbenchError
 from tdbench.sampling import read_samples
-from tdbench.signals import end_on_sigterm
+from tdbench.signals import end_on_sigterm, stop_on_request
 from tdbench.training.engine import compile_network
 
 
@@ -45,3 +45,12 @@ def test_while_a_file_is_read_that_may_be_damaged(
     monkeypatch.setattr(np, "load", stopping)
     with pytest.raises(Stopped):
         read_samples(tmp_path / "samples.npz")
+
+
+def test_before_the_work_fails() -> None:
+    with pytest.raises(Stopped, match="asked to stop; failed before it could: diverged") as caught, stop_on_request():
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise TdbenchError("diverged")
+    assert caught.value.exit_code == 143
+    with pytest.raises(TdbenchError), stop_on_request():
+        raise TdbenchError("diverged")

@@ -80,6 +80,12 @@ class Batches:
             labels = one_hot(labels.to(self.device, non_blocking=True), self.num_classes).float()
         return Batch(to_unit_range(images), labels)
 
+    def close(self) -> None:
+        """Let go of the thread, and of the images that it would keep from being forgotten."""
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
+
     def pick(self, chosen: Tensor) -> tuple[Tensor, Tensor | None]:
         """Images and classes by index, where the data are."""
         chosen = chosen.to(self.images.device, non_blocking=True)
@@ -116,6 +122,9 @@ class _Ahead:
         found = self._next[1] if known and self._next else self._pool.submit(self._gather, step)
         self._next = (step + 1, self._pool.submit(self._gather, step + 1))
         return found.result()
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
 
     def _gather(self, step: int) -> tuple[Tensor, Tensor | None]:
         images, labels = self._batches.pick(self._batches.indices(step))

@@ -64,6 +64,9 @@ def choose_engine(training: Training, device: torch.device, parameters: int) -> 
     if cuda:
         exact = "fp32" in (precision, target)
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = not exact
+        if exact:
+            # One setting for the whole process: what has to be exact decides, and the record says so.
+            precision, target = ("fp32" if found == "tf32" else found for found in (precision, target))
     compiled = cuda and training.steps >= LONG if training.compile == "auto" else training.compile
     return Engine(precision, target, channels_last=cuda, compiled=compiled)
 

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,8 +84,12 @@ def train(run: Run, archive: Path, layout: RunLayout, world: World = ALONE) -> N
     make_folder(layout.folder)
     checkpoint = _checkpoint_to_use(run, data, layout, world)
     state = build_state(run, data, device, world)
-    with MetricsWriter(layout.metrics, device, run.training.batch_size, world) as metrics, stop_on_request() as stop:
-        batches = Batches(data, run.training.batch_size, run.seed, device, world.share(run.training.batch_size))
+    share = world.share(run.training.batch_size)
+    with (
+        MetricsWriter(layout.metrics, device, run.training.batch_size, world) as metrics,
+        closing(Batches(data, run.training.batch_size, run.seed, device, share)) as batches,
+        stop_on_request() as stop,
+    ):
         training = Trainer(run, layout, world, state, batches, metrics, data.checksum, parts=[])
         _begin(training, checkpoint)
         _record(training, data)

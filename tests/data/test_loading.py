@@ -1,3 +1,7 @@
+import gc
+import threading
+import weakref
+
 import numpy as np
 import torch
 
@@ -40,3 +44,24 @@ def test_labels_go_with_their_images(images: ImageSet) -> None:
 def test_a_batch_may_be_larger_than_the_data(images: ImageSet) -> None:
     small = ImageSet(images.images[:10], images.labels[:10], images.checksum, images.path)
     assert Batches(small, 25, 0, CPU).at(0).images.shape == (25, 1, 8, 8)
+
+
+def test_batches_let_go_of_their_thread_and_images(images: ImageSet) -> None:
+    """Runs of a job follow each other in one process; the data of one must not wait for the collector of garbage."""
+
+    def threads() -> int:
+        return sum(thread.name.startswith("batches") for thread in threading.enumerate())
+
+    gc.collect()
+    before = threads()
+    gc.disable()
+    try:
+        batches = Batches(images, 64, 0, CPU, resident=False)
+        batches.at(0)
+        assert threads() == before + 1
+        known = weakref.ref(batches)
+        batches.close()
+        del batches
+        assert known() is None and threads() == before
+    finally:
+        gc.enable()
