@@ -76,7 +76,7 @@ class Training(Parameters):
         Field(ge=1, description="images that go through the network at once; gradients accumulate over a batch"),
     ] = None
     precision: Annotated[Precision, Field(description="of the network's products; auto: bf16 where it pays")] = "auto"
-    target_precision: Annotated[Precision, Field(description="of the target network's")] = "auto"
+    target_precision: Annotated[Precision, Field(description="of the target network's; auto: the same")] = "auto"
     compile: Annotated[bool | Literal["auto"], Field(description="torch.compile; auto: on a GPU")] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(ge=1, description="CPU threads; part of the result, to the bit")] = 1

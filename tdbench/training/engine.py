@@ -49,18 +49,20 @@ class Engine:
 def choose_engine(training: Training, device: torch.device, parameters: int) -> Engine:
     """What ``auto`` means on that device for a network of so many parameters.
 
-    bfloat16 where the hardware multiplies it and it pays; else TF32 on CUDA; else float32. TF32 is set for the process.
+    For the network: bfloat16 where the hardware multiplies it and it pays; else TF32 on CUDA, set for the process; else
+    float32. For its target: the same, since a cheaper format shifts the gradient a little (docs/performance.md).
     """
     cuda = device.type == "cuda"
     fast = native_bf16(device) and (cuda or parameters >= LARGE)
     best: NumberFormat = "bf16" if fast else "tf32" if cuda else "fp32"
 
-    def chosen(wanted: Precision) -> NumberFormat:
+    def chosen(wanted: Precision, auto: NumberFormat) -> NumberFormat:
         if wanted == "tf32" and not cuda:
             return "fp32"
-        return best if wanted == "auto" else wanted
+        return auto if wanted == "auto" else wanted
 
-    precision, target = chosen(training.precision), chosen(training.target_precision)
+    precision = chosen(training.precision, best)
+    target = chosen(training.target_precision, precision)
     if cuda:
         exact = "fp32" in (precision, target)
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = not exact

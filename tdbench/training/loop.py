@@ -53,6 +53,8 @@ class Trainer:
     """The snapshots taken."""
     line: dict[str, Any] = field(default_factory=dict)
     """The last line of metrics."""
+    stopping: bool = False
+    """Whether any process was asked to stop when it was too late for a checkpoint."""
 
     def facts(self) -> dict[str, Any]:
         """What a checkpoint says of itself; a training goes on only from one of its own settings and data."""
@@ -100,8 +102,8 @@ def train(run: Run, archive: Path, layout: RunLayout, world: World = ALONE) -> N
             advice = f"the last good snapshot is {kept[-1]}" if kept else "no snapshot had been taken"
             raise TrainingDiverged(f"{run.name}: {error}; {advice}; lower training.learning_rate") from error
         _finish(training)
-    if stop:
-        raise Stopped(stop.signal_number, f"{run.name}: finished; asked to stop")
+    if stop or training.stopping:
+        raise Stopped(stop.signal_number or signal.SIGTERM, f"{run.name}: finished; asked to stop")
 
 
 def _checkpoint_to_use(run: Run, data: ImageSet, layout: RunLayout, world: World) -> Checkpoint | None:
@@ -196,6 +198,8 @@ def _train_steps(training: Trainer, stop: StopRequest) -> None:
                 if wish == STOP:
                     _stop(training, stop)
         vote.close()
+    # One of several may have been asked after the last vote; then all of them end here.
+    training.stopping = bool(training.world.sum(torch.tensor(int(bool(stop)))))
 
 
 def _keep(training: Trainer) -> None:

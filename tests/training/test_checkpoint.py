@@ -248,6 +248,29 @@ def test_what_does_not_change_the_weights_may_change_meanwhile(
     assert "goes on after step 7" in capsys.readouterr().err
 
 
+def test_asked_to_stop_in_the_last_step_it_finishes_and_begins_nothing_more(
+    tiny: Plan, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tdbench.layout import DatasetLayout
+    from tdbench.stages import do_stage
+
+    files = DatasetLayout(tmp_path, "digits")
+    files.archive.parent.mkdir(parents=True)
+    files.archive.write_bytes(archive.read_bytes())
+    real, runs = loop.one_step, [kept(tiny), kept(tiny, "edm-td-seed1")]
+
+    def signalled(*arguments: Any) -> Any:
+        if arguments[3] == 9:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments)
+
+    monkeypatch.setattr(loop, "one_step", signalled)
+    with pytest.raises(Stopped, match="finished; asked to stop"):
+        do_stage("train", runs, tmp_path, keep_finished=True, marker=None)
+    done, other = (RunLayout(tmp_path, run) for run in runs)
+    assert done.snapshots.exists() and not done.checkpoints.exists() and not other.folder.exists()
+
+
 def test_a_second_signal_ends_at_once(tiny: Plan) -> None:
     from tdbench.signals import stop_on_request
 

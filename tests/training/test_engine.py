@@ -197,6 +197,9 @@ def test_what_auto_takes(
         assert torch.backends.cuda.matmul.allow_tf32 and torch.backends.cudnn.allow_tf32
     assert not choose_engine(shorter(run).training, where, parameters).compiled
     assert choose_engine(shorter(run, compile=True).training, where, parameters).compiled
+    # A target is never cheaper than its network unless the experiment says so: that biases the gradient.
+    found = choose_engine(shorter(run, precision="fp32").training, where, parameters)
+    assert (found.precision, found.target_precision) == ("fp32", "fp32")
     found = choose_engine(shorter(run, precision="tf32", target_precision="fp32").training, where, parameters)
     assert (found.precision, found.target_precision) == ("fp32", "fp32")
     if cuda:
