@@ -16,10 +16,10 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks import measure
 from benchmarks.groups import GROUPS
 from benchmarks.live_bytes import LiveBytes
-from benchmarks.measure import Bench, alternate
+from benchmarks.measure import Bench, alternate, exact
 from benchmarks.memory import counted_peak
 from benchmarks.subjects import EXACT, Training, images_for, varied
-from benchmarks.table import BEGIN, END, write_between_markers
+from benchmarks.table import BEGIN, END, as_text, write_between_markers
 from tdbench.errors import TdbenchError
 from tests.conftest import ROOT
 
@@ -69,6 +69,11 @@ def test_a_ratio_is_the_work_over_its_reference(monkeypatch: pytest.MonkeyPatch)
     thrice, unsteady = alternate(Bench(CPU), works, taking(1.0), 4)
     assert (thrice.ratio, thrice.low, thrice.high, thrice.seconds) == (3, 3, 3, (3, 1))
     assert (unsteady.ratio, unsteady.low, unsteady.high, unsteady.repeats) == (1.5, 1, 2, 4)
+
+
+def test_a_missed_target_is_said() -> None:
+    assert "≤ 1.1, missed" in as_text(exact("a", "memory", 1.2, at_most=1.1))
+    assert "missed" not in as_text(exact("a", "memory", 1.1, at_most=1.1))
 
 
 def test_live_bytes_of_a_small_graph() -> None:
