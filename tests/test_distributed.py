@@ -199,6 +199,8 @@ def test_the_snakefile_starts_them(plan: Plan, run: Run, together: Path, archive
         [*command, *config], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    # The options of every call are found from the project's folder.
+    assert "workflow specific profile profiles/default" in done.stdout + done.stderr
     layout, expected = RunLayout(results, run), RunLayout(together, run)
     assert json.loads(layout.settings.read_text())["hardware"]["processes"] == 2
     assert layout.snapshot(2560).read_bytes() == expected.snapshot(2560).read_bytes()

@@ -210,7 +210,7 @@ import os, time
 from tdbench.files import write_json
 from tdbench.layout import RunLayout
 
-def do_stage(name, runs, results, keep_finished, marker):
+def do_stage(name, runs, results, keep_finished, marker, world):
     begun = time.time()
     time.sleep(2)
     for run in runs:
