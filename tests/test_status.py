@@ -156,7 +156,7 @@ def test_trainings_are_followed_from_outside_until_they_end(results: Path, short
         assert found.seconds_left == pytest.approx((2_000_000 - (found.done or 0)) / (found.rate or 1))
         text = shown(str(results))
         assert "2 at work" in text and "time left: about" in text
-        line = r"^edm-td-seed1 +training +\d+ % +[\d.,k]+/2M img +\d+ img/s +\d.* (min|s)$"
+        line = r"^edm-td-seed1 +training +\d+ % +[\d.,k]+/2M img +[\d.,k]+ img/s +\d.* (min|s)$"
         assert re.search(line, text, re.M)
         (said,) = json.loads(shown(str(results), "--json"))["experiments"]
         assert next(run for run in said["runs"] if run["run"] == names[0])["percent"] > 0
