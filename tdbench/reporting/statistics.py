@@ -1,56 +1,122 @@
 """Differences between objectives, paired by seed, with intervals."""
 
+import bisect
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special, stats
 
 from tdbench.reporting.collect import CELL
 
 CONFIDENCE = 0.95
+# Of what is called better or worse in a table, at most this share is expected to be so by chance.
+FALSE_DISCOVERIES = 1 - CONFIDENCE
+POWER = 0.8
+_MOST_SEEDS = 1000
 _COMPARED = (
     "baseline_mean", "baseline_std", "td_mean", "td_std", "difference", "difference_std", "difference_low",
-    "difference_high", "n", "verdict",
+    "difference_high", "n", "p",
 )  # fmt: skip
+_DECIDED = ("p_corrected", "corrected_low", "corrected_high", "verdict", "seeds_needed")
 
 
 class PairedDifference(NamedTuple):
-    """TD minus baseline over the seeds that both have."""
+    """TD minus baseline over the seeds that both have; ``p`` is that of the two-sided paired t-test."""
 
     mean: float
     std: float
     low: float
     high: float
+    p: float
     n: int
-
-    @property
-    def verdict(self) -> str:
-        """``better`` or ``worse`` only where the interval excludes zero; all metrics here fall as quality rises."""
-        if self.n < 2:
-            return "undecided (one seed)"  # no spread, no interval
-        if self.high < 0:
-            return "better"
-        return "worse" if self.low > 0 else "undecided"
 
 
 def paired_difference(treated: np.ndarray, control: np.ndarray) -> PairedDifference:
-    """Student's interval of the mean of paired differences.
+    """Student's interval of the mean of paired differences, by itself: not corrected for others beside it.
 
     Parameters
     ----------
     treated, control : np.ndarray
-        (n,) values, seed by seed. With n = 1 there is no spread and the interval is NaN.
+        (n,) values, seed by seed. With n = 1 there is no spread, and interval and p are NaN.
     """
     difference = np.asarray(treated, float) - np.asarray(control, float)
     n = len(difference)
     mean = float(difference.mean())
     if n < 2:
-        return PairedDifference(mean, float("nan"), float("nan"), float("nan"), n)
+        return PairedDifference(mean, *[float("nan")] * 4, n)
     std = float(difference.std(ddof=1))
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * std / np.sqrt(n)
-    return PairedDifference(mean, std, mean - half, mean + half, n)
+    error = std / np.sqrt(n)
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * error
+    # Without any spread the interval is a point, which excludes zero or is zero.
+    p = 2 * float(stats.t.sf(abs(mean) / error, n - 1)) if error > 0 else float(mean == 0)
+    return PairedDifference(mean, std, mean - half, mean + half, p, n)
+
+
+def decide(table: pd.DataFrame) -> pd.DataFrame:
+    """Verdicts on differences that stand side by side, corrected for their number.
+
+    Twenty intervals of 95 % exclude zero once by chance. So that of all claims at most 5 % are expected to be false, p
+    is corrected by the procedure of Benjamini and Hochberg (1995), and the interval widened to the level that
+    Benjamini and Yekutieli (2005) give for what it selects: it excludes zero where the corrected p is at most 0.05, and
+    there alone. Where there is no difference at all, any claim is made in at most 5 % of tables. Differences of one
+    seed at several budgets depend on each other positively, which the procedure allows.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows with ``difference``, ``difference_std``, ``n`` and ``p``, all of one metric and library.
+
+    Returns
+    -------
+    DataFrame
+        The same with ``p_corrected``, ``corrected_low``, ``corrected_high``, ``verdict`` (all metrics here fall as
+        quality rises) and ``seeds_needed``, which see `seeds_needed`.
+    """
+    known = (table.n >= 2).to_numpy()
+    corrected = np.full(len(table), np.nan)
+    if known.any():
+        corrected[known] = stats.false_discovery_control(table.p[known])
+    claims = int((corrected <= FALSE_DISCOVERIES).sum())
+    level = FALSE_DISCOVERIES * max(claims, 1) / max(known.sum(), 1)
+    half = stats.t.ppf(1 - level / 2, table.n - 1) * table.difference_std / np.sqrt(table.n)
+    low, high = table.difference - half, table.difference + half
+    verdict = np.select(
+        [~known, high < 0, low > 0], ["undecided (one seed)", "better", "worse"], default="undecided"
+    )  # fmt: skip
+    needed = [
+        seeds_needed(*row, level) for row in zip(table.difference, table.difference_std, strict=True)
+    ]  # fmt: skip
+    return table.assign(
+        p_corrected=corrected, corrected_low=low, corrected_high=high, verdict=verdict, seeds_needed=needed
+    )
+
+
+def seeds_needed(difference: float, std: float, level: float = FALSE_DISCOVERIES) -> float:
+    """With how many seeds a paired t-test at ``level`` finds a difference in 80 % of cases, if all is as measured.
+
+    From the noncentral t distribution. A rough guide: from few seeds, ``std`` and ``difference`` are rough themselves.
+
+    Returns
+    -------
+    float
+        At least 2; infinity for more than 1,000 (or no difference at all), NaN without a spread (one seed).
+    """
+    if np.isnan(std):
+        return float("nan")
+    if std == 0:
+        return 2.0 if difference else float("inf")
+    effect = abs(difference) / std
+
+    def power(n: int) -> float:
+        bound = special.stdtrit(n - 1, 1 - level / 2)
+        # The other tail adds nothing where the power is 80 %.
+        return 1 - float(special.nctdtr(n - 1, effect * math.sqrt(n), bound))
+
+    enough = 2 + bisect.bisect_left(range(2, _MOST_SEEDS + 1), POWER, key=power)
+    return float(enough) if enough <= _MOST_SEEDS else float("inf")
 
 
 def summarise(per_run: pd.DataFrame) -> pd.DataFrame:
@@ -59,7 +125,9 @@ def summarise(per_run: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare(per_run: pd.DataFrame, baseline: str, treated: list[str]) -> pd.DataFrame:
-    """One row a cell of each treated objective: both sides' mean and spread, and their paired difference.
+    """One row a cell of each treated objective: both sides' mean and spread, their paired difference, and a verdict.
+
+    Verdicts are corrected for the number of rows of the same metric and library (`decide`).
 
     Parameters
     ----------
@@ -91,14 +159,20 @@ def compare(per_run: pd.DataFrame, baseline: str, treated: list[str]) -> pd.Data
                     "objective": objective, "baseline_mean": base.mean(), "baseline_std": base.std(),
                     "td_mean": td.mean(), "td_std": td.std(), "difference": difference.mean,
                     "difference_std": difference.std, "difference_low": difference.low,
-                    "difference_high": difference.high, "n": difference.n, "verdict": difference.verdict,
+                    "difference_high": difference.high, "n": difference.n, "p": difference.p,
                 }
             )  # fmt: skip
-    return pd.DataFrame(rows, columns=[*CELL, *_COMPARED]).sort_values(
+    return _decided(pd.DataFrame(rows, columns=[*CELL, *_COMPARED])).sort_values(
         ["dataset", "formulation", "objective", "metric", "library", "steps"],
         key=in_order(per_run, objective=treated),
         ignore_index=True,
     )
+
+
+def _decided(table: pd.DataFrame) -> pd.DataFrame:
+    if table.empty:
+        return table.reindex(columns=[*table.columns, *_DECIDED])
+    return pd.concat([decide(rows) for _, rows in table.groupby(["metric", "library"], sort=False)])
 
 
 def in_order(per_run: pd.DataFrame, **orders: list[str]) -> Callable[[pd.Series], pd.Series]:

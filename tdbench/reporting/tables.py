@@ -1,6 +1,8 @@
 """Tables as CSV (numbers, tidy), Markdown and LaTeX (for reading)."""
 
+import math
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -24,6 +26,18 @@ def interval(mean: float, low: float, high: float) -> str:
     """``-1.2 [-2.3, -0.1]``; without a spread (one seed) the mean alone."""
     texts = [("+" if value >= 0 else "") + number(value, 3) for value in (mean, low, high) if not pd.isna(value)]
     return texts[0] if len(texts) == 1 else f"{texts[0]} [{texts[1]}, {texts[2]}]"
+
+
+def probability(p: float) -> str:
+    """``0.03``; small ones as a bound, none as a dash."""
+    return "—" if pd.isna(p) else "< 0.001" if p < 0.001 else number(p, 2)
+
+
+def needed(row: Any) -> str:
+    """Seeds that would decide an undecided row; a dash where there is nothing to decide or to reckon from."""
+    if row.verdict != "undecided":
+        return "—"
+    return "> 1000" if math.isinf(row.seeds_needed) else f"{row.seeds_needed:.0f}"
 
 
 def budget(steps: int) -> str:
@@ -51,7 +65,8 @@ def readable_comparison(table: pd.DataFrame) -> pd.DataFrame:
         "TD − baseline [95 %]": [
             interval(*row) for row in zip(table.difference, table.difference_low, table.difference_high, strict=True)
         ],
-        "n": table.n, "verdict": table.verdict,
+        "n": table.n, "p, corrected": table.p_corrected.map(probability), "verdict": table.verdict,
+        "seeds to decide": [needed(row) for row in table.itertuples()],
     }  # fmt: skip
     return pd.DataFrame(columns)
 
@@ -69,7 +84,10 @@ def ablation_table(plan: Plan, name: str, per_run: pd.DataFrame) -> pd.DataFrame
     labels, scores = labels_of_ablation(plan, name), scores_of_ablation(plan, name, per_run)
     means = summarise(scores)
     differences = compare(scores, BASELINE, [label for label in labels if label != BASELINE])
-    kept = ["difference", "difference_std", "difference_low", "difference_high", "verdict"]
+    kept = [
+        "difference", "difference_std", "difference_low", "difference_high", "p", "p_corrected", "corrected_low",
+        "corrected_high", "verdict", "seeds_needed",
+    ]  # fmt: skip
     table = means.merge(differences[[*CELL, *kept]], on=CELL, how="left")
     if not varies_objective_only(plan, name):
         # The baseline does not have the setting that was varied: the difference would credit TD with it.

@@ -8,9 +8,12 @@ from tdbench.plan import Plan
 from tdbench.reporting import tables
 
 COMPARISON_CAPTION = (
-    "TD against its baseline, mean ± standard deviation over seeds of the mean over the last snapshots; "
-    "differences are paired by seed, with Student's 95 % interval "
-    "(not corrected for the number of rows); lower is better."
+    "TD against its baseline, mean ± standard deviation over seeds of the mean over the last snapshots; lower is "
+    "better. Differences are paired by seed, each with its own 95 % interval (Student's). Among many rows some of "
+    "these exclude zero by chance: p and verdict are corrected for the number of rows of the same metric and library, "
+    "so that at most 5 % of all “better” and “worse” are expected to be false (Benjamini and Hochberg). “Seeds to "
+    "decide” is how many would settle an undecided row in 80 % of cases if difference and spread are as measured: "
+    "a rough guide."
 )
 COST_CAPTION = (
     "Cost of training. Runs that share a machine slow each other; memory is the GPU's highest of "
@@ -26,7 +29,8 @@ AGREEMENT_CAPTION = "The libraries on the same samples with the same features, a
 def ablation_caption(plan: Plan, name: str) -> str:
     text = plan.experiment.ablations[name].description or f"Ablation {name}"
     compared = (
-        "“Better” and “worse” compare with the baseline, paired by seed, at 95 %."
+        "“Better” and “worse” compare with the baseline, paired by seed, corrected for the number of comparisons in "
+        "this table: at most 5 % of them are expected to be false."
         if tables.varies_objective_only(plan, name)
         else "The baseline has the base settings, so the cases are not set against it."
     )
@@ -52,14 +56,14 @@ def summary(table: pd.DataFrame) -> tuple[str, list[str]]:
     seeds = f"n = {low} seed{'s' if low != 1 else ''}" if low == high else f"n = {low} to {high} seeds"
     headline = (
         f"By FID ({', '.join(fid.library.unique())}, {fid.features.iloc[0]} features, {seeds}), TD against its "
-        f"baseline is {_counts(fid)} of {len(fid)} comparisons."
+        f"baseline is {_counts(fid)} of {len(fid)} comparisons. These verdicts are corrected for their number."
     )
     lines = []
     for (dataset, formulation, objective), rows in fid.groupby(["dataset", "formulation", "objective"], sort=False):
         differences = "; ".join(map(_difference, rows.itertuples()))
         lines.append(
             f"{dataset}, {formulation}, {objective}: {_counts(rows)} of {len(rows)} step budgets. "
-            f"Differences with 95 % intervals: {differences}."
+            f"Differences, each with its own 95 % interval: {differences}."
         )
     return headline, lines
 

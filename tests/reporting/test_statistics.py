@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tdbench.reporting.statistics import agreement, compare, paired_difference
+from tdbench.reporting.statistics import agreement, compare, decide, paired_difference, seeds_needed
 from tdbench.reporting.tables import interval, number, spread, write_table
 
 
@@ -16,6 +16,14 @@ def test_interval_is_that_of_the_paired_t_test() -> None:
     expected = stats.ttest_rel(td, base).confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
     assert found.mean == pytest.approx((td - base).mean()) and found.n == 4
+    assert found.p == pytest.approx(stats.ttest_rel(td, base).pvalue)
+
+
+def scores(values: dict[tuple[str, int], float]) -> pd.DataFrame:
+    fixed = {
+        "dataset": "d", "formulation": "f", "metric": "fid", "library": "l", "features": "c", "steps": 4, "nfe": 7,
+    }  # fmt: skip
+    return pd.DataFrame([fixed | {"objective": o, "seed": s, "value": v} for (o, s), v in values.items()])
 
 
 @pytest.mark.parametrize(
@@ -24,18 +32,99 @@ def test_interval_is_that_of_the_paired_t_test() -> None:
         ([1.0, 1.1, 0.9], "better"),
         ([3.0, 3.1, 2.9], "worse"),
         ([1.0, 3.0, 2.1], "undecided"),
+        ([2.0, 2.0, 2.0], "undecided"),
+        ([1.0, 1.0, 1.0], "better"),
         ([1.0], "undecided (one seed)"),
     ],
 )
-def test_a_claim_is_made_only_where_the_interval_excludes_zero(td: list[float], verdict: str) -> None:
-    assert paired_difference(np.array(td), np.full(len(td), 2.0)).verdict == verdict
+def test_a_single_row_is_decided_by_its_own_interval(td: list[float], verdict: str) -> None:
+    sides = {"base": [2.0] * len(td), "td": td}
+    frame = scores({(name, seed): v for name, values in sides.items() for seed, v in enumerate(values)})
+    row = compare(frame, "base", ["td"]).iloc[0]
+    assert row.verdict == verdict
+    assert np.isnan(row.corrected_low) == (len(td) == 1)
+    assert len(td) == 1 or (row.corrected_low, row.p_corrected) == pytest.approx((row.difference_low, row.p))
 
 
-def scores(values: dict[tuple[str, int], float]) -> pd.DataFrame:
-    fixed = {
-        "dataset": "d", "formulation": "f", "metric": "fid", "library": "l", "features": "c", "steps": 4, "nfe": 7,
-    }  # fmt: skip
-    return pd.DataFrame([fixed | {"objective": o, "seed": s, "value": v} for (o, s), v in values.items()])
+def table(differences: np.ndarray) -> pd.DataFrame:
+    """Rows of a table from (cells, seeds) differences."""
+    rows = [paired_difference(row, np.zeros_like(row)) for row in differences]
+    frame = pd.DataFrame(rows).rename(columns={"mean": "difference", "std": "difference_std"})
+    return frame.rename(columns={"low": "difference_low", "high": "difference_high"})
+
+
+def test_a_difference_counts_less_among_many() -> None:
+    rng = np.random.default_rng(0)
+    lone = np.array([[-1.0, -1.25, -1.5]])  # p = 0.013
+    others = rng.standard_normal((19, 3))
+    assert decide(table(lone)).verdict.tolist() == ["better"]
+    among = decide(table(np.concatenate([lone, others])))
+    assert among.verdict[0] == "undecided" and among.p_corrected[0] > 0.05 > among.p[0]
+    assert among.corrected_low[0] < among.difference_low[0]
+
+
+def test_the_corrected_interval_excludes_zero_where_the_corrected_p_says_so() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        found = decide(table(rng.standard_normal((10, 4)) + rng.choice([0, -2], (10, 1))))
+        excludes = (found.corrected_high < 0) | (found.corrected_low > 0)
+        assert (excludes == (found.p_corrected <= 0.05)).all()
+        assert (excludes == found.verdict.isin(["better", "worse"])).all()
+
+
+def test_of_a_row_without_spread_nothing_is_reckoned() -> None:
+    found = decide(table(np.array([[1.0], [2.0]])))
+    assert found[["p_corrected", "corrected_low", "seeds_needed"]].isna().all(axis=None)
+
+
+DRAWS = {
+    "normal": lambda rng, shape: rng.standard_normal(shape),
+    "heavy tails": lambda rng, shape: rng.standard_t(5, shape),
+    "differences of skewed scores": lambda rng, shape: (
+        rng.lognormal(0, 0.4, shape) - rng.lognormal(0, 0.4, shape)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+@pytest.mark.parametrize("name", DRAWS)
+def test_intervals_cover_the_truth_as_often_as_they_say(name: str, seeds: int) -> None:
+    """Simulated: between 92 and 98 % of the 95 % intervals hold the true difference."""
+    draws = DRAWS[name](np.random.default_rng(2), (4000, seeds)) + 3.0
+    found = [paired_difference(row, np.zeros(seeds)) for row in draws]
+    coverage = np.mean([f.low <= 3.0 <= f.high for f in found])
+    assert 0.92 <= coverage <= 0.98
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_without_a_difference_few_tables_claim_one(name: str) -> None:
+    """Simulated: tables of 19 rows with no difference, rows of neighbouring budgets alike as they are in truth."""
+    rng, tables, claimed, better = np.random.default_rng(3), 1000, 0, 0
+    for _ in range(tables):
+        common = np.repeat(DRAWS[name](rng, (7, 3)), 3, axis=0)[:19]
+        verdicts = decide(table(common + DRAWS[name](rng, (19, 3)))).verdict
+        claimed += verdicts.isin(["better", "worse"]).any()
+        better += (verdicts == "better").any()
+    assert better / tables < 0.05 and claimed / tables < 0.065  # 5 % and two standard errors
+
+
+def test_few_of_the_claims_are_false() -> None:
+    """Simulated: half of the rows differ in truth; at most 5 % of what is called better or worse does not."""
+    rng, true, false = np.random.default_rng(4), 0, 0
+    shift = np.array([[-2.0]] * 10 + [[0.0]] * 10)
+    for _ in range(500):
+        claims = decide(table(rng.standard_normal((20, 5)) + shift)).verdict != "undecided"
+        true, false = true + claims[:10].sum(), false + claims[10:].sum()
+    assert true > 2000 and false / (true + false) < 0.05
+
+
+def test_seeds_needed_decide_in_four_of_five_cases() -> None:
+    assert seeds_needed(-1.0, 0.0) == 2 and np.isinf(seeds_needed(0.0, 0.0)) and np.isinf(seeds_needed(0.01, 1.0))
+    assert np.isnan(seeds_needed(1.0, float("nan")))
+    assert seeds_needed(1.0, 1.0, level=0.005) > seeds_needed(1.0, 1.0)
+    rng, n = np.random.default_rng(5), int(seeds_needed(-0.7, 1.0))
+    power = [stats.ttest_1samp(rng.standard_normal((4000, k)) - 0.7, 0, axis=1).pvalue < 0.05 for k in (n - 1, n)]
+    assert power[0].mean() < 0.8 + 0.015 and power[1].mean() > 0.8 - 0.015
 
 
 def test_pairs_are_formed_by_seed_and_lonely_seeds_left_out() -> None:
