@@ -3,10 +3,11 @@
 from typing import Any
 
 import pandas as pd
+from scipy import stats
 
 from tdbench.errors import TdbenchError
-from tdbench.plan import Plan
-from tdbench.reporting.statistics import summarise
+from tdbench.plan import Plan, Run
+from tdbench.reporting.statistics import CONFIDENCE, summarise
 from tdbench.reporting.store import published_file
 from tdbench.reporting.tables import number, spread
 
@@ -15,6 +16,9 @@ COLUMNS = [
     "snapshots", "value", "source",
 ]  # fmt: skip
 KEY = ["dataset", "formulation", "objective", "steps", "metric"]
+_SHOWN = ["dataset", "formulation", "objective", "network", "steps"]
+# A figure counts as reproduced only if our interval is as narrow: about the size of the effects that are published.
+WITHIN = 0.05
 
 
 def read_published(name: str) -> pd.DataFrame:
@@ -44,42 +48,72 @@ def read_published(name: str) -> pd.DataFrame:
 def published_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
     """Published figures beside ours, as people read them; empty where the experiment names none.
 
-    Ours are those of the same data set, formulation, objective and budget, one column a library. ``comparable`` says
-    what in the protocol differs; the network is for the reader to judge.
+    Ours are those of the same data set, formulation, objective and budget: mean ± standard deviation and the ratio to
+    the published one, a pair of columns a library. ``result`` says whether they reproduce it (`_result`), or what
+    in the protocol differs so that they do not compare; the network is for the reader to judge.
     """
     names = plan.experiment.published
     if not names:
         return pd.DataFrame()
     figures = pd.concat([read_published(name) for name in names], ignore_index=True)
-    ours = summarise(per_run)
-    shown = [f"{spread(m, s)} (n = {n})" for m, s, n in zip(ours["mean"], ours["std"], ours.n, strict=True)]
-    ours = ours.assign(ours=shown)
-    wide = ours.pivot_table(index=[*KEY, "features"], columns="library", values="ours", aggfunc="first").reset_index()
-    joined = figures.merge(wide.rename(columns={"features": "our features"}), on=KEY, how="left")
-    images = {
-        (run.dataset_name, run.formulation_name, run.objective_name): run.sampling.images for run in plan.runs.values()
-    }
-    table = (
-        joined[["dataset", "formulation", "objective", "network", "steps"]]
-        .fillna("")
-        .assign(metric=joined.metric.str.upper(), published=[number(value, 4) for value in joined.value])
-    )
-    for library in ours.library.unique():
-        table[library] = joined[library].fillna("—")
-    table["comparable"] = [
-        _differs(row, images.get((row["dataset"], row["formulation"], row["objective"])))
-        for row in joined.to_dict("records")
-    ]
-    return table.assign(source=joined.source)
+    runs = {(run.dataset_name, run.formulation_name, run.objective_name): run for run in plan.runs.values()}
+    ours = {
+        (tuple(row[key] for key in KEY), row["library"]): row for row in summarise(per_run).to_dict("records")
+    }  # fmt: skip
+    libraries = list(per_run.library.unique())
+    rows = []
+    for figure in figures.to_dict("records"):
+        run = runs.get((figure["dataset"], figure["formulation"], figure["objective"]))
+        found = {name: ours[key] for name in libraries if (key := (tuple(figure[k] for k in KEY), name)) in ours}
+        rows.append(_row(figure, libraries, found, run))
+    return pd.DataFrame(rows)
 
 
-def _differs(row: dict[str, Any], images: int | None) -> str:
+def _row(figure: dict[str, Any], libraries: list[str], found: dict[str, Any], run: Run | None) -> dict[str, Any]:
+    """A published figure beside ours of each library."""
+    row = {key: "" if pd.isna(figure[key]) else figure[key] for key in _SHOWN}
+    row |= {"metric": figure["metric"].upper(), "published": number(figure["value"], 4)}
+    for name in libraries:
+        mine = found.get(name)
+        row[name] = f"{spread(mine['mean'], mine['std'])} (n = {mine['n']})" if mine else "—"
+        row[f"{name}, × published"] = f"{mine['mean'] / figure['value']:.3f}" if mine else "—"
+    if run is None or not found:
+        result = "not measured here"
+    elif reasons := _differs(figure, run):
+        result = f"not comparable: {', '.join(reasons)}"
+    else:
+        results = {name: _result(figure["value"], mine) for name, mine in found.items()}
+        same = len(set(results.values())) == 1
+        result = next(iter(results.values())) if same else "; ".join(f"{k}: {v}" for k, v in results.items())
+    return row | {"result": result, "source": figure["source"]}
+
+
+def _differs(figure: dict[str, Any], run: Run) -> list[str]:
     """How our protocol differs from that of a published figure, as far as the harness knows."""
-    if images is None or pd.isna(row["our features"]):
-        return "not measured here"
+    features, images = run.evaluation.features, run.sampling.images
+    snapshots = f"last {run.evaluation.last_percent:g} %"
     reasons = []
-    if row["our features"] != row["features"]:
-        reasons.append(f"features {row['our features']}, not {row['features']}")
-    if images != row["images"]:
-        reasons.append(f"{images:,} images, not {int(row['images']):,}")
-    return f"no: {', '.join(reasons)}" if reasons else "yes"
+    if features != figure["features"]:
+        reasons.append(f"features {features}, not {figure['features']}")
+    if images != figure["images"]:
+        reasons.append(f"{images:,} images, not {int(figure['images']):,}")
+    if snapshots != figure["snapshots"]:
+        reasons.append(f"snapshots of the {snapshots}, not {figure['snapshots']}")
+    return reasons
+
+
+def _result(published: float, mine: dict[str, Any]) -> str:
+    """Whether a published figure is what one more training of ours could give.
+
+    It is set against the 95 % prediction interval, mean ± t s sqrt(1 + 1/n) over our n seeds: a published figure has
+    the chance of its own seeds in it. An interval wider than `WITHIN` on each side would let everything pass, and
+    decides nothing.
+    """
+    n = int(mine["n"])
+    if n < 2:
+        return "undecided (one seed)"
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * mine["std"] * (1 + 1 / n) ** 0.5
+    if abs(published - mine["mean"]) > half:
+        return "not reproduced"
+    width = half / abs(published)
+    return "reproduced" if width <= WITHIN else f"undecided (our interval: ±{100 * width:.0f} %)"

@@ -26,7 +26,7 @@ def table(tiny: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **row: ob
     """One published figure beside two seeds of ours, measured by two libraries."""
     figure = {
         "dataset": "digits", "resolution": 8, "network": "U-Net", "formulation": "edm", "objective": "td", "steps": 4,
-        "metric": "fid", "features": "classifier", "images": 128, "snapshots": "last 15 %", "value": 2.5, "source": "x",
+        "metric": "fid", "features": "classifier", "images": 128, "snapshots": "last 25 %", "value": 2.5, "source": "x",
     } | row  # fmt: skip
     (tmp_path / "mine.csv").write_text(pd.DataFrame([figure])[published.COLUMNS].to_csv(index=False))
     monkeypatch.setattr(store, "PUBLISHED", tmp_path)
@@ -41,21 +41,45 @@ def table(tiny: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **row: ob
 
 
 @pytest.mark.parametrize(
-    ("row", "clean_fid", "comparable"),
+    ("row", "clean_fid", "result"),
     [
-        ({}, "3.5 ± 0.71 (n = 2)", "yes"),
-        ({"images": 50000}, "3.5 ± 0.71 (n = 2)", "no: 128 images, not 50,000"),
-        ({"features": "inception"}, "3.5 ± 0.71 (n = 2)", "no: features classifier, not inception"),
+        # t = 12.7 with two seeds: ± 11.
+        ({}, "3.5 ± 0.71 (n = 2)", "undecided (our interval: ±440 %)"),
+        ({"value": 40}, "3.5 ± 0.71 (n = 2)", "not reproduced"),
+        (
+            {"value": 15},
+            "3.5 ± 0.71 (n = 2)",
+            "clean-fid: not reproduced; torch-fidelity: undecided (our interval: ±73 %)",
+        ),
+        ({"images": 50000}, "3.5 ± 0.71 (n = 2)", "not comparable: 128 images, not 50,000"),
+        ({"features": "inception"}, "3.5 ± 0.71 (n = 2)", "not comparable: features classifier, not inception"),
+        ({"snapshots": "best"}, "3.5 ± 0.71 (n = 2)", "not comparable: snapshots of the last 25 %, not best"),
         ({"steps": 9}, "—", "not measured here"),
         ({"dataset": "ffhq"}, "—", "not measured here"),
     ],
 )
 def test_beside_ours(
-    row: dict[str, object], clean_fid: str, comparable: str, tiny: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    row: dict[str, object], clean_fid: str, result: str, tiny: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (found,) = table(tiny, tmp_path, monkeypatch, **row).to_dict("records")
-    assert (found["published"], found["clean-fid"], found["comparable"]) == ("2.5", clean_fid, comparable)
+    value = row.get("value", 2.5)
+    assert (found["published"], found["clean-fid"], found["result"]) == (f"{value}", clean_fid, result)
+    assert found["clean-fid, × published"] == ("—" if clean_fid == "—" else f"{3.5 / float(str(value)):.3f}")
     assert found["source"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("std", "n", "result"),
+    [
+        # t s sqrt(1 + 1/n) for three seeds: 4.303 * 0.01 * 1.155 = 0.0497, of 2.0 2.5 %
+        (0.01, 3, "reproduced"),
+        (0.001, 3, "not reproduced"),
+        (0.03, 3, "undecided (our interval: ±7 %)"),
+        (float("nan"), 1, "undecided (one seed)"),
+    ],
+)
+def test_what_one_more_training_could_give_is_reproduced(std: float, n: int, result: str) -> None:
+    assert published._result(2.0, {"mean": 2.04, "std": std, "n": n}) == result
 
 
 def test_no_table_without_figures(tiny: Plan) -> None:
