@@ -46,7 +46,7 @@ def read_published(name: str) -> pd.DataFrame:
 
 
 def published_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
-    """Published figures beside ours, as people read them; empty where the experiment names none.
+    """Published figures of the experiment's data sets beside ours, as people read them; empty where there are none.
 
     Ours are those of the same data set, formulation, objective and budget: mean ± standard deviation and the ratio to
     the published one, a pair of columns a library. ``result`` says whether they reproduce it (`_result`), or what
@@ -56,6 +56,7 @@ def published_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
     if not names:
         return pd.DataFrame()
     figures = pd.concat([read_published(name) for name in names], ignore_index=True)
+    figures = figures[figures.dataset.isin(plan.experiment.datasets)]
     runs = {(run.dataset_name, run.formulation_name, run.objective_name): run for run in plan.runs.values()}
     ours = {
         (tuple(row[key] for key in KEY), row["library"]): row for row in summarise(per_run).to_dict("records")

@@ -55,7 +55,7 @@ def table(tiny: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **row: ob
         ({"features": "inception"}, "3.5 ± 0.71 (n = 2)", "not comparable: features classifier, not inception"),
         ({"snapshots": "best"}, "3.5 ± 0.71 (n = 2)", "not comparable: snapshots of the last 25 %, not best"),
         ({"steps": 9}, "—", "not measured here"),
-        ({"dataset": "ffhq"}, "—", "not measured here"),
+        ({"formulation": "vp"}, "—", "not measured here"),
     ],
 )
 def test_beside_ours(
@@ -82,8 +82,9 @@ def test_what_one_more_training_could_give_is_reproduced(std: float, n: int, res
     assert published._result(2.0, {"mean": 2.04, "std": std, "n": n}) == result
 
 
-def test_no_table_without_figures(tiny: Plan) -> None:
+def test_no_table_without_figures(tiny: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert published.published_table(tiny, pd.DataFrame()).empty
+    assert table(tiny, tmp_path, monkeypatch, dataset="ffhq").empty  # not the experiment's
 
 
 @pytest.mark.parametrize(
