@@ -265,6 +265,24 @@ def status(
 
 
 @app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="Folder of results, or of one experiment in it.")],
+    b: Annotated[Path, typer.Argument(help="The other one.")],
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Relative difference of a seed's scores that counts as the same.")
+    ] = 1e-3,
+    every_cell: Annotated[bool, typer.Option("--all", help="A line a cell, also for those that are the same.")] = False,
+) -> None:
+    """Are two reproductions, on two machines or of two commits, the same? Exits 1 if not."""
+    from tdbench.reporting.reproduction import compare_results
+
+    text, same = compare_results(a, b, tolerance, every_cell)
+    typer.echo(text)
+    if not same:
+        raise typer.Exit(1)
+
+
+@app.command()
 def verify(files: Annotated[list[Path], typer.Argument(help="npz files of reference vectors.")]) -> None:
     """Check the TD objective against reference vectors; exits 1 on any miss."""
     from tdbench.verification import verify_file
