@@ -331,8 +331,10 @@ def test_it_waits_for_no_library_of_the_stages(results: Path) -> None:
 def test_watching_shows_it_again_until_interrupted(results: Path) -> None:
     command = [sys.executable, "-m", "tdbench", "status", str(results), "--json", "--watch", "0.5"]
     with subprocess.Popen(
-        command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+        command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A shell gives what it starts in the background, such as these tests, a Ctrl-C that is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:  # fmt: skip
         assert process.stdout is not None and process.stderr is not None
         lines = [json.loads(process.stdout.readline()) for _ in range(2)]
         process.send_signal(signal.SIGINT)

@@ -27,8 +27,8 @@ def show_status(results: Path, every_run: bool, watch_s: float | None, as_json: 
     TdbenchError
         If the folder does not exist or holds no experiment.
     """
-    while True:
-        try:
+    try:
+        while True:
             text = _status(results, every_run, as_json)
             if watch_s is None:
                 print(text)
@@ -37,8 +37,8 @@ def show_status(results: Path, every_run: bool, watch_s: float | None, as_json: 
             stamp = "" if as_json else time.strftime("%H:%M:%S") + "\n"
             print(f"\033[H\033[2J{stamp}{text}" if live else f"{stamp}{text}", flush=True)
             time.sleep(watch_s)
-        except KeyboardInterrupt:
-            return
+    except KeyboardInterrupt:
+        return
 
 
 def _status(results: Path, every_run: bool, as_json: bool) -> str:
