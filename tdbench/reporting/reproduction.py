@@ -17,7 +17,8 @@ from tdbench.reporting.statistics import decide, in_order, paired_difference
 from tdbench.reporting.tables import interval, number, probability
 
 TOLERANCE = 1e-3
-SAME = ("identical", "within tolerance", "no difference found")
+UNDISTINGUISHED = "no difference found"
+SAME = ("identical", "within tolerance", UNDISTINGUISHED)
 _ORIGIN = {"git_commit": "commit", "torch": "torch", "device": "device", "data": "data"}
 _NEEDED = [*CELL, "seed", "run", "value", "reference_data"]
 
@@ -143,7 +144,7 @@ def _verdict(row: Any, tolerance: float) -> str:
         return "within tolerance"
     if row.n < 2:
         return str(row.verdict)
-    return "different" if row.verdict in ("better", "worse") else "no difference found"
+    return "different" if row.verdict in ("better", "worse") else UNDISTINGUISHED
 
 
 def compare_results(a: Path, b: Path, tolerance: float, every_cell: bool) -> tuple[str, bool]:
@@ -179,11 +180,12 @@ def _conclusion(verdicts: list[str], lonely: list[str]) -> str:
             if others
             else "A and B differ."
         )
-    if SAME[2] in verdicts:
+    if UNDISTINGUISHED in verdicts:
         # Few seeds find little.
+        count = f"{verdicts.count(UNDISTINGUISHED)} of {len(verdicts)}"
         return (
-            f"No difference between A and B was found, but {verdicts.count(SAME[2])} of {len(verdicts)} cells are not "
-            "the same seed by seed: how large a difference could be, their intervals say."
+            f"No difference between A and B was found, but {count} cells are not the same seed by seed: "
+            "how large a difference could be, their intervals say."
         )
     return "A and B are the same."
 

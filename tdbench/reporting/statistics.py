@@ -61,8 +61,8 @@ def decide(table: pd.DataFrame) -> pd.DataFrame:
     Twenty intervals of 95 % exclude zero once by chance. So that of all claims at most 5 % are expected to be false, p
     is corrected by the procedure of Benjamini and Hochberg (1995), and the interval widened to the level that
     Benjamini and Yekutieli (2005) give for what it selects: it excludes zero where the corrected p is at most 0.05, and
-    there alone. Where there is no difference at all, any claim is made in at most 5 % of tables. Differences of one
-    seed at several budgets depend on each other positively, which the procedure allows.
+    there alone. Where there is no difference at all, any claim is made in at most 5 % of tables. Rows of one
+    seed at several budgets depend on each other; a test simulates tables of such rows.
 
     Parameters
     ----------
