@@ -9,6 +9,7 @@ import torch
 from benchmarks.measure import Bench, Row, alternate
 from benchmarks.subjects import images_for, varied
 from tdbench.data.loading import to_uint8
+from tdbench.device import without_gradient
 from tdbench.diffusion.preconditioning import Denoiser
 from tdbench.plan import Run
 from tdbench.sampling import Latents, fresh_noise
@@ -48,7 +49,8 @@ def ours(denoiser: Denoiser, run: Run, data: dict[str, Any]) -> np.ndarray:
     index = torch.arange(len(latents.noise))
     fresh = fresh_noise(run.seed, index.tolist(), latents.noise.shape[1:], device)
     noise, condition = latents.noise.to(device), latents.condition(index, device)
-    result = run.sampling.sampler.sample(denoiser, noise, condition, run.formulation, run.sampling.steps[0], fresh)
+    with without_gradient(device):
+        result = run.sampling.sampler.sample(denoiser, noise, condition, run.formulation, run.sampling.steps[0], fresh)
     pixels: np.ndarray = to_uint8(result).cpu().permute(0, 2, 3, 1).contiguous().numpy()
     return pixels
 

@@ -1,6 +1,7 @@
 """Which device computes, with how many threads, and how repeatable it is."""
 
 import platform
+from contextlib import AbstractContextManager
 from typing import Any
 
 import psutil
@@ -58,3 +59,12 @@ def describe_hardware(device: torch.device) -> dict[str, Any]:
         "logical_cpus": psutil.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
     }
+
+
+def without_gradient(device: torch.device) -> AbstractContextManager[Any]:
+    """Evaluate networks on that device for their results alone.
+
+    On the CPU with what autograd keeps of every operation left out as well, which a small network feels; its results
+    are then tensors of inference mode. A GPU computes behind the CPU's back, so that nothing would be gained.
+    """
+    return torch.inference_mode() if device.type == "cpu" else torch.no_grad()

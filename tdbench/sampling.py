@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from tdbench.data.loading import to_uint8
-from tdbench.device import choose_device
+from tdbench.device import choose_device, without_gradient
 from tdbench.diffusion.preconditioning import Condition, Denoiser
 from tdbench.diffusion.samplers import CountingDenoiser, FreshNoise
 from tdbench.distributed import ALONE, World
@@ -190,7 +190,8 @@ def _sample_set(
         if turn % world.count == world.rank:
             counted, fresh = CountingDenoiser(denoiser), fresh_noise(run.seed, index.tolist(), shape, device)
             condition, noise = latents.condition(index, device), latents.noise[index].to(device)
-            result = sampler.sample(counted, noise, condition, run.formulation, steps, fresh)
+            with without_gradient(device):
+                result = sampler.sample(counted, noise, condition, run.formulation, steps, fresh)
             if not result.isfinite().all():
                 raise TdbenchError(f"{snapshot}: samples at {steps} steps are not finite; the training diverged")
             pixels[index] = to_uint8(result).cpu()

@@ -76,12 +76,12 @@ class LabelledUNet(nn.Module):
 
     def __init__(self, spec: UNetSpec, inputs: Inputs, dropout: float = 0.0) -> None:
         # diffusers imports slowly; only those who build a network wait for it.
-        from diffusers.models.unets.unet_2d import UNet2DModel
+        from tdbench.networks.diffusers_unet import KnownDtypeUNet
 
         super().__init__()
         self.inputs = inputs
         attention = [inputs.resolution >> level in spec.attention for level in range(len(spec.channels))]
-        self.unet = UNet2DModel(
+        self.unet = KnownDtypeUNet(
             sample_size=inputs.resolution,
             in_channels=inputs.image_channels,
             out_channels=inputs.image_channels,

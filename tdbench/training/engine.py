@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from tdbench.device import native_bf16
+from tdbench.device import native_bf16, without_gradient
 from tdbench.diffusion.preconditioning import Condition, Denoiser, DenoiserCall
 from tdbench.experiment import Precision, Training
 from tdbench.progress import say
@@ -39,9 +39,24 @@ class Engine:
         is small against c_skip x.
         """
 
+        if precision != "bf16":
+            return denoiser
+
         def call(x: Tensor, t: Tensor, condition: Condition) -> Tensor:
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            with torch.autocast(device.type, torch.bfloat16):
                 return denoiser(x, t, condition)
+
+        return call
+
+    def target_caller(self, denoiser: Callable[..., Tensor], device: torch.device) -> DenoiserCall:
+        """The target network ``denoiser`` in its number format, without all that a gradient would need."""
+        evaluate = self.caller(denoiser, self.target_precision, device)
+
+        def call(x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+            with without_gradient(device):
+                found = evaluate(x, t, condition)
+            # A loss may keep what it gets for its gradient, and autograd keeps no tensor made in inference mode.
+            return found.clone() if found.is_inference() else found
 
         return call
 

@@ -51,7 +51,7 @@ class TrainingState:
         """The target network, as the objective calls it."""
         if self.target is None:
             return None
-        return self.engine.caller(self.target.network, self.engine.target_precision, self.device)
+        return self.engine.target_caller(self.target.network, self.device)
 
     def adding_up(self, last: bool) -> AbstractContextManager[Any]:
         """Gradients of all but the last part of a batch stay in this process."""
