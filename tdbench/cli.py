@@ -195,7 +195,7 @@ def report(
 def track(experiment: Experiment, results: Results = DEFAULT_RESULTS) -> None:
     """Write all runs to MLflow: a SQLite file in the results, or the server of MLFLOW_TRACKING_URI."""
     from tdbench.plan import load_plans
-    from tdbench.reporting.tracking import track as track_plan
+    from tdbench.reporting.tracking.track import track as track_plan
 
     for plan in load_plans(experiment):
         track_plan(plan, results)

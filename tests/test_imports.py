@@ -30,7 +30,10 @@ COMMAND = "import sys; from tdbench.cli import app; app({}, standalone_mode=Fals
         (BUILD, HEAVY - {"diffusers", "scipy", "torchvision"} | {"transformers"}),
         ("import tdbench.evaluation.scores", HEAVY - {"cleanfid", "scipy", "torch_fidelity", "torchvision"}),
         ("import tdbench.reporting.report", {"cleanfid", "diffusers", "mlflow", "torch_fidelity", "torchvision"}),
-        ("import tdbench.reporting.tracking", {"cleanfid", "diffusers", "matplotlib", "seaborn", "torch_fidelity"}),
+        (
+            "import tdbench.reporting.tracking.track",
+            {"cleanfid", "diffusers", "matplotlib", "seaborn", "torch_fidelity"},
+        ),
         ("import tdbench.workflow", HEAVY - {"pandas"}),
     ],
     ids=["help", "validate", "plan", "stages", "train", "evaluate", "report", "track", "workflow"],

@@ -14,8 +14,12 @@ PUBLISHED = Path("results/published")
 
 def tracking_uri(results: Path) -> str:
     """MLFLOW_TRACKING_URI where the user set it, else a SQLite file in the results."""
-    local = f"sqlite:///{ReportLayout(results, '').mlflow_db.resolve()}"
-    return os.environ.get("MLFLOW_TRACKING_URI") or local
+    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(ReportLayout(results, "").mlflow_db)
+
+
+def sqlite_uri(path: Path) -> str:
+    """The address of a SQLite file."""
+    return f"sqlite:///{path.resolve()}"
 
 
 def without_password(uri: str) -> str:

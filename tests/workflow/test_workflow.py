@@ -262,20 +262,20 @@ def test_mlflow_has_every_run_once_however_often_tracked(project: Project) -> No
     for _ in range(2):
         client = MlflowClient(f"sqlite:///{project.results / 'mlflow' / 'mlflow.db'}")
         experiment = client.get_experiment_by_name("tiny")
-        runs = {r.data.tags["tdbench.run"]: r for r in client.search_runs([experiment.experiment_id])}
-        assert len(client.search_runs([experiment.experiment_id])) == len(runs) == RUNS + 1
+        found = client.search_runs([experiment.experiment_id])
+        runs = {r.data.tags["tdbench.run"]: r for r in found if r.data.tags["tdbench.kind"] != "snapshot"}
+        assert len(runs) == RUNS + 1 and len(found) == len(runs) + RUNS * 2
         run = runs["digits/edm-td-seed0"]
         assert run.data.params["objective.lambda"] == "0.5" and run.info.status == "FINISHED"
         assert len(run.data.tags["tdbench.data_sha256"]) == 64 and run.data.tags["mlflow.source.git.commit"]
         assert [m.step for m in client.get_metric_history(run.info.run_id, "train/loss")] == list(range(5, 41, 5))
-        by_snapshot = client.get_metric_history(run.info.run_id, "fid/clean-fid/steps-004")
-        assert [m.step for m in by_snapshot] == [2240, 2560]
-        assert {a.path for a in client.list_artifacts(run.info.run_id)} >= {
-            "run.json",
-            "samples",
-            "snapshots",
-            "scores.json",
-        }
+        nested = [r for r in found if r.data.tags.get("mlflow.parentRunId") == run.info.run_id]
+        assert sorted(r.data.tags["tdbench.snapshot"] for r in nested) == ["2240", "2560"]
+        for scored in (run, *nested):
+            by_nfe = client.get_metric_history(scored.info.run_id, "fid/clean-fid")
+            assert sorted(m.step for m in by_nfe) == [3, 7]
+        files = {a.path for a in client.list_artifacts(run.info.run_id)}
+        assert files == {"run.json", "metrics.jsonl", "snapshots.json", "samples.json", "scores.json"}
         assert "report.html" in {a.path for a in client.list_artifacts(runs["report"].info.run_id)}
         assert project.tdbench("track", str(project.experiment)).returncode == 0
 

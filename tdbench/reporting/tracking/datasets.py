@@ -1,0 +1,59 @@
+"""Data sets as MLflow knows them: by name and checksum, without reading any image."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mlflow.data.schema import TensorDatasetSchema
+from mlflow.entities import Dataset, DatasetInput, InputTag
+from mlflow.types.schema import Schema, TensorSpec
+
+from tdbench.layout import DatasetLayout
+from tdbench.plan import Run
+
+DIGEST_LENGTH = 16
+"""MLflow allows 36, its page shows them all beside the name; the profile holds the whole checksum."""
+
+
+def training_data(run: Run, data: dict[str, Any], files: DatasetLayout) -> Dataset:
+    """The archive that a run was trained on; ``data`` as `ImageSet.summary` describes it."""
+    shape = (data["channels"], data["resolution"], data["resolution"])
+    images = Schema([TensorSpec(np.dtype(np.uint8), (-1, *shape), "images")])
+    labels = [Schema([TensorSpec(np.dtype(np.int64), (-1,), "labels")])] if data["classes"] else []
+    profile = {"num_rows": data["images"], "num_elements": data["images"] * int(np.prod(shape)), **data}
+    schema = TensorDatasetSchema(images, *labels).to_dict()
+    return _dataset(run.dataset_name, data["sha256"], files.archive, profile, schema)
+
+
+def reference_data(run: Run, stored: dict[str, Any], files: DatasetLayout) -> dict[str, Dataset]:
+    """Library -> the features of real images that its scores compare with; ``stored`` is scores.json."""
+    found, checksums = {}, stored["references"]
+    for row in stored["scores"]:
+        library, features = row["library"], row["features"]
+        profile = {
+            "num_rows": row["reference_n"], "features": features, "resize": row["resize"],
+            "data_sha256": row["reference_data"], "sha256": checksums[library],
+        }  # fmt: skip
+        name = f"{run.dataset_name}, {features} features for {library}"
+        found[library] = _dataset(name, checksums[library], files.reference(features, library), profile, None)
+    return found
+
+
+def as_inputs(training: Dataset | None, compared: dict[str, Dataset]) -> list[DatasetInput]:
+    """What `MlflowClient.log_inputs` takes, with what each was for."""
+    named = [] if training is None else [("training", training)]
+    named += [("reference", reference) for reference in compared.values()]
+    return [DatasetInput(dataset, [InputTag("mlflow.data.context", context)]) for context, dataset in named]
+
+
+def _dataset(name: str, checksum: str, path: Path, profile: dict[str, Any], schema: dict[str, Any] | None) -> Dataset:
+    return Dataset(
+        name=name,
+        digest=checksum[:DIGEST_LENGTH],
+        # As MLflow's own source of a local file writes itself.
+        source_type="local",
+        source=json.dumps({"uri": str(path.resolve())}),
+        schema=None if schema is None else json.dumps(schema),
+        profile=json.dumps(profile),
+    )

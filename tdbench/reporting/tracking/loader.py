@@ -1,0 +1,67 @@
+"""What `mlflow.pyfunc.load_model` calls for a model that `tdbench track` logged."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from torch.nn.functional import one_hot
+
+from tdbench.diffusion.preconditioning import Condition, Denoiser
+from tdbench.errors import TdbenchError
+from tdbench.files import read_json
+from tdbench.plan import Run
+from tdbench.training.snapshots import load_snapshot
+from tdbench.training.state import build_denoiser
+
+SETTINGS, WEIGHTS = "run.json", "weights.safetensors"
+
+
+class LoadedDenoiser:
+    """A denoiser as MLflow calls it."""
+
+    def __init__(self, denoiser: Denoiser, classes: int) -> None:
+        self.denoiser, self.classes = denoiser.eval(), classes
+
+    def predict(self, model_input: dict[str, np.ndarray], params: dict[str, Any] | None = None) -> np.ndarray:
+        """Estimates of x0, (N, C, H, W) float32.
+
+        Parameters
+        ----------
+        model_input : dict
+            ``images`` (N, C, H, W) float32 noisy images in the range of the formulation, ``times`` (N,) float64 times
+            of the formulation and, for a class-conditional network, ``labels`` (N,) int64 classes.
+        """
+        images = torch.from_numpy(np.ascontiguousarray(model_input["images"]))
+        times = torch.from_numpy(np.ascontiguousarray(model_input["times"]))[:, None, None, None]
+        labels = None
+        if self.classes:
+            classes = torch.from_numpy(np.ascontiguousarray(model_input["labels"]))
+            if classes.min() < 0 or classes.max() >= self.classes:
+                raise TdbenchError(f"labels: {classes.min()}..{classes.max()}; expected 0..{self.classes - 1}")
+            labels = one_hot(classes, self.classes).float()
+        with torch.inference_mode():
+            return self.denoiser(images, times, Condition(labels)).numpy()
+
+
+def _load_pyfunc(folder: str) -> LoadedDenoiser:
+    """Build the network that run.json describes, with the weights beside it.
+
+    Raises
+    ------
+    TdbenchError
+        If a file is missing or damaged, or the settings are not known here.
+    """
+    settings = Path(folder, SETTINGS)
+    record = read_json(settings, "tdbench track")
+    try:
+        run = Run.model_validate(record["run"])
+    except (ValidationError, KeyError, TypeError) as error:
+        raise TdbenchError(
+            f"{settings}: settings that this tdbench does not know: of another version, or of a plug-in that must be "
+            "imported before the model is loaded"
+        ) from error
+    denoiser = build_denoiser(run, record["data"], seed=0)
+    load_snapshot(Path(folder, WEIGHTS), denoiser)
+    return LoadedDenoiser(denoiser, record["data"]["classes"])

@@ -1,0 +1,50 @@
+"""What a run is measured by: figures of its training by step, and scores by number of network evaluations."""
+
+from collections.abc import Mapping
+from statistics import fmean
+from typing import Any
+
+from mlflow.entities import Metric
+
+from tdbench.layout import RunLayout
+from tdbench.training.metrics import read_metrics
+
+Scores = list[dict[str, Any]]
+
+
+def training_metrics(layout: RunLayout, started: int) -> list[Metric]:
+    """One metric a figure and line of metrics.jsonl, by training step; ``started`` is in milliseconds."""
+    return [
+        Metric(f"train/{key}", value, started + int(line["seconds"] * 1000), line["step"])
+        for line in read_metrics(layout.metrics)
+        for key, value in line.items()
+        if key not in ("step", "seconds") and value is not None
+    ]
+
+
+def score_metrics(scores: Scores, time: int, step: int, about: Mapping[str, Mapping[str, str]]) -> list[Metric]:
+    """Scores, as means over the snapshots that ``scores`` are of.
+
+    Each twice: ``fid/clean-fid`` at step 17 for the curve by NFE, and ``fid/clean-fid/nfe-017``, so that tables can be
+    sorted by the score at one NFE, and show which it is.
+
+    Parameters
+    ----------
+    scores : list
+        Rows of scores.json.
+    time : int
+        Milliseconds.
+    step : int
+        Training step of those that have a name for one NFE.
+    about : mapping
+        Library -> model and data set that those belong to, where there is one model: its page shows them too.
+    """
+    values: dict[tuple[str, str, int], list[float]] = {}
+    for row in scores:
+        values.setdefault((row["metric"], row["library"], row["nfe"]), []).append(row["value"])
+    found = []
+    for (metric, library, nfe), several in values.items():
+        name, mean = f"{metric}/{library}", fmean(several)
+        found.append(Metric(name, mean, time, nfe))
+        found.append(Metric(f"{name}/nfe-{nfe:03d}", mean, time, step, **about.get(library, {})))
+    return found

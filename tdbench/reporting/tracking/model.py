@@ -1,0 +1,68 @@
+"""Weights as a model in MLflow's sense: an MLmodel file with a signature, beside our safetensors and settings.
+
+`mlflow.pyfunc.load_model` reads it through `loader.py`: no code and no pickle is stored, so tdbench must be installed
+where it is loaded.
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from mlflow import MlflowClient, pyfunc
+from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+from mlflow.models import Model, ModelSignature
+from mlflow.types.schema import ColSpec, Schema, TensorSpec
+
+from tdbench.layout import RunLayout
+from tdbench.plan import Run
+from tdbench.reporting.tracking.loader import SETTINGS, WEIGHTS
+
+_NOTE = """The averaged weights at the end of a training: noisy images and their times give estimates of the clean
+images. `mlflow.pyfunc.load_model("models:/...")` loads it where tdbench is installed: it holds weights
+(safetensors) and settings (run.json), no code."""
+_LOADER, _DATA = "tdbench.reporting.tracking.loader", "data"
+
+
+def signature(data: dict[str, Any]) -> ModelSignature:
+    """Noisy images, their times and, where there are classes, labels -> estimates of the clean images.
+
+    ``data`` as `ImageSet.summary` describes it.
+    """
+    images = (-1, data["channels"], data["resolution"], data["resolution"])
+    inputs: list[ColSpec | TensorSpec] = [
+        TensorSpec(np.dtype(np.float32), images, "images"),
+        TensorSpec(np.dtype(np.float64), (-1,), "times"),
+    ]
+    if data["classes"]:
+        inputs.append(TensorSpec(np.dtype(np.int64), (-1,), "labels"))
+    return ModelSignature(Schema(inputs), Schema([TensorSpec(np.dtype(np.float32), images)]))
+
+
+def log_model(
+    client: MlflowClient, experiment_id: str, run_id: str, run: Run, data: dict[str, Any], layout: RunLayout,
+    tags: dict[str, str],
+) -> str:  # fmt: skip
+    """Log the last snapshot's weights as what a run gives; returns MLflow's id of the model."""
+    images = run.scored_snapshots()[-1]
+    facts = {
+        "formulation": run.formulation_name, "objective": run.objective_name, "network": run.network.kind,
+        "dataset": run.dataset_name, "seed": str(run.seed), "kimg": f"{images / 1000:g}",
+    }  # fmt: skip
+    # Of the characters that a run's name may hold MLflow allows all but these two.
+    name = run.name.replace("/", "-").replace(".", "_")
+    logged = client.create_logged_model(
+        experiment_id, name, run_id, tags | {"mlflow.note.content": _NOTE}, facts, model_type="denoiser"
+    )
+    described = Model(run_id=run_id, signature=signature(data), metadata=facts, model_id=logged.model_id)
+    pyfunc.add_to_model(described, _LOADER, data=_DATA)
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary, _DATA)
+        folder.mkdir()
+        folder.joinpath(WEIGHTS).symlink_to(layout.snapshot(images).resolve())
+        folder.joinpath(SETTINGS).symlink_to(layout.settings.resolve())
+        described.save(str(folder.parent / "MLmodel"))
+        client.log_model_artifacts(logged.model_id, temporary)
+    client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, run.training.steps)])
+    return str(logged.model_id)

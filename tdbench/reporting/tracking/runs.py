@@ -1,0 +1,173 @@
+"""The runs that are written to MLflow: a training, its scored snapshots, and the report."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, Param
+
+from tdbench.evaluation.stored import read_scored
+from tdbench.files import read_json, sha256
+from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
+from tdbench.plan import Run
+from tdbench.reporting.tracking import metrics
+from tdbench.reporting.tracking.client import log_batches, log_files
+from tdbench.reporting.tracking.datasets import as_inputs, reference_data, training_data
+from tdbench.reporting.tracking.model import log_model
+from tdbench.reporting.tracking.ours import CONTENT, KIND, PARENT, RESULTS, RUN, SNAPSHOT, Ours, owner
+from tdbench.sampling import read_sampled, read_trained
+from tdbench.training.snapshots import check_snapshot
+
+REPORT = "report"
+"""Name of the run that holds the report."""
+_FORM = "nested 1"
+"""Of what is written; another one is written anew."""
+
+
+class Writer:
+    """Writes runs of one experiment; what is there already, whole and of the same content, is left alone.
+
+    A run is ended last, so that one which is not ended was not written to its end.
+    """
+
+    def __init__(self, client: MlflowClient, experiment_id: str, results: Path, there: Ours) -> None:
+        self.client, self.experiment_id, self.results, self.there = client, experiment_id, results, there
+        self.written = 0
+
+    def training(self, run: Run) -> str:
+        """The id of a training's run."""
+        layout = RunLayout(self.results, run)
+        record, rows, sets = read_trained(run, layout), read_scored(run, layout), read_sampled(run, layout)
+        files = [layout.settings, layout.metrics, layout.snapshots, layout.samples, layout.scores]
+        content, models = _content(files), int(run.trained_as is None)
+        kept = self.there.whole(run.name, content, run.scored_snapshots(), models)
+        if kept is not None:
+            return kept
+        finished = read_json(layout.snapshots, f"tdbench train {run.experiment} {run.name}")
+        last = run.scored_snapshots()[-1]
+        check_snapshot(layout.snapshot(last), next(e for e in finished["snapshots"] if e["images"] == last))
+        began = _milliseconds(record["provenance"]["written_at"])
+        ended = began + int(finished["training_seconds"] * 1000)
+        run_id = self._begin(run.name, began, self._tags(run) | _facts(run, record) | {CONTENT: content})
+        compared = self._log_data(run, run_id, record["data"])
+        model_id = None
+        if models:
+            model_id = log_model(self.client, self.experiment_id, run_id, run, record["data"], layout, self._tags(run))
+        log_batches(
+            self.client, run_id,
+            metrics.training_metrics(layout, began) + metrics.score_metrics(rows, ended, run.training.steps, {}),
+            [Param(key, str(value)) for key, value in _flatten(record["run"]).items()],
+        )  # fmt: skip
+        log_files(self.client, run_id, files)
+        for images in run.scored_snapshots():
+            self._snapshot(run, run_id, images, rows, sets, compared, model_id if images == last else None)
+        self._end(run_id, ended)
+        return run_id
+
+    def _log_data(self, run: Run, run_id: str, data: dict[str, Any]) -> dict[str, Dataset]:
+        """Log what a run was trained on and what its scores compare with; returns the latter, by library."""
+        files = DatasetLayout(self.results, run.dataset_name)
+        stored = read_json(RunLayout(self.results, run).scores, f"tdbench evaluate {run.experiment} {run.name}")
+        compared = reference_data(run, stored, files)
+        self.client.log_inputs(run_id, as_inputs(training_data(run, data, files), compared))
+        return compared
+
+    def _snapshot(
+        self, run: Run, parent: str, images: int, rows: metrics.Scores, sets: list[dict[str, Any]],
+        compared: dict[str, Dataset], model_id: str | None,
+    ) -> None:  # fmt: skip
+        layout = RunLayout(self.results, run)
+        mine = [entry for entry in sets if entry["snapshot_images"] == images]
+        ended = [_milliseconds(entry["provenance"]["written_at"]) for entry in mine]
+        began = min(end - int(entry["seconds"] * 1000) for end, entry in zip(ended, mine, strict=True))
+        scores = [row for row in rows if round(row["snapshot_kimg"] * 1000) == images]
+        run_id = self._begin(
+            f"{run.name} at {images / 1000:g} kimg", began, self._tags(run) | {
+                PARENT: parent, KIND: "snapshot", SNAPSHOT: str(images), "mlflow.source.type": "LOCAL",
+                "mlflow.source.name": "tdbench sample",
+            },
+        )  # fmt: skip
+        self.client.log_inputs(run_id, as_inputs(None, compared))
+        about = {
+            library: {"model_id": model_id, "dataset_name": data.name, "dataset_digest": data.digest}
+            for library, data in compared.items()
+            if model_id is not None
+        }
+        step = images // run.training.batch_size
+        log_batches(self.client, run_id, metrics.score_metrics(scores, max(ended), step, about))
+        log_files(self.client, run_id, [layout.sample_grid(images, entry["steps"]) for entry in mine], "samples")
+        self._end(run_id, max(ended))
+
+    def report(self, layout: ReportLayout) -> str:
+        """The id of the report's run."""
+        files = [layout.scores_parquet, layout.scores_csv, layout.runs_csv, *layout.table("comparison"), layout.html]
+        content = _content([layout.scores_csv, layout.html])
+        kept = self.there.whole(REPORT, content, (), 0)
+        if kept is not None:
+            return kept
+        tags = {RUN: REPORT, RESULTS: owner(self.results), CONTENT: content, KIND: "report"}
+        written = int(layout.html.stat().st_mtime * 1000)
+        run_id = self._begin(REPORT, written, tags)
+        log_files(self.client, run_id, files)
+        self._end(run_id, written)
+        return run_id
+
+    def _tags(self, run: Run) -> dict[str, str]:
+        """What a training and its snapshots are grouped and found by."""
+        return {
+            RUN: run.name, RESULTS: owner(self.results), "tdbench.data": run.dataset_name,
+            "tdbench.formulation": run.formulation_name, "tdbench.objective": run.objective_name,
+            "tdbench.seed": str(run.seed),
+        }  # fmt: skip
+
+    def _begin(self, name: str, began: int, tags: dict[str, str]) -> str:
+        self.written += 1
+        return str(self.client.create_run(self.experiment_id, began, tags, name).info.run_id)
+
+    def _end(self, run_id: str, ended: int) -> None:
+        self.client.set_terminated(run_id, end_time=ended)
+
+
+def _facts(run: Run, record: dict[str, Any]) -> dict[str, str]:
+    """Tags of a training's run: where it comes from."""
+    return {
+        KIND: "training", "mlflow.source.name": "tdbench train", "mlflow.source.type": "LOCAL",
+        "mlflow.source.git.commit": record["provenance"]["git_commit"], "mlflow.note.content": _describe(run),
+        "tdbench.data_sha256": record["data"]["sha256"], "tdbench.weights_of": run.weights_name,
+    }  # fmt: skip
+
+
+def _describe(run: Run) -> str:
+    """What a training's page says of it."""
+    shared = f" It samples the weights of {run.trained_as}." if run.trained_as else ""
+    return (
+        f"{run.formulation_name} with objective {run.objective_name}, seed {run.seed}: "
+        f"{run.training.images_at(run.training.steps) / 1000:g} kimg of {run.dataset_name} through "
+        f"{run.network.kind}.{shared} Child runs are its scored snapshots; scores here are their means.\n\n"
+        f"`tdbench train {run.experiment} {run.name}`"
+    )
+
+
+def _content(paths: Iterable[Path]) -> str:
+    """A checksum of what is to be tracked."""
+    return hashlib.sha256("".join([_FORM, *map(sha256, paths)]).encode()).hexdigest()
+
+
+def _milliseconds(written_at: str) -> int:
+    return int(datetime.fromisoformat(written_at).timestamp() * 1000)
+
+
+def _flatten(block: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in block.items():
+        name = f"{prefix}{key}"
+        flat |= (
+            _flatten(value, f"{name}.")
+            if isinstance(value, dict)
+            else {name: json.dumps(value) if isinstance(value, list) else value}
+        )
+    return flat

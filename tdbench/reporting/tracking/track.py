@@ -1,0 +1,58 @@
+"""`tdbench track`: every training, its snapshots and the report, once each.
+
+One process at a time writes, at the end: parallel writers on one SQLite file lock each other out, and two that make
+it at once break it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+from tdbench.files import make_folder, write_json
+from tdbench.layout import ReportLayout
+from tdbench.plan import Plan
+from tdbench.progress import progress
+from tdbench.reporting.store import tracking_uri, without_password
+from tdbench.reporting.tracking.client import connect, experiment_id
+from tdbench.reporting.tracking.ours import Ours
+from tdbench.reporting.tracking.patience import patiently
+from tdbench.reporting.tracking.runs import REPORT, Writer
+
+
+def track(plan: Plan, results: Path) -> None:
+    """Write every run to MLflow; a run that is there already, whole and with the same content, is left alone.
+
+    Whatever ends it early, the next call takes away what is half written and goes on.
+
+    Raises
+    ------
+    TdbenchError
+        If MLflow's store cannot be reached or written, after some tries.
+    """
+    uri, layout = tracking_uri(results), ReportLayout(results, plan.experiment.name)
+    make_folder(layout.mlflow_db.parent)
+    with FileLock(layout.mlflow_db.with_suffix(".lock")):
+        ids = patiently(uri, lambda advanced: _track(plan, results, uri, advanced))
+    write_json(layout.tracked, {"tracking_uri": without_password(uri), "experiment": plan.experiment.name, "runs": ids})
+
+
+def _track(plan: Plan, results: Path, uri: str, advanced: Callable[[], None]) -> dict[str, str]:
+    """Our name of each run -> MLflow's id."""
+    layout = ReportLayout(results, plan.experiment.name)
+    client = connect(uri, layout.mlflow_db)
+    experiment = experiment_id(client, plan, layout, on_file=uri.startswith("sqlite:"))
+    there = Ours.find(client, experiment, results)
+    writer, ids = Writer(client, experiment, results, there), {}
+    with progress("mlflow", len(plan.runs), "run") as bar:
+        for run in plan.runs.values():
+            written = writer.written
+            ids[run.name] = writer.training(run)
+            if writer.written > written:
+                advanced()
+            bar.update(1)
+    ids[REPORT] = writer.report(layout)
+    # Once more, since a server that answers late may have done twice what was asked once.
+    left = Ours.find(client, experiment, results) if writer.written else there
+    left.clear(client, ids.keys(), ids.values())
+    return ids
