@@ -4,13 +4,15 @@ from typing import Any
 
 import pandas as pd
 
+from tdbench.evaluation.metrics import METRICS, direction
 from tdbench.plan import Plan
 from tdbench.reporting import tables
 
 COMPARISON_CAPTION = (
-    "TD against its baseline, mean ± standard deviation over seeds of the mean over the last snapshots; lower is "
-    "better. Differences are paired by seed, each with its own 95 % interval (Student's). Among many rows some of "
-    "these exclude zero by chance: p and verdict are corrected for the number of rows of the same metric and library, "
+    "TD against its baseline, mean ± standard deviation over seeds of the mean over the last snapshots; "
+    f"{direction(list(METRICS))}. Differences are paired by seed, each with its own 95 % interval (Student's). "
+    "Among many rows some of these exclude zero by chance: p and verdict are "
+    "corrected for the number of rows of the same metric and library, "
     "so that at most 5 % of all “better” and “worse” are expected to be false (Benjamini and Hochberg). “Seeds to "
     "decide” is how many would settle an undecided row in 80 % of cases if difference and spread are as measured: "
     "a rough guide."
@@ -36,7 +38,7 @@ def ablation_caption(plan: Plan, name: str) -> str:
         if tables.varies_objective_only(plan, name)
         else "The baseline has the base settings, so the cases are not set against it."
     )
-    means = "mean ± standard deviation over seeds of the mean over the last snapshots; lower is better"
+    means = f"mean ± standard deviation over seeds of the mean over the last snapshots; {direction(list(METRICS))}"
     return f"{text}: {means}. {compared}"
 
 
