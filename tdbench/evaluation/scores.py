@@ -29,6 +29,7 @@ from tdbench.evaluation.features import (
 )
 from tdbench.evaluation.inception import load_inception
 from tdbench.evaluation.measure import Samples, fid_spread_of_images, measure
+from tdbench.evaluation.memorisation import nearest_in_data
 from tdbench.files import sha256, write_json
 from tdbench.layout import DatasetLayout, RunLayout
 from tdbench.plan import Run
@@ -102,7 +103,7 @@ def evaluate_run(run: Run, layout: RunLayout, files: DatasetLayout, world: World
     libraries = run.evaluation.libraries
     extractors = {name: load_extractor(run.evaluation.features, name, files) for name in libraries}
     references = {name: _matching_reference(run, files, name, extractors[name], trained["data"]) for name in libraries}
-    rows = []
+    rows, nearest, last_set = [], None, max(sets, key=lambda entry: tuple(_place(entry).values()))
     log = ProgressLog(layout.progress, "evaluate")
     with progress(f"{run.name} scores", len(sets) * len(references), "set", log=log) as bar:
         for entry in sets:
@@ -110,13 +111,15 @@ def evaluate_run(run: Run, layout: RunLayout, files: DatasetLayout, world: World
             if not path.exists() or sha256(path) != entry["sha256"]:
                 raise TdbenchError(f"{path}: missing or changed since it was sampled; run `tdbench sample` again")
             pixels = read_samples(path).transpose(0, 3, 1, 2).copy()
-            for scored in _score(run, entry, pixels, extractors, references, world):
+            for name, scored, samples in _score(run, entry, pixels, extractors, references, world):
                 rows += scored
+                if samples is not None and entry is last_set and name == libraries[0]:
+                    nearest = _place(entry) | nearest_in_data(samples.features, references[name].features)
                 bar.update(1)
     if world.leader:
         content = {
             "run": run.name, "evaluation": run.evaluation_settings(), "references": reference_checksums(run, files),
-            "scores": rows, "provenance": provenance(),
+            "scores": rows, "nearest": nearest, "provenance": provenance(),
         }  # fmt: skip
         write_json(layout.scores, content)
 
@@ -156,8 +159,8 @@ def _score(
     extractors: dict[str, FeatureExtractor],
     references: dict[str, ReferenceFeatures],
     world: World,
-) -> Iterator[list[dict[str, Any]]]:
-    """The rows of one sample set, library by library; in all processes but the leader there are none."""
+) -> Iterator[tuple[str, list[dict[str, Any]], Samples | None]]:
+    """Library, its rows of one sample set, and what was extracted; in all processes but the leader there is nothing."""
     settings = run.evaluation
     last = entry["snapshot_images"] == run.scored_snapshots()[-1]
     # Libraries that see the images alike share what was extracted, and what is the same for both.
@@ -171,7 +174,7 @@ def _score(
             extracted[extractor.view] = Samples.of(features, extractor) if world.leader else None
         samples = extracted[extractor.view]
         if samples is None:
-            yield []
+            yield name, [], None
             continue
         values = measure(module, samples, reference, settings, last)
         if not all(math.isfinite(value) for value in values.values()):
@@ -190,7 +193,13 @@ def _score(
             "samples": entry["sha256"], "seconds": time.perf_counter() - begun,
         }  # fmt: skip
         known = {"fid": spreads.get(extractor.view)}
-        yield [
+        rows = [
             facts | {"metric": metric, "value": value, "spread_of_images": known.get(metric)}
             for metric, value in values.items()
         ]
+        yield name, rows, samples
+
+
+def _place(entry: dict[str, Any]) -> dict[str, int]:
+    """Where a sample set stands in a run."""
+    return {key: entry[key] for key in ("snapshot_images", "steps")}

@@ -72,6 +72,22 @@ def readable_comparison(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def readable_consistency(table: pd.DataFrame) -> pd.DataFrame:
+    """What `comparison_table` gives of cross-time consistency, as people read it: smaller and larger, not better."""
+    what = {"residual": "residual, w‖δ‖²", "moves": "moves of D on the path"}
+    columns = {
+        "data": table.dataset, "formulation": table.formulation, "objective": table.objective,
+        "figure": table.metric.map(what),
+        "budget": [budget(steps) if steps else "—" for steps in table.steps],
+        "baseline": [spread(m, s) for m, s in zip(table.baseline_mean, table.baseline_std, strict=True)],
+        "TD": [spread(m, s) for m, s in zip(table.td_mean, table.td_std, strict=True)],
+        "TD, × baseline": [number(t / b, 3) for t, b in zip(table.td_mean, table.baseline_mean, strict=True)],
+        "n": table.n, "p, corrected": table.p_corrected.map(probability),
+        "TD is": table.verdict.replace({"better": "smaller", "worse": "larger"}),
+    }  # fmt: skip
+    return pd.DataFrame(columns)
+
+
 def varies_objective_only(plan: Plan, name: str) -> bool:
     """Whether the cases of an ablation differ from the baseline in nothing but the objective."""
     return all(key.startswith("objective.") for key in plan.experiment.ablations[name].vary)

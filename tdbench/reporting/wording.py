@@ -17,6 +17,23 @@ COMPARISON_CAPTION = (
     "decide” is how many would settle an undecided row in 80 % of cases if difference and spread are as measured: "
     "a rough guide."
 )
+FINAL_CAPTION = (
+    "The same comparison by the last snapshot alone, the final average of the weights. One snapshot has more chance in "
+    "it than the mean over the last ones, by which TD is judged."
+)
+NEAREST_CAPTION = (
+    "Are samples copies? The share of samples (last snapshot, largest budget) that lie as near to an image of the data "
+    "as 1 % of its images lie to another one, by the features of the scores: about 1 % for samples like the data, much "
+    "more for a network that repeats its training images. Beside it the nearest sample of all, in units of that "
+    "distance: 0 is a copy. Mean ± standard deviation over seeds."
+)
+CONSISTENCY_CAPTION = (
+    "Cross-time consistency of the last snapshot, which is what the temporal difference trains for; it says nothing of "
+    "the images by itself. Residual: w‖δ‖² of the averaged network with itself as the target, on images of the data, "
+    "mean over the times of the grid, measured for all with the paper's settings of the formulation. Moves: the "
+    "squared changes of the estimate D from one evaluation of the sampler to the next, summed over the path. Mean ± "
+    "standard deviation over seeds; paired by seed and corrected like the scores."
+)
 COST_CAPTION = (
     "Cost of training. Runs that share a machine slow each other; memory is the GPU's highest of "
     "the training, or what the process holds at its end, to which other runs in it may have added."
