@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 import pytest
 from rocrate.rocrate import ROCrate
+from rocrate.utils import as_list
 from typer.testing import CliRunner, Result
 
 from tdbench import provenance
@@ -189,7 +190,7 @@ def test_profiles_are_claimed_as_far_as_they_hold(
     made: Path, crate: ROCrate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def profiles(crate: ROCrate) -> list[str]:
-        return [entity.id.split("/")[-2] for entity in crate.root_dataset["conformsTo"]]
+        return [entity.id.split("/")[-2] for entity in as_list(crate.root_dataset["conformsTo"])]
 
     assert profiles(crate) == ["process"] and "No licence is stated" in crate.license and crate.mainEntity is None
     # Of the very commit that made the results, the workflow is at hand.

@@ -72,7 +72,7 @@ def describe(plan: Plan, contents: Contents, licence: str | None) -> ROCrate:
         # A workflow without a licence may be described, but is not what these profiles ask for.
         profiles += ["workflow", "wroc"] if licence else []
     root["mentions"] = actions
-    root["conformsTo"] = [_profile(crate, *PROFILES[name]) for name in profiles]
+    root["conformsTo"] = _value([_profile(crate, *PROFILES[name]) for name in profiles])
     if "wroc" in profiles:
         crate.metadata["conformsTo"] = [{"@id": crate.metadata.profile}, {"@id": PROFILES["wroc"][0]}]
     return crate
@@ -134,9 +134,14 @@ def _action(crate: ROCrate, activity: Activity, files: dict[str, Entity], softwa
     properties = {"name": activity.name, "description": activity.details}
     properties |= {key: time for key, time in times.items() if time is not None}
     return crate.add_action(
-        instruments if len(instruments) > 1 else instruments[0], f"#{activity.identifier}", object=used,
-        result=[files[name] for name in activity.made], properties=properties,
+        _value(instruments), f"#{activity.identifier}", object=_value(used),
+        result=_value([files[name] for name in activity.made]), properties=properties,
     )  # fmt: skip
+
+
+def _value(entities: list[Entity]) -> list[Entity] | Entity:
+    """As RO-Crate has it: one is no list."""
+    return entities[0] if len(entities) == 1 else entities
 
 
 def _software(crate: ROCrate, origin: dict[str, Any], known: dict[str, Entity]) -> Entity:
@@ -176,6 +181,6 @@ def _workflow_action(crate: ROCrate, plan: Plan, contents: Contents, files: dict
     } | {key: time for key, time in times.items() if time is not None}
     results = list(dict.fromkeys(name for activity in made for name in activity.made))
     return crate.add_action(
-        files[contents.main_workflow or ""], "#workflow", object=[files[EXPERIMENT]],
+        files[contents.main_workflow or ""], "#workflow", object=files[EXPERIMENT],
         result=[files[name] for name in results], properties=properties,
     )  # fmt: skip
