@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from rocrate.model import Entity
 from rocrate.rocrate import ROCrate
 from rocrate.utils import as_list
 from typer.testing import CliRunner, Result
@@ -164,6 +165,10 @@ def test_what_a_reader_looks_for_is_in_it_and_what_is_large_is_not(packed: Path)
     assert COMMIT in readme and "--with-weights packs them" in readme and "seeds 0, 1" in readme
 
 
+def ids(action: Entity, key: str) -> set[str]:
+    return {entity.id for entity in as_list(action[key])}
+
+
 def test_each_stage_of_a_run_says_by_what_from_what_and_when(crate: ROCrate) -> None:
     actions = {action.id: action for action in crate.get_by_type("CreateAction")}
     assert {f"#{stage}/{RUN}" for stage in ("train", "sample", "evaluate")} <= set(actions)
@@ -180,8 +185,8 @@ def test_each_stage_of_a_run_says_by_what_from_what_and_when(crate: ROCrate) -> 
     assert {entity.id for entity in train["object"]} >= {"experiment.yaml", "datasets/digits/archive.json", "#seed-0"}
     assert f"tdbench train short {RUN}; device cpu" in train["description"]
     # From one to the next.
-    assert f"short/runs/{RUN}/snapshots.json" in {e.id for e in train["result"]} & {e.id for e in sample["object"]}
-    assert f"short/runs/{RUN}/samples.json" in {e.id for e in sample["result"]} & {e.id for e in evaluate["object"]}
+    assert f"short/runs/{RUN}/snapshots.json" in ids(train, "result") & ids(sample, "object")
+    assert f"short/runs/{RUN}/samples.json" in ids(sample, "result") & ids(evaluate, "object")
     assert "short/report.html" in {entity.id for entity in actions["#report/short"]["result"]}
     assert all("startTime" in action for action in (train, sample, evaluate))
 
@@ -204,7 +209,7 @@ def test_profiles_are_claimed_as_far_as_they_hold(
     assert licensed.license.id == "https://spdx.org/licenses/CC-BY-4.0"
     workflow = licensed.mainEntity
     assert workflow.type == ["File", "SoftwareSourceCode", "ComputationalWorkflow"]
-    assert workflow["programmingLanguage"]["name"] == "Snakemake"
+    assert workflow["programmingLanguage"]["name"] == "Snakemake" and workflow["version"] == COMMIT
     action = licensed.get("#workflow")
     assert action["instrument"] == workflow and action["startTime"] <= action["endTime"]
     assert licensed.get("software/requirements.lock") and licensed.get("software/workflow/rules/train.smk")

@@ -99,7 +99,8 @@ class _Zip:
         self.archive = archive
 
     def names(self) -> tuple[list[str], list[str]]:
-        names, faults = [], []
+        names: list[str] = []
+        faults = []
         for info in self.archive.infolist():
             fault = _fault(info, names)
             if fault is not None:

@@ -68,6 +68,7 @@ def describe(plan: Plan, contents: Contents, licence: str | None) -> ROCrate:
     profiles = ["process"]
     if contents.main_workflow is not None:
         root["mainEntity"] = files[contents.main_workflow]
+        files[contents.main_workflow]["version"] = contents.commits[0]
         actions.append(_workflow_action(crate, plan, contents, files))
         # A workflow without a licence may be described, but is not what these profiles ask for.
         profiles += ["workflow", "wroc"] if licence else []
@@ -111,14 +112,15 @@ def _profile(crate: ROCrate, address: str, name: str, version: str) -> Entity:
 
 def _file(crate: ROCrate, name: str, member: Member, main_workflow: str | None) -> Entity:
     content = member.content
-    in_memory = isinstance(content, bytes)
-    properties: dict[str, Any] = {
-        "name": name, "description": member.description,
+    if isinstance(content, bytes):
+        source: BytesIO | Path = BytesIO(content)
+        size, checksum = len(content), hashlib.sha256(content).hexdigest()
+    else:
+        source, size, checksum = content, content.stat().st_size, sha256(content)
+    properties = {
+        "name": name, "description": member.description, "contentSize": str(size), "sha256": checksum,
         "encodingFormat": _FORMATS.get(PurePosixPath(name).suffix, "text/plain"),
-        "contentSize": str(len(content) if in_memory else Path(content).stat().st_size),
-        "sha256": hashlib.sha256(content).hexdigest() if in_memory else sha256(Path(content)),
     }  # fmt: skip
-    source = BytesIO(content) if in_memory else content
     if name != main_workflow:
         return crate.add_file(source, name, properties=properties)
     return crate.add_workflow(source, name, properties=properties, lang="snakemake")
