@@ -157,7 +157,8 @@ def test_what_a_reader_looks_for_is_in_it_and_what_is_large_is_not(packed: Path)
         "experiment.yaml", "mine.py", "short/plan.json", "datasets/digits/archive.json", "short/report.html",
         "short/scores.parquet", "short/scores.csv", "short/runs.csv", "short/tables/comparison.tex",
         "short/figures/fid-against-nfe.svg", "datasets/digits/classifier.json",
-        *(f"{run}/{name}" for name in ("run.json", "metrics.jsonl", "snapshots.json", "samples.json", "scores.json")),
+        *(f"{run}/{name}.json" for name in ("run", "snapshots", "samples", "consistency", "scores")),
+        f"{run}/metrics.jsonl",
     }  # fmt: skip
     assert not {name for name in names if name.endswith((".safetensors", ".npz", "archive.zip"))}
     assert reference["facts"]["library"] == "clean-fid" and len(reference["sha256"]) == 64

@@ -3,6 +3,7 @@
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from tdbench.consistency import read_consistency
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.features import read_facts
 from tdbench.evaluation.stored import read_scored
@@ -96,8 +97,11 @@ def _add_run(contents: Contents, run: Run, layout: RunLayout) -> None:
         records = read_sampled(run, layout)
         sets = _add_sample_sets(contents, run, layout, records)
         samples = contents.add(layout.samples, "Sample sets with checksums, settings, evaluations and times", sample)
+        names = [samples, *sets]
+        if read_consistency(run, layout) is not None:
+            names.append(contents.add(layout.consistency, "Residual of the trained denoiser with itself", sample))
         used = [contents.name(layout.snapshots), *weights]
-        contents.activities.append(made.sampling(run, records, used, [samples, *sets]))
+        contents.activities.append(made.sampling(run, records, used, names))
     with keys_of(evaluate):
         read_scored(run, layout)
         scored = read_json(layout.scores, evaluate)
