@@ -8,7 +8,7 @@ import hashlib
 import json
 import shlex
 import warnings
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple, Protocol, cast
@@ -99,21 +99,21 @@ class _Zip:
         self.archive = archive
 
     def names(self) -> tuple[list[str], list[str]]:
-        names: list[str] = []
+        names: dict[str, None] = {}
         faults = []
         for info in self.archive.infolist():
             fault = _fault(info, names)
             if fault is not None:
                 faults.append(f"{_shown(info.filename)}: {fault}; refused")
             elif not info.is_dir():
-                names.append(info.filename)
-        return names, faults
+                names[info.filename] = None
+        return list(names), faults
 
     def open(self, name: str) -> BinaryIO:
         return cast(BinaryIO, self.archive.open(name))
 
 
-def _fault(info: ZipInfo, names: list[str]) -> str | None:
+def _fault(info: ZipInfo, names: Container[str]) -> str | None:
     if not is_inside(info.filename):
         return "a path that leads out of the crate"
     if (info.external_attr >> 16) & 0o170000 == _LINK:
@@ -173,7 +173,7 @@ def _check(source: _Source) -> Check:
         return Check([*faults, f"{METADATA}: not readable as RO-Crate's metadata ({_shown(said)})"],
                      0, 0, "", [], None, [])  # fmt: skip
     described: dict[str, Any] = {}
-    total = 0
+    present, total = set(names), 0
     for entity in crate.data_entities:
         if not isinstance(entity, File):
             continue
@@ -182,7 +182,7 @@ def _check(source: _Source) -> Check:
             faults.append(f"{_shown(entity.id)}: described, but leads out of the crate; refused")
             continue
         described[name] = entity
-        fault, read = _compare(source, name, entity) if name in names else ("missing", 0)
+        fault, read = _compare(source, name, entity) if name in present else ("missing", 0)
         total += read
         faults += [f"{_shown(name)}: {fault}"] if fault else []
     known = {METADATA, *described}
