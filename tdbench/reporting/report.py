@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from tdbench.experiment import pair_name
-from tdbench.files import atomic_path
+from tdbench.files import atomic_path, write_json
 from tdbench.layout import ReportLayout
 from tdbench.plan import Plan
+from tdbench.provenance import provenance
 from tdbench.reporting import collect, figures, tables
 from tdbench.reporting.html import write_html
 from tdbench.reporting.nearest import nearest_pairs, nearest_table, readable_nearest
@@ -73,7 +74,7 @@ def write_ablations(plan: Plan, results: Path) -> None:
 
 
 def write_report(plan: Plan, results: Path) -> None:
-    """scores.parquet and .csv, runs.csv, the agreement of the libraries, and report.html."""
+    """scores.parquet and .csv, runs.csv, the agreement of the libraries, report.html, and report.json on its origin."""
     layout = ReportLayout(results, plan.experiment.name)
     runs = collect.runs_of(plan, "all")
     scores, facts = collect.collect_scores(runs, results), collect.collect_runs(runs, results)
@@ -86,3 +87,4 @@ def write_report(plan: Plan, results: Path) -> None:
     readable = agreed.assign(**{c: agreed[c].map("{:.1e}".format) for c in agreed if c.startswith("largest")})
     tables.write_table(layout.table("agreement"), agreed, readable, AGREEMENT_CAPTION)
     write_html(plan, results, scores, facts, readable)
+    write_json(layout.record, {"provenance": provenance()})
