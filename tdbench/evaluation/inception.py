@@ -51,7 +51,7 @@ def load_inception(library: str, given: Path | None = None) -> FeatureExtractor:
     """
     path = published_weights(PUBLISHERS[library]) if given is None else given
     if not path.is_file():
-        raise TdbenchError(f"{path}: no such file; evaluation.weights names it as the Inception of {library}")
+        raise TdbenchError(f"{path}: no such file; evaluation.weights (or --weights) names it for {library}")
     checksum = sha256(path)
     name = NAME
     if not is_published(checksum, library):

@@ -58,12 +58,17 @@ def test_a_classifier_is_trained_only_where_its_features_are_asked_for(tmp_path:
     assert jobs is not None and int(jobs[1]) == int(counts["total"]) - 1  # less the target rule `all`
 
 
+def snakemake(experiment: Path, results: Path, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
+    config = ("--config", f"experiment={experiment}", f"results={results}")
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", *options, *config],
+        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)} | env, capture_output=True, text=True,
+    )  # fmt: skip
+
+
 def planned(experiment: Path, results: Path) -> subprocess.CompletedProcess[str]:
     """What Snakemake would do."""
-    return subprocess.run(
-        [sys.executable, "-m", "snakemake", "-n", "--config", f"experiment={experiment}", f"results={results}"],
-        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-    )  # fmt: skip
+    return snakemake(experiment, results, "-n")
 
 
 def test_published_weights_are_fetched_by_one_job_and_given_ones_are_an_input(tmp_path: Path) -> None:
@@ -98,3 +103,17 @@ def test_published_weights_are_fetched_by_one_job_and_given_ones_are_an_input(tm
     mine.unlink()
     assert Workflow([load_plan(str(path))], results).weights.files("digits", "torch-fidelity") == [mine]
     assert planned(path, results).returncode == 0
+
+
+def test_without_a_network_nothing_is_computed_before_the_weights_are_there(tmp_path: Path) -> None:
+    """Although the project's profile lets other jobs go on when one fails; and nothing stays locked."""
+    path, results, cache = tmp_path / "mine.yaml", tmp_path / "results", tmp_path / "cache"
+    path.write_text(TINY.read_text().replace("evaluation: {", "evaluation: {features: inception, "))
+    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "TDBENCH_CACHE": str(cache)}
+    for _ in range(2):
+        done = snakemake(path, results, "--cores", "1", **nowhere)
+        said = [line for line in done.stderr.splitlines() if line.startswith("tdbench: error: ")]
+        assert done.returncode == 2 and len(said) == 2 and "Traceback" not in done.stderr, done.stderr[-3000:]
+        for line, name in zip(said, ("inception-2015-12-05.pt", "6726825d.pth"), strict=True):
+            assert "cannot be downloaded" in line and f"put it at {cache}/weights/" in line and name in line
+    assert not (results / "datasets").exists() and not any(cache.rglob("*.p*"))
