@@ -66,6 +66,7 @@ def test_inception_score_counts_the_classes_that_are_told_apart() -> None:
     classes = np.eye(5)[np.arange(1000) % 5]
     assert torch_fidelity.inception_score(100 * classes) == pytest.approx(5, rel=0.03)
     assert torch_fidelity.inception_score(0 * classes) == pytest.approx(1)
+    assert torch_fidelity.inception_score(classes[:3]) == pytest.approx(1)  # fewer than there are parts
 
 
 def reference_of(features: np.ndarray) -> ReferenceFeatures:
