@@ -89,7 +89,9 @@ def _data_facts(plan: Plan, results: Path) -> pd.DataFrame:
     rows = []
     for name, dataset in plan.experiment.datasets.items():
         facts: dict[str, Any] = json.loads(DatasetLayout(results, name).summary.read_text())
-        features = describe_extractor(plan.experiment.evaluation.features, DatasetLayout(results, name))
+        features = describe_extractor(
+            plan.experiment.evaluation.features, plan.libraries(name), DatasetLayout(results, name)
+        )
         rows.append({"data": name, "source": dataset.source} | facts | {"features": features})
     return pd.DataFrame(rows)
 

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 import pytest
 
+from tdbench.evaluation.metrics import METRICS
 from tests.conftest import ROOT
 
 RUNS = 6
@@ -83,20 +84,27 @@ def output(project: Project, *parts: str) -> Path:
 def test_everything_is_made(project: Project) -> None:
     for name in ("scores.parquet", "scores.csv", "runs.csv", "report.html", "mlflow.json"):
         assert output(project, name).stat().st_size > 0
-    for table in ("comparison", "cost", "agreement", "ablation-weight"):
+    for table in ("comparison", "comparison-final", "consistency", "nearest", "cost", "agreement", "ablation-weight"):
         for suffix in ("csv", "md", "tex"):
             assert output(project, "tables", f"{table}.{suffix}").stat().st_size > 0
-    for figure in ("fid-against-nfe", "training-digits-edm", "samples-digits-edm", "ablation-weight"):
+    for figure in (
+        "fid-against-nfe",
+        "consistency",
+        "training-digits-edm",
+        "samples-digits-edm",
+        "nearest-digits-edm",
+        "ablation-weight",
+    ):
         assert output(project, "figures", f"{figure}.png").read_bytes().startswith(b"\x89PNG")
         assert "<svg" in output(project, "figures", f"{figure}.svg").read_text()
 
 
 def test_scores_are_complete_and_counted(project: Project) -> None:
     scores = pd.read_parquet(output(project, "scores.parquet"))
-    # runs x snapshots x budgets x libraries x metrics
-    assert len(scores) == RUNS * 2 * 2 * 2 * 2
+    # runs x budgets x (snapshots x (metrics of both libraries and of one) and what only the last snapshot has)
+    assert len(scores) == RUNS * 2 * (2 * (2 * 2 + 3) + 1)
     assert dict(zip(scores.steps, scores.nfe, strict=True)) == {2: 3, 4: 7}
-    assert set(scores.library) == {"clean-fid", "torch-fidelity"} and set(scores.metric) == {"fid", "kid"}
+    assert set(scores.library) == {"clean-fid", "torch-fidelity"} and set(scores.metric) == set(METRICS)
     assert (scores.n == 128).all() and (scores.reference_n == 1797).all() and (scores.features == "classifier").all()
     pd.testing.assert_frame_equal(scores, pd.read_csv(output(project, "scores.csv")), check_dtype=False)
 
@@ -303,6 +311,23 @@ def test_two_experiments_that_are_tracked_at_once_make_one_store(project: Projec
         assert [process.returncode for process in both] == [0, 0], said
         tracked = [json.loads((results / name / "mlflow.json").read_text()) for name in ("tiny", "other")]
         assert all(len(record["runs"]) == RUNS + 1 for record in tracked)
+
+
+def test_what_is_exported_is_whole_and_compared_as_results_are(project: Project) -> None:
+    with TemporaryDirectory(dir=project.folder) as folder:
+        path, crate = Path(folder) / "tiny.crate.zip", Path(folder) / "crate"
+        done = project.tdbench("export", str(project.experiment), "--output", str(path))
+        assert done.returncode == 0, done.stderr
+        assert "of weights, " in done.stdout and path.stat().st_size < 5e6
+        checked = project.call("tdbench", "check-crate", str(path))
+        assert checked.returncode == 0 and "whole: " in checked.stdout, checked.stdout
+        shutil.unpack_archive(path, crate)
+        compared = project.call("tdbench", "compare", str(crate), str(project.results))
+        assert compared.returncode == 0 and "A and B are the same." in compared.stdout, compared.stdout
+        with (crate / "tiny" / "scores.csv").open("a") as file:
+            file.write("\n")
+        checked = project.call("tdbench", "check-crate", str(crate))
+        assert checked.returncode == 1 and checked.stdout.startswith("tiny/scores.csv: longer than the ")
 
 
 def test_the_plan_says_what_it_took(project: Project) -> None:
