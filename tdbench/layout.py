@@ -6,7 +6,7 @@ from typing import Protocol
 from tdbench.evaluation import LIBRARIES
 
 TABLE_FORMATS = ("csv", "md", "tex")
-FIGURE_FORMATS = ("png", "svg")
+FIGURE_FORMATS = ("png", "svg", "pdf")
 
 
 class NamedRun(Protocol):

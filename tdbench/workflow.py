@@ -117,12 +117,17 @@ class ExperimentFlow:
 
     @property
     def comparison_tables(self) -> list[Path]:
-        return [*self.report.table("comparison"), *self.report.table("cost")]
+        names = ("comparison", "cost", "cost-against-quality")
+        return [path for name in names for path in self.report.table(name)]
 
     @property
     def comparison_figures(self) -> list[Path]:
         pairs = self.plan.experiment.pairs
-        names = ["fid-against-nfe", *(f"{kind}-{pair}" for kind in ("training", "samples") for pair in pairs)]
+        names = [
+            "fid-against-nfe",
+            "cost-against-quality",
+            *(f"{kind}-{pair}" for kind in ("training", "samples") for pair in pairs),
+        ]
         return [path for name in names for path in self.report.figure(name)]
 
     @property

@@ -1,4 +1,4 @@
-"""Figures, each as PNG and SVG."""
+"""Figures, each as PNG, SVG and PDF."""
 
 from pathlib import Path
 from typing import Any
@@ -18,23 +18,24 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from tdbench.files import atomic_path
 from tdbench.layout import RunLayout
 from tdbench.plan import Plan, Run
+from tdbench.reporting.cost import COSTS, LEAST_SHOWN
 from tdbench.reporting.statistics import compare, summarise
 from tdbench.reporting.tables import budget
 from tdbench.sampling import read_samples, tile
 
 # Text stays text, and the same figure gives the same bytes.
-plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "tdbench", "figure.dpi": 110})
+plt.rcParams.update({"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "tdbench", "figure.dpi": 110})
 sns.set_theme(style="whitegrid", palette="colorblind", context="notebook")
 
 
 _COLUMNS = 3
+_DATES = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 
 
 def save_figure(figure: Figure, paths: list[Path]) -> None:
     for path in paths:
         with atomic_path(path) as temporary:
-            metadata = {"Date": None} if path.suffix == ".svg" else None
-            figure.savefig(temporary, bbox_inches="tight", metadata=metadata)
+            figure.savefig(temporary, bbox_inches="tight", metadata=_DATES.get(path.suffix))
     plt.close(figure)
 
 
@@ -90,9 +91,9 @@ def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, c
     return figure
 
 
-def _palette(count: int) -> list[Any]:
+def _palette(count: int) -> Any:
     """Distinct colours; those for the colour-blind are ten."""
-    return list(sns.color_palette("colorblind" if count <= 10 else "husl", count))
+    return sns.color_palette("colorblind" if count <= 10 else "husl", count)
 
 
 def _line(axis: Axes, data: pd.DataFrame, label: str, colour: object) -> None:
@@ -105,13 +106,25 @@ def _line(axis: Axes, data: pd.DataFrame, label: str, colour: object) -> None:
 def _differences(axis: Axes, data: pd.DataFrame, treated: list[str], colours: dict[str, object]) -> None:
     """Paired differences with their intervals, side by side so that they do not hide each other."""
     axis.axhline(0, color="0.3", linewidth=1)
-    gap = 0.02 * (data.nfe.max() - data.nfe.min()) if len(data) else 0
-    for i, objective in enumerate(treated):
+    data = data.assign(x=beside(data, treated))
+    for objective in treated:
         rows = data[data.objective == objective].sort_values("nfe")
         percent = 100 / rows.baseline_mean
         half = (rows.difference_high - rows.difference).fillna(0) * percent
-        x = rows.nfe + gap * (i - (len(treated) - 1) / 2)
-        axis.errorbar(x, rows.difference * percent, half, fmt="o", markersize=4, capsize=3, color=colours[objective])
+        axis.errorbar(
+            rows.x, rows.difference * percent, half, fmt="o", markersize=4, capsize=3, color=colours[objective]
+        )
+
+
+def beside(data: pd.DataFrame, treated: list[str]) -> pd.Series:
+    """NFE of each row, those of one budget moved apart in the order of their objectives."""
+    gap = 0.02 * (data.nfe.max() - data.nfe.min()) if len(data) else 0
+    return data.nfe + gap * (data.objective.map(treated.index).astype(float) - (len(treated) - 1) / 2)
+
+
+def colours_of(names: list[str]) -> dict[str, str]:
+    """The colours of a figure's lines as #rrggbb."""
+    return dict(zip(names, _palette(len(names)).as_hex(), strict=True))
 
 
 def _plain_ticks(axis: Axes) -> None:
@@ -119,6 +132,36 @@ def _plain_ticks(axis: Axes) -> None:
     axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.yaxis.set_minor_formatter(NullFormatter())
+
+
+def cost_against_quality(costs: pd.DataFrame, title: str) -> Figure:
+    """FID by the first library against training time and memory, all as multiples of the baseline's.
+
+    Parameters
+    ----------
+    costs : DataFrame
+        What `cost.cost_against_quality` gives.
+    """
+    fid = costs[costs.metric == "fid"]
+    fid = fid[fid.library == fid.groupby(["dataset", "formulation"])["library"].transform("first")]
+    groups = list(fid.groupby(["dataset", "formulation", "objective"], sort=False))
+    figure, axes = plt.subplots(1, len(COSTS), figsize=(6 * len(COSTS), 4.8), sharey=True, layout="constrained")
+    for axis, (column, label) in zip(axes, COSTS.items(), strict=True):
+        axis.axhline(1, color="0.3", linewidth=1)
+        axis.axvline(1, color="0.3", linewidth=1)
+        for (names, rows), colour in zip(groups, _palette(len(groups)), strict=True):
+            down = (rows.quality - rows.quality_low.clip(lower=LEAST_SHOWN)).fillna(0)
+            up = (rows.quality_high - rows.quality).fillna(0)
+            axis.errorbar(
+                rows[column], rows.quality, [down, up], fmt="o", markersize=5, capsize=3, color=colour, alpha=0.8,
+                label=", ".join(names),
+            )  # fmt: skip
+        axis.set(xlabel=label, yscale="log")
+        _plain_ticks(axis)
+    axes[0].set_ylabel("FID, × baseline (lower is better)")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=_COLUMNS)
+    figure.suptitle(title)
+    return figure
 
 
 def training_curves(curves: pd.DataFrame, title: str) -> Figure:

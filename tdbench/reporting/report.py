@@ -7,9 +7,15 @@ from tdbench.files import atomic_path
 from tdbench.layout import ReportLayout
 from tdbench.plan import Plan
 from tdbench.reporting import collect, figures, tables
-from tdbench.reporting.html import write_html
+from tdbench.reporting.cost import cost_against_quality, readable_cost_against_quality
 from tdbench.reporting.statistics import agreement
-from tdbench.reporting.wording import AGREEMENT_CAPTION, COMPARISON_CAPTION, COST_CAPTION, ablation_caption
+from tdbench.reporting.wording import (
+    AGREEMENT_CAPTION,
+    COMPARISON_CAPTION,
+    COST_CAPTION,
+    COST_QUALITY_CAPTION,
+    ablation_caption,
+)
 
 
 def write_comparison(plan: Plan, results: Path) -> None:
@@ -21,8 +27,12 @@ def write_comparison(plan: Plan, results: Path) -> None:
     facts = collect.collect_runs(runs, results)
     cost = tables.cost_table(plan, facts)
     tables.write_table(layout.table("cost"), cost, cost, COST_CAPTION)
-    baseline = tables.baseline_name(plan)
-    labels = {baseline: baseline} | {name: name for name in plan.experiment.objectives}
+    against = cost_against_quality(plan, table, facts)
+    readable = readable_cost_against_quality(against)
+    tables.write_table(layout.table("cost-against-quality"), against, readable, COST_QUALITY_CAPTION)
+    title = f"{plan.experiment.name}: what TD costs and what it gives, by step budget"
+    figures.save_figure(figures.cost_against_quality(against, title), layout.figure("cost-against-quality"))
+    labels = {name: name for name in tables.objectives(plan)}
     title = f"{plan.experiment.name}: FID against NFE (lower is better)"
     figures.save_figure(figures.fid_against_nfe(per_run, labels, title), layout.figure("fid-against-nfe"))
     curves = collect.collect_curves(runs, results)
@@ -52,6 +62,9 @@ def write_ablations(plan: Plan, results: Path) -> None:
 
 def write_report(plan: Plan, results: Path) -> None:
     """scores.parquet and .csv, runs.csv, the agreement of the libraries, and report.html."""
+    # Charts import slowly, and only the page has them.
+    from tdbench.reporting.page.html import write_html
+
     layout = ReportLayout(results, plan.experiment.name)
     runs = collect.runs_of(plan, "all")
     scores, facts = collect.collect_scores(runs, results), collect.collect_runs(runs, results)

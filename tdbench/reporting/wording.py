@@ -6,6 +6,26 @@ import pandas as pd
 
 from tdbench.plan import Plan
 from tdbench.reporting import tables
+from tdbench.reporting.overall import Change, overall_change
+
+_LABELS = {"fid": "FID", "kid": "KID", "fid-infinity": "FID∞", "inception-score": "Inception Score"}
+_HIGHER_IS_BETTER = ("precision", "recall", "inception-score")
+
+
+def metric_label(metric: str) -> str:
+    """What a metric is called in a sentence."""
+    return _LABELS.get(metric, metric)
+
+
+def better(metric: str) -> str:
+    """``lower`` or ``higher``: which values of a metric are the better ones."""
+    return "higher" if metric in _HIGHER_IS_BETTER else "lower"
+
+
+def metric_title(metric: str) -> str:
+    """``FID (lower is better)``."""
+    return f"{metric_label(metric)} ({better(metric)} is better)"
+
 
 COMPARISON_CAPTION = (
     "TD against its baseline, mean ± standard deviation over seeds of the mean over the last snapshots; lower is "
@@ -18,6 +38,10 @@ COMPARISON_CAPTION = (
 COST_CAPTION = (
     "Cost of training. Runs that share a machine slow each other; memory is the GPU's highest of "
     "the training, or what the process holds at its end, to which other runs in it may have added."
+)
+COST_QUALITY_CAPTION = (
+    "Cost against quality: scores, training time and memory of TD as multiples of its baseline's, a row a step budget; "
+    "intervals are those of the paired difference. Below 1 is less time or memory, and for FID and KID better."
 )
 PUBLISHED_CAPTION = (
     "Published figures beside ours of the same data set, formulation, objective and budget, mean ± standard deviation "
@@ -40,13 +64,19 @@ def ablation_caption(plan: Plan, name: str) -> str:
     return f"{text}: {means}. {compared}"
 
 
-def summary(table: pd.DataFrame) -> tuple[str, list[str]]:
+def summary(plan: Plan, table: pd.DataFrame, per_run: pd.DataFrame) -> tuple[str, list[str]]:
     """The answer by FID: a sentence over everything, and one for each data set, formulation and objective.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What `tables.comparison_table` gives for ``per_run``.
 
     Returns
     -------
     (str, list of str)
-        How often TD is better, worse or undecided in all; the same with every difference and its interval.
+        By how much TD changes FID in all, with an interval over seeds, and how often it is better, worse or undecided;
+        the same for each, with every difference and its interval.
     """
     fid = table[table.metric == "fid"]
     if fid.empty:
@@ -56,18 +86,29 @@ def summary(table: pd.DataFrame) -> tuple[str, list[str]]:
     fid = fid[fid.library == first]
     low, high = int(fid.n.min()), int(fid.n.max())
     seeds = f"n = {low} seed{'s' if low != 1 else ''}" if low == high else f"n = {low} to {high} seeds"
+    change = overall_change(per_run, fid, plan.experiment.baseline)
+    overall = "" if change is None else f"changes the FID of its baseline by {_percent(change)} on average and "
     headline = (
-        f"By FID ({', '.join(fid.library.unique())}, {fid.features.iloc[0]} features, {seeds}), TD against its "
-        f"baseline is {_counts(fid)} of {len(fid)} comparisons. These verdicts are corrected for their number."
+        f"TD {overall}is {_counts(fid)} of {len(fid)} comparisons (FID by {', '.join(fid.library.unique())} on "
+        f"{fid.features.iloc[0]} features, lower is better; {seeds}; verdicts corrected for their number)."
     )
     lines = []
     for (dataset, formulation, objective), rows in fid.groupby(["dataset", "formulation", "objective"], sort=False):
         differences = "; ".join(map(_difference, rows.itertuples()))
+        change = overall_change(per_run, rows, plan.experiment.baseline)
+        overall = "" if change is None else f"{_percent(change)} on average, "
         lines.append(
-            f"{dataset}, {formulation}, {objective}: {_counts(rows)} of {len(rows)} step budgets. "
+            f"{dataset}, {formulation}, {objective}: {overall}{_counts(rows)} of {len(rows)} step budgets. "
             f"Differences, each with its own 95 % interval: {differences}."
         )
     return headline, lines
+
+
+def _percent(change: Change) -> str:
+    """``+31 % [+22 %, +40 %]``; without a spread (one seed) the mean alone."""
+    values = [value for value in change[:3] if not pd.isna(value)]
+    texts = [f"{'+' if value >= 0 else ''}{tables.number(value, 2)} %" for value in values]
+    return texts[0] if len(texts) == 1 else f"{texts[0]} [{texts[1]}, {texts[2]}]"
 
 
 def _counts(rows: pd.DataFrame) -> str:
