@@ -1,6 +1,6 @@
 """What tables and pages say of themselves, and the answer in a sentence."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -64,7 +64,14 @@ def ablation_caption(plan: Plan, name: str) -> str:
     return f"{text}: {means}. {compared}"
 
 
-def summary(plan: Plan, table: pd.DataFrame, per_run: pd.DataFrame) -> tuple[str, list[str]]:
+class Answer(NamedTuple):
+    """The answer for a data set, formulation and objective, and every difference behind it."""
+
+    text: str
+    differences: str
+
+
+def summary(plan: Plan, table: pd.DataFrame, per_run: pd.DataFrame) -> tuple[str, list[Answer]]:
     """The answer by FID: a sentence over everything, and one for each data set, formulation and objective.
 
     Parameters
@@ -74,7 +81,7 @@ def summary(plan: Plan, table: pd.DataFrame, per_run: pd.DataFrame) -> tuple[str
 
     Returns
     -------
-    (str, list of str)
+    (str, list of Answer)
         By how much TD changes FID in all, with an interval over seeds, and how often it is better, worse or undecided;
         the same for each, with every difference and its interval.
     """
@@ -97,10 +104,9 @@ def summary(plan: Plan, table: pd.DataFrame, per_run: pd.DataFrame) -> tuple[str
         differences = "; ".join(map(_difference, rows.itertuples()))
         change = overall_change(per_run, rows, plan.experiment.baseline)
         overall = "" if change is None else f"{_percent(change)} on average, "
-        lines.append(
-            f"{dataset}, {formulation}, {objective}: {overall}{_counts(rows)} of {len(rows)} step budgets. "
-            f"Differences, each with its own 95 % interval: {differences}."
-        )
+        name = f"{dataset}, {formulation}, {objective}"
+        counts = f"{_counts(rows)} of {len(rows)} step budget{'s' if len(rows) != 1 else ''}"
+        lines.append(Answer(f"{name}: {overall}{counts}.", f"{name}: {differences}."))
     return headline, lines
 
 

@@ -145,8 +145,9 @@ def _zoom() -> alt.Parameter:
     return alt.selection_interval(bind="scales", zoom="wheel![event.shiftKey]")
 
 
-def _x(field: str, title: str | None, step: float | None = None) -> alt.X:
-    axis = alt.Axis(tickCount=6) if step is None else alt.Axis(tickCount=6, tickMinStep=step)
+def _x(field: str, title: str | None, whole: bool = False) -> alt.X:
+    # Between two budgets, such as 1 and 2, there is no number.
+    axis = alt.Axis(tickCount=6, **({"labelExpr": "datum.value % 1 ? '' : datum.label"} if whole else {}))
     return alt.X(f"{field}:Q", title=title, scale=alt.Scale(zero=False, padding=14), axis=axis)
 
 
@@ -173,7 +174,7 @@ def _point(chart: alt.Chart, **encodings: Any) -> alt.Chart:
 
 def _value_chart(metric: str, colours: dict[str, str], log: bool) -> alt.LayerChart:
     title = metric_title(metric)
-    shown = alt.Chart(_ROWS).encode(x=_x("nfe", None, 1), color=_colour("objective", colours))
+    shown = alt.Chart(_ROWS).encode(x=_x("nfe", None, whole=True), color=_colour("objective", colours))
     band = shown.mark_area(opacity=0.2, clip=True).encode(y=_y("low", title, log), y2="high:Q")
     line = shown.mark_line(clip=True).encode(y=_y("mean", title, log))
     told = _told("objective", "steps", "nfe", "value", "n", "said", "verdict")
@@ -183,7 +184,7 @@ def _value_chart(metric: str, colours: dict[str, str], log: bool) -> alt.LayerCh
 
 def _difference_chart(metric: str, colours: dict[str, str], percent: bool) -> alt.LayerChart:
     title = "difference, %" if percent else "difference"
-    shown = alt.Chart(_ROWS).encode(x=_x("x", "NFE", 1), color=_colour("objective", colours))
+    shown = alt.Chart(_ROWS).encode(x=_x("x", "NFE", whole=True), color=_colour("objective", colours))
     zero = alt.Chart(_ROWS).mark_rule(color="var(--ink)", strokeDash=[4, 3]).encode(y=alt.datum(0))
     bar = shown.mark_rule(strokeWidth=2, clip=True).encode(y=_y("low", title, log=False, zero=True), y2="high:Q")
     told = _told("objective", "steps", "nfe", "said", "n", "verdict")

@@ -37,6 +37,13 @@ def stage_times(plan: Plan, results: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def span(plan: Plan, results: Path) -> str:
+    """From when to when the stages ran, ``2026-11-24 12:00:00 to 2026-11-24 12:20:00 UTC``; "" without any log."""
+    logs = [json_lines(RunLayout(results, run).progress, last_bytes=None) for run in plan.runs.values()]
+    times = [line["epoch"] for log in logs for line in log if isinstance(line.get("epoch"), int | float)]
+    return f"{_clock(min(times))} to {_clock(max(times))} UTC" if times else ""
+
+
 def failures(plan: Plan, results: Path) -> pd.DataFrame:
     """Runs that are not done, with their reason, and trainings that were cut short and went on; empty if none."""
     rows = []

@@ -55,6 +55,7 @@ def write_html(plan: Plan, results: Path, scores: pd.DataFrame, runs: pd.DataFra
             ablations=list(plan.ablations),
             pairs=plan.experiment.pairs,
             provenance=provenance(),
+            span=history.span(plan, results),
             installed=history.installed(),
             settings=json.dumps(plan.experiment.model_dump(mode="json", by_alias=True), indent=2),
             chart_script=Markup(libraries.chart_script()),
@@ -102,7 +103,7 @@ def _choices(frame: pd.DataFrame) -> dict[str, str]:
     if len(frame) < 12 or "metric" not in frame:
         return {}
     first = {name: str(frame[name].iloc[0]) for name in ("metric", "library")}
-    return {name: first.get(name, "") for name in names if name in frame and frame[name].nunique() > 1}
+    return {name: first.get(name, "") for name in names if name in frame}
 
 
 def _figures(

@@ -12,12 +12,13 @@ _ABSENT = ("", "—", "–")
 
 @dataclass(frozen=True)
 class Column:
-    """A column; ``choice`` is what a reader sees of it at first, where its values can be chosen."""
+    """A column. Of a key column a reader chooses a value; ``choice`` is the one at first, "" for all."""
 
     name: str
     numeric: bool
-    choosable: bool = False
-    choice: str = ""
+    key: bool
+    choosable: bool
+    choice: str
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,19 @@ def page_table(frame: pd.DataFrame, caption: str, choices: dict[str, str] | None
     Parameters
     ----------
     choices : dict
-        Columns whose values a reader can choose from -> what is chosen at first, "" for all.
+        Key columns, whose values a reader can choose from where there are several -> what is chosen at first, "" for
+        all.
     """
     choices = choices or {}
     texts = [[_text(value) for value in row] for row in frame.itertuples(index=False, name=None)]
     keys = [_keys([row[i] for row in texts]) for i in range(len(frame.columns))]
     columns = [
-        Column(str(name), keys[i] is not None, name in choices, choices.get(str(name), ""))
+        Column(
+            name=str(name), numeric=keys[i] is not None, key=name in choices,
+            choosable=name in choices and len({row[i] for row in texts}) > 1, choice=choices.get(str(name), ""),
+        )
         for i, name in enumerate(frame.columns)
-    ]
+    ]  # fmt: skip
     rows = [
         [(text, text if (numbers := keys[i]) is None else numbers[line]) for i, text in enumerate(row)]
         for line, row in enumerate(texts)

@@ -78,6 +78,7 @@ class Chooser {
   constructor(table, node) {
     this.table = table;
     this.headers = [...node.querySelectorAll("th[data-choice]")];
+    this.keys = [...node.querySelectorAll("th[data-key]")].map((header) => table.column(header).index());
     this.count = element("output");
     this.bar = element("div", { className: "choices" });
     this.selects = this.headers.map((header) => this.add(header));
@@ -88,7 +89,7 @@ class Chooser {
   }
 
   add(header) {
-    const column = this.table.column(header);
+    const column = this.table.column(this.table.column(header).index());
     const values = Object.fromEntries(column.data().unique().toArray().map((value) => [value, value]));
     const label = choice(header.textContent.trim(), { "": "all", ...values }, header.dataset.choice, () => this.apply());
     this.bar.append(label);
@@ -101,8 +102,17 @@ class Chooser {
       column.search.fixed("choice", value ? (cell) => cell === value : null);
     }
     this.table.draw();
-    const shown = this.table.rows({ search: "applied" }).count();
-    this.count.textContent = `${shown} of ${this.table.rows().count()} rows`;
+    // What is the same in all rows is said once, which leaves a phone's width to the numbers.
+    const shown = { search: "applied" };
+    const same = [];
+    for (const column of this.keys) {
+      const values = this.table.column(column, shown).data().unique().toArray();
+      const hide = !everything && values.length === 1;
+      this.table.column(column).visible(!hide, false);
+      if (hide) same.push(values[0]);
+    }
+    const count = `${this.table.rows(shown).count()} of ${this.table.rows().count()} rows`;
+    this.count.textContent = same.length ? `${count}, all ${same.join(", ")}` : count;
   }
 
   showAll() {
