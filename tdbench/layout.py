@@ -51,6 +51,7 @@ class RunLayout:
         self.snapshots = self.training / "snapshots.json"
         self.checkpoints = self.training / "checkpoints"
         self.samples = self.folder / "samples.json"
+        self.consistency = self.folder / "consistency.json"
         self.scores = self.folder / "scores.json"
         self.progress = self.folder / "progress.jsonl"
 

@@ -15,8 +15,9 @@ from torch.nn.functional import one_hot
 
 from tdbench.data.loading import to_uint8
 from tdbench.device import choose_device, without_gradient
+from tdbench.diffusion.consistency import WatchedDenoiser
 from tdbench.diffusion.preconditioning import Condition, Denoiser
-from tdbench.diffusion.samplers import CountingDenoiser, FreshNoise
+from tdbench.diffusion.samplers import FreshNoise
 from tdbench.distributed import ALONE, World
 from tdbench.errors import TdbenchError
 from tdbench.files import atomic_path, read_json, sha256, write_json
@@ -120,9 +121,9 @@ def sample_run(run: Run, layout: RunLayout, world: World = ALONE) -> None:
                     bar.skip(run.sampling.images)
                 else:
                     begun = time.perf_counter()
-                    pixels, nfe = _sample_set(run, denoiser, latents, steps, f"{path}", world, bar)
+                    pixels, moves = _sample_set(run, denoiser, latents, steps, f"{path}", world, bar)
                     if world.leader:
-                        kept = _store(layout, key, (images, steps), nfe, pixels, latents, begun)
+                        kept = _store(layout, key, (images, steps), moves, pixels, latents, begun)
                 sets.append(kept)
     if world.leader:
         write_json(layout.samples, {"samples": sets})
@@ -181,29 +182,35 @@ def _existing(layout: RunLayout, images: int, steps: int, key: dict[str, Any]) -
 
 def _sample_set(
     run: Run, denoiser: Denoiser, latents: Latents, steps: int, snapshot: str, world: World, bar: Any
-) -> tuple[np.ndarray, int]:
-    """Images (N, H, W, C) uint8 at a budget, and the NFE; every process gets all, and evaluates its share."""
+) -> tuple[np.ndarray, list[float]]:
+    """Images (N, H, W, C) uint8 at a budget, and how far the estimate moved between the NFE evaluations (NFE - 1).
+
+    Every process gets all, and evaluates its share.
+    """
     device, sampler, calls = next(denoiser.parameters()).device, run.sampling.sampler, 0
-    shape = latents.noise.shape[1:]
+    shape, moves = latents.noise.shape[1:], torch.zeros(0, dtype=torch.float64)
     pixels = torch.zeros(len(latents.noise), *shape, dtype=torch.uint8)
     for turn, index in enumerate(torch.arange(len(latents.noise)).split(run.sampling.batch_size)):
         if turn % world.count == world.rank:
-            counted, fresh = CountingDenoiser(denoiser), fresh_noise(run.seed, index.tolist(), shape, device)
+            watched, fresh = WatchedDenoiser(denoiser), fresh_noise(run.seed, index.tolist(), shape, device)
             condition, noise = latents.condition(index, device), latents.noise[index].to(device)
             with without_gradient(device):
-                result = sampler.sample(counted, noise, condition, run.formulation, steps, fresh)
+                result = sampler.sample(watched, noise, condition, run.formulation, steps, fresh)
             if not result.isfinite().all():
                 raise TdbenchError(f"{snapshot}: samples at {steps} steps are not finite; the training diverged")
             pixels[index] = to_uint8(result).cpu()
-            calls = counted.calls
+            calls, share = watched.calls, len(index) / len(latents.noise)
+            moves = share * watched.moves() + (moves if len(moves) else 0)
         bar.update(len(index))
     # The leader has the first batch, hence the count. Every image is zero in all processes but one.
-    return world.sum(pixels).permute(0, 2, 3, 1).contiguous().numpy(), calls
+    nfe = world.leaders(calls)
+    moves = world.sum(moves if calls else torch.zeros(nfe - 1, dtype=torch.float64))
+    return world.sum(pixels).permute(0, 2, 3, 1).contiguous().numpy(), moves.tolist()
 
 
 def _store(
-    layout: RunLayout, key: dict[str, Any], place: tuple[int, int], nfe: int, pixels: np.ndarray, latents: Latents,
-    begun: float,
+    layout: RunLayout, key: dict[str, Any], place: tuple[int, int], moves: list[float], pixels: np.ndarray,
+    latents: Latents, begun: float,
 ) -> dict[str, Any]:  # fmt: skip
     """Write a sample set of (images shown, steps) with its picture and its record."""
     path = layout.sample_set(*place)
@@ -211,8 +218,9 @@ def _store(
         np.savez(temporary, arr_0=pixels, **({"arr_1": latents.labels.numpy()} if latents.num_classes else {}))
     save_grid(layout.sample_grid(*place), pixels)
     record = {
-        "key": key, "snapshot_images": place[0], "steps": place[1], "nfe": nfe,
-        "file": str(path.relative_to(layout.folder)), "sha256": sha256(path), "seconds": time.perf_counter() - begun,
+        "key": key, "snapshot_images": place[0], "steps": place[1], "nfe": len(moves) + 1,
+        "estimate_moves": moves, "file": str(path.relative_to(layout.folder)), "sha256": sha256(path),
+        "seconds": time.perf_counter() - begun,
         "provenance": provenance(),
     }  # fmt: skip
     write_json(path.with_suffix(".json"), record)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 
+from tdbench.consistency import consistency_measured, measure_consistency
 from tdbench.distributed import ALONE, World
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.stored import read_scored
@@ -48,14 +49,17 @@ def _trained(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
     return whole and record["data"] == data and all(same_code(part["provenance"]) for part in record["parts"])
 
 
-def _sample(run: Run, layout: RunLayout, _: DatasetLayout, world: World) -> None:
+def _sample(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> None:
     sample_run(run, layout, world)
+    if world.leader:
+        measure_consistency(run, layout, files)
 
 
 def _sampled(run: Run, layout: RunLayout, _: DatasetLayout) -> bool:
     records = read_sampled(run, layout)
     files = [layout.folder / record["file"] for record in records]
     whole = all(path.is_file() and path.with_suffix(".png").is_file() for path in files)
+    whole = whole and consistency_measured(run, layout)
     return whole and all(same_code(record["provenance"]) for record in records)
 
 

@@ -117,7 +117,7 @@ class ExperimentFlow:
 
     @property
     def comparison_tables(self) -> list[Path]:
-        names = ("comparison", "cost", "cost-against-quality")
+        names = ("comparison", "comparison-final", "cost", "cost-against-quality", "consistency", "nearest")
         return [path for name in names for path in self.report.table(name)]
 
     @property
@@ -126,7 +126,8 @@ class ExperimentFlow:
         names = [
             "fid-against-nfe",
             "cost-against-quality",
-            *(f"{kind}-{pair}" for kind in ("training", "samples") for pair in pairs),
+            "consistency",
+            *(f"{kind}-{pair}" for kind in ("training", "samples", "nearest") for pair in pairs),
         ]
         return [path for name in names for path in self.report.figure(name)]
 

@@ -143,4 +143,4 @@ def load_classifier(weights: Path, report: Path) -> FeatureExtractor:
     checksum = sha256(weights)
     if checksum != facts["sha256"]:
         raise TdbenchError(f"{weights}: does not belong to {report}; run `tdbench classifier` again")
-    return FeatureExtractor("classifier", checksum, "native", network.eval().features)
+    return FeatureExtractor("classifier", checksum, "native", network.eval().features, network.classes)

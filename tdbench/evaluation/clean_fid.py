@@ -7,7 +7,7 @@ import torch
 from cleanfid import fid as cleanfid_fid
 from torch import Tensor
 
-from tdbench.evaluation.features import FeatureExtractor
+from tdbench.evaluation.features import FeatureExtractor, Statistics
 
 NAME = "clean-fid"
 VERSION = metadata.version("clean-fid")
@@ -41,9 +41,14 @@ def features(images: np.ndarray, extractor: FeatureExtractor, batch_size: int) -
     return result
 
 
+def distance(samples: Statistics, reference: Statistics) -> float:
+    """Fréchet distance of two normal distributions."""
+    return float(cleanfid_fid.frechet_distance(*samples, *reference))
+
+
 def fid(samples: np.ndarray, reference: np.ndarray) -> float:
     """Fréchet distance of two sets of features (N, D)."""
-    return float(cleanfid_fid.fid_from_feats(samples, reference))
+    return distance(Statistics.of(samples), Statistics.of(reference))
 
 
 def kid(samples: np.ndarray, reference: np.ndarray, subsets: int, subset_size: int) -> float:

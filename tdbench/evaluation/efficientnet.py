@@ -43,7 +43,7 @@ def load_efficientnet() -> FeatureExtractor:
         result: Tensor = network.extract_features(pixels).mean(dim=(2, 3))
         return result
 
-    return FeatureExtractor(NAME, sha256(path), RESIZE, in_chunks(extract))
+    return FeatureExtractor(NAME, sha256(path), RESIZE, in_chunks(extract), network._fc)
 
 
 def prepare(images: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -33,12 +33,35 @@ class FeatureExtractor:
         How images get to the size that it reads; ``native`` for not at all.
     extract : callable
         (N, C, H, W) images 0..255 -> (N, D).
+    logits : callable or None
+        (N, D) features -> (N, K) unnormalised log-probabilities of the classes that the network was trained on, where
+        it goes on from its features to classes.
     """
 
     name: str
     checksum: str
     resize: str
     extract: Callable[[Tensor], Tensor]
+    logits: Callable[[Tensor], Tensor] | None = None
+
+    @property
+    def view(self) -> tuple[str, str]:
+        """What its features depend on: extractors of the same view give the same ones."""
+        return self.checksum, self.resize
+
+
+class Statistics(NamedTuple):
+    """What the Fréchet distance sees of a set of features, float64."""
+
+    mean: np.ndarray
+    """(D,)."""
+    covariance: np.ndarray
+    """(D, D), with n - 1, as both libraries have it."""
+
+    @classmethod
+    def of(cls, features: np.ndarray) -> Self:
+        """Those of (N, D) features."""
+        return cls(features.mean(axis=0), np.cov(features, rowvar=False))
 
 
 @dataclass(frozen=True)
@@ -51,15 +74,21 @@ class ReferenceFeatures:
         (N, D) float64.
     facts : dict
         Library and version, extractor, resize mode, N, checksums.
+    statistics : Statistics
+        Of the features; reckoned once, since those of many take longer than a distance.
     """
 
     features: np.ndarray
     facts: dict[str, Any]
+    statistics: Statistics
 
 
 def save_reference(path: Path, reference: ReferenceFeatures) -> None:
     with atomic_path(path) as temporary:
-        np.savez(temporary, features=reference.features, facts=np.array(json.dumps(reference.facts)))
+        np.savez(
+            temporary, features=reference.features, facts=np.array(json.dumps(reference.facts)),
+            **reference.statistics._asdict(),
+        )  # fmt: skip
 
 
 def load_reference(path: Path) -> ReferenceFeatures:
@@ -71,7 +100,8 @@ def load_reference(path: Path) -> ReferenceFeatures:
         If it is missing or damaged.
     """
     with _opened(path) as archive:
-        return ReferenceFeatures(archive["features"], json.loads(str(archive["facts"])))
+        statistics = Statistics(archive["mean"], archive["covariance"])
+        return ReferenceFeatures(archive["features"], json.loads(str(archive["facts"])), statistics)
 
 
 def read_facts(path: Path) -> dict[str, Any]:

@@ -1,11 +1,15 @@
-"""Scores of a run: each library's FID and KID of each set of samples against the data set."""
+"""Scores of a run: what each library says of each set of samples against the data set."""
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 
 from tdbench.data.archive import ImageSet
@@ -18,11 +22,14 @@ from tdbench.evaluation.efficientnet import load_efficientnet
 from tdbench.evaluation.features import (
     FeatureExtractor,
     ReferenceFeatures,
+    Statistics,
     features_together,
     load_reference,
     save_reference,
 )
 from tdbench.evaluation.inception import load_inception
+from tdbench.evaluation.measure import Samples, fid_spread_of_images, measure
+from tdbench.evaluation.memorisation import nearest_in_data
 from tdbench.files import sha256, write_json
 from tdbench.layout import DatasetLayout, RunLayout
 from tdbench.plan import Run
@@ -46,21 +53,42 @@ def load_extractor(name: str, library: str, files: DatasetLayout) -> FeatureExtr
 
 @torch.no_grad()
 def write_references(data: ImageSet, features: str, batch_size: int, files: DatasetLayout, threads: int) -> None:
-    """Extract the data set's features with each library, once for all experiments that use it."""
+    """Extract the data set's features as each library sees them, once for all experiments that use it.
+
+    What a file holds already, of the same images, weights and library, is kept.
+    """
     choose_device("cpu", threads)
     # All before any is used: a missing file is reported at once.
     extractors = {name: load_extractor(features, name, files) for name in MODULES}
+    found: dict[tuple[str, str], ReferenceFeatures] = {}
     with progress("reference features", len(MODULES) * len(data.images), "img") as bar:
         for name, module in MODULES.items():
-            extractor = extractors[name]
+            extractor, path = extractors[name], files.reference(features, name)
             facts = {
                 "library": name, "library_version": module.VERSION, "features": features, "weights": extractor.checksum,
                 "resize": extractor.resize, "n": len(data.images), "data": data.checksum, "batch_size": batch_size,
-                "provenance": provenance(),
             }  # fmt: skip
-            found = module.features(data.images, extractor, batch_size)
-            save_reference(files.reference(features, name), ReferenceFeatures(found, facts))
+            if (kept := _kept(path, facts)) is not None:
+                found.setdefault(extractor.view, kept)
+                bar.skip(len(data.images))
+                continue
+            if extractor.view not in found:
+                extracted = module.features(data.images, extractor, batch_size)
+                facts["extracted_by"] = name
+                found[extractor.view] = ReferenceFeatures(extracted, facts, Statistics.of(extracted))
+            same = found[extractor.view]
+            facts |= {"extracted_by": same.facts["extracted_by"], "provenance": provenance()}
+            save_reference(path, replace(same, facts=facts))
             bar.update(len(data.images))
+
+
+def _kept(path: Path, facts: dict[str, Any]) -> ReferenceFeatures | None:
+    """The reference of a file that has these facts."""
+    try:
+        reference = load_reference(path)
+    except TdbenchError:
+        return None
+    return reference if facts.items() <= reference.facts.items() else None
 
 
 @torch.no_grad()
@@ -75,7 +103,7 @@ def evaluate_run(run: Run, layout: RunLayout, files: DatasetLayout, world: World
     libraries = run.evaluation.libraries
     extractors = {name: load_extractor(run.evaluation.features, name, files) for name in libraries}
     references = {name: _matching_reference(run, files, name, extractors[name], trained["data"]) for name in libraries}
-    rows = []
+    rows, nearest, last_set = [], None, max(sets, key=lambda entry: tuple(_place(entry).values()))
     log = ProgressLog(layout.progress, "evaluate")
     with progress(f"{run.name} scores", len(sets) * len(references), "set", log=log) as bar:
         for entry in sets:
@@ -83,13 +111,15 @@ def evaluate_run(run: Run, layout: RunLayout, files: DatasetLayout, world: World
             if not path.exists() or sha256(path) != entry["sha256"]:
                 raise TdbenchError(f"{path}: missing or changed since it was sampled; run `tdbench sample` again")
             pixels = read_samples(path).transpose(0, 3, 1, 2).copy()
-            for name, reference in references.items():
-                rows += _score(run, entry, pixels, MODULES[name], extractors[name], reference, world)
+            for name, scored, samples in _score(run, entry, pixels, extractors, references, world):
+                rows += scored
+                if samples is not None and entry is last_set and name == libraries[0]:
+                    nearest = _place(entry) | nearest_in_data(samples.features, references[name].features)
                 bar.update(1)
     if world.leader:
         content = {
             "run": run.name, "evaluation": run.evaluation_settings(), "references": reference_checksums(run, files),
-            "scores": rows, "provenance": provenance(),
+            "scores": rows, "nearest": nearest, "provenance": provenance(),
         }  # fmt: skip
         write_json(layout.scores, content)
 
@@ -125,31 +155,51 @@ def _matching_reference(
 def _score(
     run: Run,
     entry: dict[str, Any],
-    pixels: Any,
-    module: ModuleType,
-    extractor: FeatureExtractor,
-    reference: ReferenceFeatures,
+    pixels: np.ndarray,
+    extractors: dict[str, FeatureExtractor],
+    references: dict[str, ReferenceFeatures],
     world: World,
-) -> list[dict[str, Any]]:
-    settings, begun = run.evaluation, time.perf_counter()
-    features = features_together(
-        pixels, settings.batch_size, world, lambda images: module.features(images, extractor, settings.batch_size)
-    )
-    if not world.leader:
-        return []
-    values = {
-        "fid": module.fid(features, reference.features),
-        "kid": module.kid(features, reference.features, settings.kid_subsets, settings.kid_subset_size),
-    }
-    facts = {
-        "snapshot_kimg": entry["snapshot_images"] / 1000, "steps": entry["steps"], "nfe": entry["nfe"],
-        "sampler": run.sampling.sampler.kind, "library": module.NAME, "library_version": module.VERSION,
-        "features": extractor.name, "resize": extractor.resize, "n": len(pixels),
-        "reference_n": len(reference.features), "reference_data": reference.facts["data"], "samples": entry["sha256"],
-        "seconds": time.perf_counter() - begun,
-    }  # fmt: skip
-    if not all(math.isfinite(value) for value in values.values()):
-        raise TdbenchError(
-            f"{entry['file']} of {run.name}: {module.NAME} gives {values}; the samples' features are degenerate"
-        )
-    return [facts | {"metric": metric, "value": value} for metric, value in values.items()]
+) -> Iterator[tuple[str, list[dict[str, Any]], Samples | None]]:
+    """Library, its rows of one sample set, and what was extracted; in all processes but the leader there is nothing."""
+    settings = run.evaluation
+    last = entry["snapshot_images"] == run.scored_snapshots()[-1]
+    # Libraries that see the images alike share what was extracted, and what is the same for both.
+    extracted: dict[tuple[str, str], Samples | None] = {}
+    spreads: dict[tuple[str, str], float] = {}
+    for name, reference in references.items():
+        module, extractor, begun = MODULES[name], extractors[name], time.perf_counter()
+        if extractor.view not in extracted:
+            extract = partial(module.features, extractor=extractor, batch_size=settings.batch_size)
+            features = features_together(pixels, settings.batch_size, world, extract)
+            extracted[extractor.view] = Samples.of(features, extractor) if world.leader else None
+        samples = extracted[extractor.view]
+        if samples is None:
+            yield name, [], None
+            continue
+        values = measure(module, samples, reference, settings, last)
+        if not all(math.isfinite(value) for value in values.values()):
+            raise TdbenchError(
+                f"{entry['file']} of {run.name}: {name} gives {values}; the samples' features are degenerate"
+            )
+        if last and settings.bootstrap and "fid" in values and extractor.view not in spreads:
+            spreads[extractor.view] = fid_spread_of_images(
+                samples.features, reference.statistics, settings.bootstrap
+            )  # fmt: skip
+        facts = {
+            "snapshot_kimg": entry["snapshot_images"] / 1000, "steps": entry["steps"], "nfe": entry["nfe"],
+            "sampler": run.sampling.sampler.kind, "library": name, "library_version": module.VERSION,
+            "features": extractor.name, "resize": extractor.resize, "n": len(pixels),
+            "reference_n": len(reference.features), "reference_data": reference.facts["data"],
+            "samples": entry["sha256"], "seconds": time.perf_counter() - begun,
+        }  # fmt: skip
+        known = {"fid": spreads.get(extractor.view)}
+        rows = [
+            facts | {"metric": metric, "value": value, "spread_of_images": known.get(metric)}
+            for metric, value in values.items()
+        ]
+        yield name, rows, samples
+
+
+def _place(entry: dict[str, Any]) -> dict[str, int]:
+    """Where a sample set stands in a run."""
+    return {key: entry[key] for key in ("snapshot_images", "steps")}

@@ -18,12 +18,26 @@ def read_scored(run: Run, layout: RunLayout) -> list[dict[str, Any]]:
         If they are missing, or if they, the samples or the weights behind them were made with other settings
         than the experiment's.
     """
+    scores: list[dict[str, Any]] = _stored(run, layout)["scores"]
+    return scores
+
+
+def read_nearest(run: Run, layout: RunLayout) -> dict[str, Any]:
+    """The samples of a run that come nearest to images of the data (`memorisation.nearest_in_data`).
+
+    With ``snapshot_images`` and ``steps`` of the sample set; raises as `read_scored` does.
+    """
+    nearest: dict[str, Any] = _stored(run, layout)["nearest"]
+    return nearest
+
+
+def _stored(run: Run, layout: RunLayout) -> dict[str, Any]:
     command = f"tdbench evaluate {run.experiment} {run.name}"
-    stored, samples = read_json(layout.scores, command), read_sampled(run, layout)
+    stored: dict[str, Any] = read_json(layout.scores, command)
+    samples = read_sampled(run, layout)
     same_samples = {s["samples"] for s in stored["scores"]} == {entry["sha256"] for entry in samples}
     if stored.get("evaluation") != run.evaluation_settings() or not same_samples:
         raise TdbenchError(
             f"{layout.scores}: of other samples or settings than the experiment's; run `{command}` again"
         )
-    scores: list[dict[str, Any]] = stored["scores"]
-    return scores
+    return stored

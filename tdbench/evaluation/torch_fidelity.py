@@ -11,14 +11,18 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
-from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
+from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
+from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
 from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
+from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 from torch_fidelity.utils import get_featuresdict_from_dataset
 
-from tdbench.evaluation.features import FeatureExtractor
+from tdbench.evaluation.features import FeatureExtractor, Statistics
 
 NAME = "torch-fidelity"
 VERSION = metadata.version("torch-fidelity")
+NEIGHBOURS = 3
+PRC_BATCH = 10_000
 
 
 class _Images(Dataset[Tensor]):
@@ -58,10 +62,15 @@ def features(images: np.ndarray, extractor: FeatureExtractor, batch_size: int) -
     return result
 
 
+def distance(samples: Statistics, reference: Statistics) -> float:
+    """Fréchet distance of two normal distributions."""
+    both = [{"mu": statistics.mean, "sigma": statistics.covariance} for statistics in (samples, reference)]
+    return float(fid_statistics_to_metric(*both, verbose=False)[KEY_METRIC_FID])
+
+
 def fid(samples: np.ndarray, reference: np.ndarray) -> float:
     """Fréchet distance of two sets of features (N, D)."""
-    statistics = [fid_features_to_statistics(torch.from_numpy(f)) for f in (samples, reference)]
-    return float(fid_statistics_to_metric(*statistics, verbose=False)[KEY_METRIC_FID])
+    return distance(Statistics.of(samples), Statistics.of(reference))
 
 
 def kid(samples: np.ndarray, reference: np.ndarray, subsets: int, subset_size: int) -> float:
@@ -71,3 +80,20 @@ def kid(samples: np.ndarray, reference: np.ndarray, subsets: int, subset_size: i
         kid_subsets=subsets, kid_subset_size=subset_size, verbose=False,
     )  # fmt: skip
     return float(metric[KEY_METRIC_KID_MEAN])
+
+
+def precision_recall(samples: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
+    """Shares of the samples within the data's neighbourhoods, and of the data within the samples' (N, D each).
+
+    A neighbourhood reaches to the `NEIGHBOURS`th nearest of its own set (Kynkäänniemi et al. 2019, k = 3).
+    """
+    metric = prc_features_to_metric(
+        torch.from_numpy(samples), torch.from_numpy(reference),
+        prc_neighborhood=NEIGHBOURS, prc_batch_size=PRC_BATCH, save_cpu_ram=True, verbose=False,
+    )  # fmt: skip
+    return float(metric[KEY_METRIC_PRECISION]), float(metric[KEY_METRIC_RECALL])
+
+
+def inception_score(logits: np.ndarray) -> float:
+    """exp of the mean divergence of the predicted classes from their mean, mean over ten parts of (N, K) logits."""
+    return float(isc_features_to_metric(torch.from_numpy(logits))[KEY_METRIC_ISC_MEAN])

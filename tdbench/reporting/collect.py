@@ -5,14 +5,17 @@ from pathlib import Path
 
 import pandas as pd
 
+from tdbench.consistency import read_consistency
+from tdbench.diffusion.consistency import Residual
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.stored import read_scored
 from tdbench.files import read_json
 from tdbench.layout import RunLayout
 from tdbench.plan import Plan, Run
-from tdbench.sampling import read_trained
+from tdbench.sampling import read_sampled, read_trained
 from tdbench.training.metrics import read_metrics
 
+IDENTITY = ["dataset", "formulation", "objective", "seed", "run"]
 CELL = ["dataset", "formulation", "objective", "metric", "library", "features", "steps", "nfe"]
 
 
@@ -72,10 +75,46 @@ def collect_curves(runs: Iterable[Run], results: Path) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
+def collect_residuals(runs: Iterable[Run], results: Path) -> pd.DataFrame:
+    """Cross-time residuals, one row a run and time of the grid; without runs that have none."""
+    rows = []
+    for run in runs:
+        content = read_consistency(run, RunLayout(results, run))
+        rows += [_identity(run) | point for point in (content["residuals"] if content else [])]
+    return pd.DataFrame(rows, columns=[*IDENTITY, *Residual._fields])
+
+
+def collect_consistency(runs: Iterable[Run], results: Path) -> pd.DataFrame:
+    """Figures of cross-time consistency in the columns of scores, one row a run and figure.
+
+    ``residual``: w ||delta||^2, mean over the times of the grid, without a budget (steps and NFE are 0). ``moves``: the
+    sum of ||D_{i+1} - D_i||^2 along the sampling path of a budget. Both of the last snapshot.
+    """
+    rows = []
+    for run in runs:
+        layout = RunLayout(results, run)
+        same = _identity(run) | {"library": "tdbench", "features": "none"}
+        if content := read_consistency(run, layout):
+            rows.append(same | {"metric": "residual", "steps": 0, "nfe": 0, "value": content["weighted_mean"]})
+        last = run.scored_snapshots()[-1]
+        rows += [
+            same | {"metric": "moves", "steps": s["steps"], "nfe": s["nfe"], "value": sum(s["estimate_moves"])}
+            for s in read_sampled(run, layout)
+            if s["snapshot_images"] == last and s["estimate_moves"]
+        ]
+    return pd.DataFrame(rows, columns=[*IDENTITY, "library", "features", "metric", "steps", "nfe", "value"])
+
+
 def mean_over_snapshots(scores: pd.DataFrame) -> pd.DataFrame:
     """One value a run and cell: the mean over the scored snapshots, which are the last share of training."""
     grouped = scores.groupby([*CELL, "seed", "run"], sort=False)["value"]
     return grouped.agg(value="mean", snapshots="count").reset_index()
+
+
+def of_last_snapshot(scores: pd.DataFrame) -> pd.DataFrame:
+    """One value a run and cell, as `mean_over_snapshots` gives: that of the last snapshot, the final average."""
+    last = scores.groupby("run")["snapshot_kimg"].transform("max")
+    return mean_over_snapshots(scores[scores.snapshot_kimg == last])
 
 
 def runs_of(plan: Plan, part: str) -> list[Run]:

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from tdbench.evaluation.metrics import label
 from tdbench.plan import Plan
 from tdbench.reporting.tables import baseline_name, interval
 
@@ -49,7 +50,7 @@ def readable_cost_against_quality(table: pd.DataFrame) -> pd.DataFrame:
     """The same as people read it."""
     columns = {
         "data": table.dataset, "formulation": table.formulation, "objective": table.objective,
-        "metric": table.metric.str.upper(), "library": table.library, "steps": table.steps, "NFE": table.nfe,
+        "metric": table.metric.map(label), "library": table.library, "steps": table.steps, "NFE": table.nfe,
         "score, × baseline [95 %]": [
             interval(*row).replace("+", "")
             for row in zip(table.quality, table.quality_low, table.quality_high, strict=True)

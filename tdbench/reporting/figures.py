@@ -164,6 +164,40 @@ def cost_against_quality(costs: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
+def residuals_over_time(residuals: pd.DataFrame, labels: dict[str, str], title: str) -> Figure:
+    """w ||delta||^2 against the index of the time grid, a panel for each data set and formulation.
+
+    Parameters
+    ----------
+    residuals : DataFrame
+        What `collect.collect_residuals` gives.
+    labels : dict
+        Objective name -> what the legend calls it.
+    """
+    panels = list(residuals.groupby(["dataset", "formulation"], sort=False))
+    columns = max(min(len(panels), _COLUMNS), 1)
+    rows = max(-(-len(panels) // columns), 1)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(5.4 * columns, 3.6 * rows + 0.4), squeeze=False, layout="constrained"
+    )
+    places = [axis for row in axes for axis in row]
+    for axis in places[len(panels) :]:
+        axis.remove()
+    colours = dict(zip(labels, _palette(len(labels)), strict=True))
+    for axis, (cell, panel) in zip(places, panels, strict=False):
+        for objective, label in labels.items():
+            found = panel[panel.objective == objective].groupby("index")["weighted"].agg(["mean", "std"]).reset_index()
+            if len(found):
+                _line(axis, found.rename(columns={"index": "nfe"}), label, colours[objective])
+        axis.set(title=", ".join(cell), yscale="log", xlabel="grid index of t: noise left, data right")
+        _plain_ticks(axis)
+        axis.set_ylabel(r"$w\,\|\delta\|^2$")
+    if panels:
+        figure.legend(*places[0].get_legend_handles_labels(), loc="outside lower center", ncols=columns)
+    figure.suptitle(title)
+    return figure
+
+
 def training_curves(curves: pd.DataFrame, title: str) -> Figure:
     """Loss, base loss, TD loss and gradient norm against images shown; bands are ± one standard deviation."""
     shown = {

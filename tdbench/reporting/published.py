@@ -6,6 +6,7 @@ import pandas as pd
 from scipy import stats
 
 from tdbench.errors import TdbenchError
+from tdbench.evaluation.metrics import label
 from tdbench.plan import Plan, Run
 from tdbench.reporting.statistics import CONFIDENCE, summarise
 from tdbench.reporting.store import published_file
@@ -73,7 +74,7 @@ def published_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
 def _row(figure: dict[str, Any], libraries: list[str], found: dict[str, Any], run: Run | None) -> dict[str, Any]:
     """A published figure beside ours of each library."""
     row = {key: "" if pd.isna(figure[key]) else figure[key] for key in _SHOWN}
-    row |= {"metric": figure["metric"].upper(), "published": number(figure["value"], 4)}
+    row |= {"metric": label(figure["metric"]), "published": number(figure["value"], 4)}
     for name in libraries:
         mine = found.get(name)
         row[name] = f"{spread(mine['mean'], mine['std'])} (n = {mine['n']})" if mine else "—"

@@ -8,12 +8,16 @@ from tdbench.layout import ReportLayout
 from tdbench.plan import Plan
 from tdbench.reporting import collect, figures, tables
 from tdbench.reporting.cost import cost_against_quality, readable_cost_against_quality
+from tdbench.reporting.nearest import nearest_pairs, nearest_table, readable_nearest
 from tdbench.reporting.statistics import agreement
 from tdbench.reporting.wording import (
     AGREEMENT_CAPTION,
     COMPARISON_CAPTION,
+    CONSISTENCY_CAPTION,
     COST_CAPTION,
     COST_QUALITY_CAPTION,
+    FINAL_CAPTION,
+    NEAREST_CAPTION,
     ablation_caption,
 )
 
@@ -21,9 +25,12 @@ from tdbench.reporting.wording import (
 def write_comparison(plan: Plan, results: Path) -> None:
     """Tables and figures that set TD beside its baseline."""
     layout, runs = ReportLayout(results, plan.experiment.name), collect.runs_of(plan, "comparison")
-    per_run = collect.mean_over_snapshots(collect.collect_scores(runs, results))
+    scores = collect.collect_scores(runs, results)
+    per_run = collect.mean_over_snapshots(scores)
     table = tables.comparison_table(plan, per_run)
     tables.write_table(layout.table("comparison"), table, tables.readable_comparison(table), COMPARISON_CAPTION)
+    final = tables.comparison_table(plan, collect.of_last_snapshot(scores))
+    tables.write_table(layout.table("comparison-final"), final, tables.readable_comparison(final), FINAL_CAPTION)
     facts = collect.collect_runs(runs, results)
     cost = tables.cost_table(plan, facts)
     tables.write_table(layout.table("cost"), cost, cost, COST_CAPTION)
@@ -35,12 +42,22 @@ def write_comparison(plan: Plan, results: Path) -> None:
     labels = {name: name for name in tables.objectives(plan)}
     title = f"{plan.experiment.name}: FID against NFE (lower is better)"
     figures.save_figure(figures.fid_against_nfe(per_run, labels, title), layout.figure("fid-against-nfe"))
+    near = nearest_table(runs, results)
+    tables.write_table(layout.table("nearest"), near, readable_nearest(near), NEAREST_CAPTION)
+    consistency = tables.comparison_table(plan, collect.collect_consistency(runs, results))
+    readable = tables.readable_consistency(consistency)
+    tables.write_table(layout.table("consistency"), consistency, readable, CONSISTENCY_CAPTION)
+    title = f"{plan.experiment.name}: cross-time residual (smaller is more consistent)"
+    figure = figures.residuals_over_time(collect.collect_residuals(runs, results), labels, title)
+    figures.save_figure(figure, layout.figure("consistency"))
     curves = collect.collect_curves(runs, results)
     for (dataset, formulation), group in curves.groupby(["dataset", "formulation"], sort=False):
         name = pair_name(str(dataset), str(formulation))
         figures.save_figure(figures.training_curves(group, f"Training, {name}"), layout.figure(f"training-{name}"))
         grids = figures.sample_grids(plan, results, str(dataset), str(formulation))
         figures.save_figure(grids, layout.figure(f"samples-{name}"))
+        pairs = nearest_pairs(plan, results, str(dataset), str(formulation))
+        figures.save_figure(pairs, layout.figure(f"nearest-{name}"))
 
 
 def write_ablations(plan: Plan, results: Path) -> None:
@@ -63,7 +80,7 @@ def write_ablations(plan: Plan, results: Path) -> None:
 def write_report(plan: Plan, results: Path) -> None:
     """scores.parquet and .csv, runs.csv, the agreement of the libraries, and report.html."""
     # Charts import slowly, and only the page has them.
-    from tdbench.reporting.page.html import write_html
+    from tdbench.reporting.page.html import Findings, write_html
 
     layout = ReportLayout(results, plan.experiment.name)
     runs = collect.runs_of(plan, "all")
@@ -76,4 +93,6 @@ def write_report(plan: Plan, results: Path) -> None:
     agreed = agreement(scores)
     readable = agreed.assign(**{c: agreed[c].map("{:.1e}".format) for c in agreed if c.startswith("largest")})
     tables.write_table(layout.table("agreement"), agreed, readable, AGREEMENT_CAPTION)
-    write_html(plan, results, scores, facts, readable)
+    compared = collect.runs_of(plan, "comparison")
+    consistency, near = collect.collect_consistency(compared, results), nearest_table(compared, results)
+    write_html(plan, results, Findings(scores, facts, readable, consistency, near))

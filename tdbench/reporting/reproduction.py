@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from tdbench.errors import TdbenchError
+from tdbench.evaluation.metrics import METRICS, label
 from tdbench.reporting.collect import CELL, mean_over_snapshots
 from tdbench.reporting.statistics import decide, in_order, paired_difference
 from tdbench.reporting.tables import interval, number, probability
@@ -106,7 +107,7 @@ def compare_scores(a: pd.DataFrame, b: pd.DataFrame, tolerance: float = TOLERANC
         list(both.objective.unique()),
     )
     return table.drop(columns="seeds_needed").sort_values(
-        by, key=in_order(both, objective=objectives), ignore_index=True
+        by, key=in_order(both, objective=objectives, metric=list(METRICS)), ignore_index=True
     )
 
 
@@ -209,7 +210,7 @@ def _described(
 def _readable(table: pd.DataFrame) -> str:
     columns = {
         "data": table.dataset, "formulation": table.formulation, "objective": table.objective,
-        "metric": table.metric.str.upper(), "library": table.library, "steps": table.steps,
+        "metric": table.metric.map(label), "library": table.library, "steps": table.steps,
         "A": [_mean(value) for value in table.a], "B": [_mean(value) for value in table.b],
         "B − A [95 %]": [
             "—" if pd.isna(row[0]) else interval(*row)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
+from tdbench.evaluation.metrics import METRICS, lower_is_better
 from tdbench.reporting.collect import CELL
 
 CONFIDENCE = 0.95
@@ -55,7 +56,7 @@ def paired_difference(treated: np.ndarray, control: np.ndarray) -> PairedDiffere
     return PairedDifference(mean, std, mean - half, mean + half, p, n)
 
 
-def decide(table: pd.DataFrame) -> pd.DataFrame:
+def decide(table: pd.DataFrame, lower: bool = True) -> pd.DataFrame:
     """Verdicts on differences that stand side by side, corrected for their number.
 
     Twenty intervals of 95 % exclude zero once by chance. So that of all claims at most 5 % are expected to be false, p
@@ -68,12 +69,14 @@ def decide(table: pd.DataFrame) -> pd.DataFrame:
     ----------
     table : DataFrame
         Rows with ``difference``, ``difference_std``, ``n`` and ``p``, all of one metric and library.
+    lower : bool
+        Whether the metric falls as quality rises.
 
     Returns
     -------
     DataFrame
-        The same with ``p_corrected``, ``corrected_low``, ``corrected_high``, ``verdict`` (all metrics here fall as
-        quality rises) and ``seeds_needed``, which see `seeds_needed`.
+        The same with ``p_corrected``, ``corrected_low``, ``corrected_high``, ``verdict`` and ``seeds_needed``,
+        which see `seeds_needed`.
     """
     known = (table.n >= 2).to_numpy()
     corrected = np.full(len(table), np.nan)
@@ -83,9 +86,8 @@ def decide(table: pd.DataFrame) -> pd.DataFrame:
     level = FALSE_DISCOVERIES * max(claims, 1) / max(known.sum(), 1)
     half = stats.t.ppf(1 - level / 2, table.n - 1) * table.difference_std / np.sqrt(table.n)
     low, high = table.difference - half, table.difference + half
-    verdict = np.select(
-        [~known, high < 0, low > 0], ["undecided (one seed)", "better", "worse"], default="undecided"
-    )  # fmt: skip
+    less, more = ("better", "worse") if lower else ("worse", "better")
+    verdict = np.select([~known, high < 0, low > 0], ["undecided (one seed)", less, more], default="undecided")
     needed = [
         seeds_needed(*row, level) for row in zip(table.difference, table.difference_std, strict=True)
     ]  # fmt: skip
@@ -164,7 +166,7 @@ def compare(per_run: pd.DataFrame, baseline: str, treated: list[str]) -> pd.Data
             )  # fmt: skip
     return _decided(pd.DataFrame(rows, columns=[*CELL, *_COMPARED])).sort_values(
         ["dataset", "formulation", "objective", "metric", "library", "steps"],
-        key=in_order(per_run, objective=treated),
+        key=in_order(per_run, objective=treated, metric=list(METRICS)),
         ignore_index=True,
     )
 
@@ -172,7 +174,8 @@ def compare(per_run: pd.DataFrame, baseline: str, treated: list[str]) -> pd.Data
 def _decided(table: pd.DataFrame) -> pd.DataFrame:
     if table.empty:
         return table.reindex(columns=[*table.columns, *_DECIDED])
-    return pd.concat([decide(rows) for _, rows in table.groupby(["metric", "library"], sort=False)])
+    groups = table.groupby(["metric", "library"], sort=False)
+    return pd.concat([decide(rows, lower_is_better(str(metric))) for (metric, _), rows in groups])
 
 
 def in_order(per_run: pd.DataFrame, **orders: list[str]) -> Callable[[pd.Series], pd.Series]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from tdbench.evaluation.metrics import METRICS, label
 from tdbench.files import atomic_path, write_text
 from tdbench.plan import Plan
 from tdbench.reporting.collect import BASELINE, CELL, labels_of_ablation, scores_of_ablation
@@ -65,7 +66,7 @@ def readable_comparison(table: pd.DataFrame) -> pd.DataFrame:
     """The comparison as people read it."""
     columns = {
         "data": table.dataset, "formulation": table.formulation, "objective": table.objective,
-        "metric": table.metric.str.upper(), "library": table.library, "steps": table.steps, "NFE": table.nfe,
+        "metric": table.metric.map(label), "library": table.library, "steps": table.steps, "NFE": table.nfe,
         "baseline": [spread(m, s) for m, s in zip(table.baseline_mean, table.baseline_std, strict=True)],
         "TD": [spread(m, s) for m, s in zip(table.td_mean, table.td_std, strict=True)],
         "TD − baseline [95 %]": [
@@ -73,6 +74,22 @@ def readable_comparison(table: pd.DataFrame) -> pd.DataFrame:
         ],
         "n": table.n, "p, corrected": table.p_corrected.map(probability), "verdict": table.verdict,
         "seeds to decide": [needed(row) for row in table.itertuples()],
+    }  # fmt: skip
+    return pd.DataFrame(columns)
+
+
+def readable_consistency(table: pd.DataFrame) -> pd.DataFrame:
+    """What `comparison_table` gives of cross-time consistency, as people read it: smaller and larger, not better."""
+    what = {"residual": "residual, w‖δ‖²", "moves": "moves of D on the path"}
+    columns = {
+        "data": table.dataset, "formulation": table.formulation, "objective": table.objective,
+        "figure": table.metric.map(what),
+        "budget": [budget(steps) if steps else "—" for steps in table.steps],
+        "baseline": [spread(m, s) for m, s in zip(table.baseline_mean, table.baseline_std, strict=True)],
+        "TD": [spread(m, s) for m, s in zip(table.td_mean, table.td_std, strict=True)],
+        "TD, × baseline": [number(t / b, 3) for t, b in zip(table.td_mean, table.baseline_mean, strict=True)],
+        "n": table.n, "p, corrected": table.p_corrected.map(probability),
+        "TD is": table.verdict.replace({"better": "smaller", "worse": "larger"}),
     }  # fmt: skip
     return pd.DataFrame(columns)
 
@@ -106,7 +123,7 @@ def ablation_table(plan: Plan, name: str, per_run: pd.DataFrame) -> pd.DataFrame
         table.insert(1, key, [settings.get(case, {}).get(key) for case in table["case"]])
     table["objective"] = [names[tuple(cell)] for cell in table[keys].itertuples(index=False)]
     by = ["dataset", "formulation", "metric", "library", "case", "steps"]
-    return table.sort_values(by, key=in_order(scores, case=labels), ignore_index=True)
+    return table.sort_values(by, key=in_order(scores, case=labels, metric=list(METRICS)), ignore_index=True)
 
 
 def readable_ablation(table: pd.DataFrame) -> pd.DataFrame:
@@ -117,7 +134,7 @@ def readable_ablation(table: pd.DataFrame) -> pd.DataFrame:
             spread(m, s) + ("" if pd.isna(c) else f", {c}")
             for m, s, c in zip(table["mean"], table["std"], claims, strict=True)
         ],
-        metric=table.metric.str.upper(),
+        metric=table.metric.map(label),
         column=[f"{budget(steps)} (NFE {nfe})" for steps, nfe in zip(table.steps, table.nfe, strict=True)],
     )
     index = ["dataset", "formulation", "metric", "library", "case", "n"]

@@ -4,36 +4,42 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from tdbench.evaluation.metrics import METRICS, direction, label, lower_is_better
 from tdbench.plan import Plan
 from tdbench.reporting import tables
 from tdbench.reporting.overall import Change, overall_change
 
-_LABELS = {"fid": "FID", "kid": "KID", "fid-infinity": "FID∞", "inception-score": "Inception Score"}
-_HIGHER_IS_BETTER = ("precision", "recall", "inception-score")
-
-
-def metric_label(metric: str) -> str:
-    """What a metric is called in a sentence."""
-    return _LABELS.get(metric, metric)
-
-
-def better(metric: str) -> str:
-    """``lower`` or ``higher``: which values of a metric are the better ones."""
-    return "higher" if metric in _HIGHER_IS_BETTER else "lower"
-
 
 def metric_title(metric: str) -> str:
     """``FID (lower is better)``."""
-    return f"{metric_label(metric)} ({better(metric)} is better)"
+    return f"{label(metric)} ({'lower' if lower_is_better(metric) else 'higher'} is better)"
 
 
 COMPARISON_CAPTION = (
-    "TD against its baseline, mean ± standard deviation over seeds of the mean over the last snapshots; lower is "
-    "better. Differences are paired by seed, each with its own 95 % interval (Student's). Among many rows some of "
-    "these exclude zero by chance: p and verdict are corrected for the number of rows of the same metric and library, "
+    "TD against its baseline, mean ± standard deviation over seeds of the mean over the last snapshots; "
+    f"{direction(list(METRICS))}. Differences are paired by seed, each with its own 95 % interval (Student's). "
+    "Among many rows some of these exclude zero by chance: p and verdict are "
+    "corrected for the number of rows of the same metric and library, "
     "so that at most 5 % of all “better” and “worse” are expected to be false (Benjamini and Hochberg). “Seeds to "
     "decide” is how many would settle an undecided row in 80 % of cases if difference and spread are as measured: "
     "a rough guide."
+)
+FINAL_CAPTION = (
+    "The same comparison by the last snapshot alone, the final average of the weights. One snapshot has more chance in "
+    "it than the mean over the last ones, by which TD is judged."
+)
+NEAREST_CAPTION = (
+    "Are samples copies? The share of samples (last snapshot, largest budget) that lie as near to an image of the data "
+    "as 1 % of its images lie to another one, by the features of the scores: about 1 % for samples like the data, much "
+    "more for a network that repeats its training images. Beside it the nearest sample of all, in units of that "
+    "distance: 0 is a copy. Mean ± standard deviation over seeds."
+)
+CONSISTENCY_CAPTION = (
+    "Cross-time consistency of the last snapshot, which is what the temporal difference trains for; it says nothing of "
+    "the images by itself. Residual: w‖δ‖² of the averaged network with itself as the target, on images of the data, "
+    "mean over the times of the grid, measured for all with the paper's settings of the formulation. Moves: the "
+    "squared changes of the estimate D from one evaluation of the sampler to the next, summed over the path. Mean ± "
+    "standard deviation over seeds; paired by seed and corrected like the scores."
 )
 COST_CAPTION = (
     "Cost of training. Runs that share a machine slow each other; memory is the GPU's highest of "
@@ -41,7 +47,8 @@ COST_CAPTION = (
 )
 COST_QUALITY_CAPTION = (
     "Cost against quality: scores, training time and memory of TD as multiples of its baseline's, a row a step budget; "
-    "intervals are those of the paired difference. Below 1 is less time or memory, and for FID and KID better."
+    "intervals are those of the paired difference. Below 1 is less time or memory, and of scores "
+    f"the better side unless higher is better ({direction(list(METRICS))})."
 )
 PUBLISHED_CAPTION = (
     "Published figures beside ours of the same data set, formulation, objective and budget, mean ± standard deviation "
@@ -60,7 +67,7 @@ def ablation_caption(plan: Plan, name: str) -> str:
         if tables.varies_objective_only(plan, name)
         else "The baseline has the base settings, so the cases are not set against it."
     )
-    means = "mean ± standard deviation over seeds of the mean over the last snapshots; lower is better"
+    means = f"mean ± standard deviation over seeds of the mean over the last snapshots; {direction(list(METRICS))}"
     return f"{text}: {means}. {compared}"
 
 

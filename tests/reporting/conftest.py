@@ -15,7 +15,7 @@ from tdbench.files import write_json
 from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
 from tdbench.plan import Plan, Run, load_plan
 from tdbench.provenance import provenance
-from tdbench.reporting.page.html import write_html
+from tdbench.reporting.page.html import Findings, write_html
 from tdbench.reporting.statistics import agreement
 from tests.conftest import ROOT
 
@@ -42,12 +42,12 @@ def made_page(tmp_path_factory: pytest.TempPathFactory) -> MadePage:
     scores, runs = _scores(plan), _runs(plan)
     _write_records(plan, results)
     _write_figures(plan, results)
-    write_html(plan, results, scores, runs, agreement(scores))
+    write_html(plan, results, Findings(scores, runs, agreement(scores), _consistency(plan), _nearest(plan)))
     return MadePage(ReportLayout(results, plan.experiment.name).html, plan, scores)
 
 
 def _scores(plan: Plan) -> pd.DataFrame:
-    """FID from 5 to 250, and KID that is negative at times."""
+    """FID from 5 to 250, KID that is negative at times, and a metric of one library of which higher is better."""
     random, rows = np.random.default_rng(0), []
     for run in plan.runs.values():
         name, treated = run.formulation_name, run.objective.kind != "baseline"
@@ -61,11 +61,29 @@ def _scores(plan: Plan) -> pd.DataFrame:
                 "resize": "native",
             }  # fmt: skip
             for library in run.evaluation.libraries:
-                rows += [
-                    identity | {"library": library, "metric": metric, "value": value}
-                    for metric, value in (("fid", fid), ("kid", fid / 1000 - 0.02))
-                ]
+                values = {"fid": fid, "kid": fid / 1000 - 0.02}
+                values |= {"precision": 1 / (1 + fid / 50)} if library == "torch-fidelity" else {}
+                rows += [identity | {"library": library, "metric": m, "value": value} for m, value in values.items()]
     return pd.DataFrame(rows)
+
+
+def _consistency(plan: Plan) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "dataset": run.dataset_name, "formulation": run.formulation_name, "objective": run.objective_name,
+                "seed": run.seed, "run": run.name, "library": "tdbench", "features": "none", "metric": "residual",
+                "steps": 0, "nfe": 0, "value": 0.4 + 0.01 * run.seed - 0.1 * (run.objective.kind != "baseline"),
+            }
+            for run in plan.comparison
+        ]
+    )  # fmt: skip
+
+
+def _nearest(plan: Plan) -> pd.DataFrame:
+    cells = dict.fromkeys((r.dataset_name, r.formulation_name, r.objective_name) for r in plan.comparison)
+    names = ["dataset", "formulation", "objective", "steps", "samples", "share", "share_std", "nearest", "n"]
+    return pd.DataFrame([(*cell, 12, 500, 0.012, 0.004, 0.5, 3) for cell in cells], columns=names)
 
 
 def _runs(plan: Plan) -> pd.DataFrame:
@@ -119,9 +137,9 @@ def _log(run: Run) -> list[dict[str, Any]]:
 def _write_figures(plan: Plan, results: Path) -> None:
     """Stand-ins: the page takes its pictures as they are."""
     layout, pairs = ReportLayout(results, plan.experiment.name), plan.experiment.pairs
-    names = ["fid-against-nfe", "cost-against-quality", *(f"ablation-{name}" for name in plan.ablations)]
-    names += [f"{kind}-{pair}" for kind in ("samples", "training") for pair in pairs]
+    names = ["fid-against-nfe", "cost-against-quality", "consistency", *(f"ablation-{name}" for name in plan.ablations)]
+    names += [f"{kind}-{pair}" for kind in ("samples", "training", "nearest") for pair in pairs]
     for i, name in enumerate(names):
         path = next(path for path in layout.figure(name) if path.suffix == ".png")
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (900, 300), (255, 255, 10 * i)).save(path)
+        Image.new("RGB", (900, 300), (255, 255, 5 * i)).save(path)

@@ -16,7 +16,7 @@ from tdbench.reporting.tables import comparison_table, readable_comparison
 from tests.reporting.conftest import FAILED, RESUMED, MadePage
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-ROWS, OF_ONE = 76, 19
+ROWS, OF_ONE = 95, 19
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,17 @@ def test_it_complains_of_nothing_and_asks_for_nothing(wide: Reader, made_page: M
 
 
 def test_every_table_has_all_its_rows(wide: Reader, made_page: MadePage) -> None:
-    counts = {"cost": 12, "agreement": 2, "versions": 10, "failures": 2, "data": 1, "hardware": 1}
+    counts = {
+        "cost": 12,
+        "comparison-final": 19,
+        "nearest": 12,
+        "consistency": 6,
+        "agreement": 2,
+        "versions": 10,
+        "failures": 2,
+        "data": 1,
+        "hardware": 1,
+    }
     for name, least in counts.items():
         assert wide.rows(name).count() >= least, name
     for name in ("runs", "times"):
@@ -102,24 +112,28 @@ def test_provenance_tells_what_failed_and_what_went_on(wide: Reader) -> None:
 
 
 def test_the_comparison_begins_with_one_metric_and_library_and_shows_others_on_demand(wide: Reader) -> None:
-    choices = wide.page.locator("#comparison .choices")
+    choices = wide.page.locator("#comparison > .choices")
     assert wide.rows("comparison").count() == OF_ONE
-    assert "19 of 76 rows, all digits, td, FID, clean-fid" in choices.inner_text()
+    assert "19 of 95 rows, all digits, td, FID, clean-fid" in choices.inner_text()
     # What is the same everywhere takes no room.
     assert not {"data", "metric", "library"} & {name.strip(" ↕\n\xa0") for name in wide.headers("comparison")}
     choices.get_by_label("metric").select_option("KID")
     choices.get_by_label("library").select_option("torch-fidelity")
     assert wide.rows("comparison").count() == OF_ONE
     choices.get_by_label("formulation").select_option("vp")
-    assert "3 of 76 rows, all digits, vp, td, KID, torch-fidelity" in choices.inner_text()
+    assert "3 of 95 rows, all digits, vp, td, KID, torch-fidelity" in choices.inner_text()
     choices.get_by_role("button").click()
     assert wide.rows("comparison").count() == ROWS
-    assert set(wide.column("comparison", "metric")) == {"FID", "KID"}
+    assert set(wide.column("comparison", "metric")) == {"FID", "KID", "precision"}
     assert set(wide.column("comparison", "library")) == {"clean-fid", "torch-fidelity"}
+    # A metric of one library is not hidden by the other.
+    choices.get_by_label("library").select_option("clean-fid")
+    choices.get_by_label("metric").select_option("precision")
+    assert "19 of 95 rows, all digits, td, precision, torch-fidelity" in choices.inner_text()
 
 
 def test_a_click_on_a_header_sorts_by_number(wide: Reader) -> None:
-    wide.page.locator("#comparison .choices button").click()
+    wide.page.locator("#comparison > .choices button").click()
     header = wide.page.locator("#table-comparison th", has_text=re.compile("^baseline"))
     header.click()
     rising = [float(text.split(" ± ")[0]) for text in wide.column("comparison", "baseline")]
@@ -149,8 +163,10 @@ def test_charts_follow_their_switches_and_tell_their_numbers(wide: Reader, made_
     charts.locator("svg text", has_text="KID").first.wait_for()
     assert charts.locator("svg text", has_text="FID").count() == 0
     assert charts.locator(".mark-line path").first.get_attribute("d") != before
-    charts.get_by_label("library").select_option("torch-fidelity")
-    wide.ready("comparison").wait_for()
+    charts.get_by_label("metric").select_option("precision")
+    charts.locator("svg text", has_text="precision (higher is better)").first.wait_for()
+    assert charts.get_by_label("library").input_value() == "torch-fidelity"
+    assert charts.get_by_label("library").locator("option[disabled]").all_inner_texts() == ["clean-fid"]
     assert wide.complaints == []
 
 
@@ -158,7 +174,8 @@ def test_cost_against_quality_and_ablations_have_charts(wide: Reader, made_page:
     cost = wide.ready("cost")
     assert cost.locator("svg").count() == 2 and cost.locator(".legend li").count() == 6
     # KID is negative at times, hence has no ratio.
-    assert cost.get_by_label("metric").locator("option").all_inner_texts() == ["FID (lower is better)"]
+    metrics = cost.get_by_label("metric").locator("option").all_inner_texts()
+    assert metrics == ["FID (lower is better)", "precision (higher is better)"]
     for name in made_page.plan.ablations:
         assert wide.ready(f"ablation-{name}").locator("svg").count() == 2
 
@@ -203,7 +220,7 @@ def test_print_has_all_rows_and_pictures_and_folds(browser: Browser, made_page: 
     assert "the disk is <full>" in text and "machine" in text and "scikit-learn==" in text
     # Every picture, none of which was on the screen while there were charts instead.
     shown = sum(1 for page in pages for name in page["/Resources"].get("/XObject", {}))
-    assert shown >= 2 + 2 * len(made_page.plan.experiment.pairs) + len(made_page.plan.ablations)
+    assert shown >= 3 + 3 * len(made_page.plan.experiment.pairs) + len(made_page.plan.ablations)
     assert "Shift and wheel" not in text
     assert reader.rows("comparison").count() == OF_ONE  # as before
 
@@ -211,6 +228,7 @@ def test_print_has_all_rows_and_pictures_and_folds(browser: Browser, made_page: 
 def test_without_scripts_all_is_there(browser: Browser, made_page: MadePage) -> None:
     reader = Reader(browser, made_page.path, 1280, scripts=False)
     assert reader.rows("comparison").count() == ROWS
+    reader.page.locator("#nearest summary").click()  # folds need no script
     assert reader.page.locator("figure:visible").count() == reader.page.locator("figure").count() > 20
     assert reader.page.locator(".interactive:visible").count() == 0
     assert "FID" in (reader.page.locator("#nfe img").get_attribute("alt") or "")

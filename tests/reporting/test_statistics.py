@@ -180,3 +180,18 @@ def test_latex_escapes_every_special_character_once() -> None:
         write_table([path], frame, frame, "100 %")
         text = path.read_text()
     assert r"50 \% \& \{x\} \textbackslash{} \$y\$ $\pm$ 1" in text and r"a\_b" in text and r"100 \%" in text
+
+
+def test_more_precision_is_better() -> None:
+    """The same numbers: less of FID, and more of precision, is better."""
+    rows = [
+        {
+            "dataset": "d", "formulation": "edm", "objective": objective, "metric": metric, "library": "torch-fidelity",
+            "features": "f", "steps": 4, "nfe": 7, "seed": seed, "run": "r", "value": value + 0.001 * seed,
+        }
+        for metric in ("fid", "precision")
+        for objective, value in (("baseline", 0.5), ("td", 0.4))
+        for seed in range(4)
+    ]  # fmt: skip
+    found = compare(pd.DataFrame(rows), "baseline", ["td"]).set_index("metric").verdict
+    assert found.to_dict() == {"fid": "better", "precision": "worse"}

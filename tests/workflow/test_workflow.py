@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 import pytest
 
+from tdbench.evaluation.metrics import METRICS
 from tests.conftest import ROOT
 
 RUNS = 6
@@ -83,10 +84,12 @@ def output(project: Project, *parts: str) -> Path:
 def test_everything_is_made(project: Project) -> None:
     for name in ("scores.parquet", "scores.csv", "runs.csv", "report.html", "mlflow.json"):
         assert output(project, name).stat().st_size > 0
-    for table in ("comparison", "cost", "cost-against-quality", "agreement", "ablation-weight"):
+    tables = ("comparison", "comparison-final", "consistency", "nearest", "cost", "cost-against-quality", "agreement")
+    for table in (*tables, "ablation-weight"):
         for suffix in ("csv", "md", "tex"):
             assert output(project, "tables", f"{table}.{suffix}").stat().st_size > 0
-    pictures = ("fid-against-nfe", "cost-against-quality", "training-digits-edm", "samples-digits-edm")
+    kinds = ("training", "samples", "nearest")
+    pictures = ("fid-against-nfe", "cost-against-quality", "consistency", *(f"{kind}-digits-edm" for kind in kinds))
     for figure in (*pictures, "ablation-weight"):
         assert output(project, "figures", f"{figure}.png").read_bytes().startswith(b"\x89PNG")
         assert output(project, "figures", f"{figure}.pdf").read_bytes().startswith(b"%PDF")
@@ -95,10 +98,10 @@ def test_everything_is_made(project: Project) -> None:
 
 def test_scores_are_complete_and_counted(project: Project) -> None:
     scores = pd.read_parquet(output(project, "scores.parquet"))
-    # runs x snapshots x budgets x libraries x metrics
-    assert len(scores) == RUNS * 2 * 2 * 2 * 2
+    # runs x budgets x (snapshots x (metrics of both libraries and of one) and what only the last snapshot has)
+    assert len(scores) == RUNS * 2 * (2 * (2 * 2 + 3) + 1)
     assert dict(zip(scores.steps, scores.nfe, strict=True)) == {2: 3, 4: 7}
-    assert set(scores.library) == {"clean-fid", "torch-fidelity"} and set(scores.metric) == {"fid", "kid"}
+    assert set(scores.library) == {"clean-fid", "torch-fidelity"} and set(scores.metric) == set(METRICS)
     assert (scores.n == 128).all() and (scores.reference_n == 1797).all() and (scores.features == "classifier").all()
     pd.testing.assert_frame_equal(scores, pd.read_csv(output(project, "scores.csv")), check_dtype=False)
 

@@ -5,11 +5,13 @@ cells lie side by side, each with one or two charts above each other, which show
 library.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import altair as alt
 import pandas as pd
 
+from tdbench.evaluation.metrics import METRICS
 from tdbench.experiment import pair_name
 from tdbench.reporting.cost import COSTS, LEAST_SHOWN
 from tdbench.reporting.figures import beside, colours_of
@@ -64,7 +66,7 @@ def scores_group(per_run: pd.DataFrame, labels: list[str], comparable: bool = Tr
             chart.to_dict()
             for chart in (_value_chart(metric, colours, log), _difference_chart(metric, colours, log))[: len(parts)]
         ]
-        for metric, log in positive.items()
+        for metric, log in ((name, bool(positive[name])) for name in _ordered(positive.index))
     }
     pairs = means[["dataset", "formulation"]].drop_duplicates().itertuples(index=False)
     return {
@@ -88,11 +90,17 @@ def cost_group(costs: pd.DataFrame) -> dict[str, Any]:
     colours = colours_of(list(dict.fromkeys(names)))
     specs = {
         metric: [_cost_chart(metric, column, title, colours).to_dict() for column, title in COSTS.items()]
-        for metric in rows.metric.unique()
+        for metric in _ordered(rows.metric.unique())
     }
     kept = [*_KEYS, "pair", "quality", "quality_low", "quality_high", "said", "n", "verdict", *COSTS]
     cell = {"key": pair_name("all", "pairs"), "title": ""}
     return {"cells": [cell], "legend": colours, "specs": specs, "rows": _by_cell([rows[kept]] * len(COSTS))}
+
+
+def _ordered(metrics: Iterable[str]) -> list[str]:
+    """The better known ones first."""
+    known = list(METRICS)
+    return sorted(metrics, key=lambda name: known.index(name) if name in known else len(known))
 
 
 def _said(table: pd.DataFrame) -> list[str]:

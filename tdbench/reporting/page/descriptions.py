@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from tdbench.evaluation.metrics import label as name_of
 from tdbench.plan import Plan
 from tdbench.reporting.statistics import summarise
 from tdbench.reporting.tables import budget, number, spread
@@ -20,7 +21,7 @@ def describe_scores(per_run: pd.DataFrame, labels: list[str], metric: str = "fid
             if points:
                 sides.append(f"{label} {points}")
         cells.append(f"{', '.join(map(str, pair))}: {'; '.join(sides)}")
-    return f"{metric.upper()} by NFE, means over seeds. {'. '.join(cells)}."
+    return f"{name_of(metric)} by NFE, means over seeds. {'. '.join(cells)}."
 
 
 def describe_costs(costs: pd.DataFrame, metric: str = "fid") -> str:
@@ -32,10 +33,31 @@ def describe_costs(costs: pd.DataFrame, metric: str = "fid") -> str:
         quality = low if low == high else f"{low} to {high}"
         time, memory = (number(rows[column].iloc[0], 3) for column in ("time_ratio", "memory_ratio"))
         parts.append(
-            f"{', '.join(map(str, names))}: {metric.upper()} {quality} times, training time {time} times, "
+            f"{', '.join(map(str, names))}: {name_of(metric)} {quality} times, training time {time} times, "
             f"memory {memory} times"
         )
     return f"As multiples of the baseline's. {'. '.join(parts)}."
+
+
+def describe_residuals(consistency: pd.DataFrame, objectives: list[str]) -> str:
+    """The mean residuals of a figure of cross-time consistency."""
+    shown = consistency[consistency.metric == "residual"]
+    cells = []
+    for pair, cell in shown.groupby(["dataset", "formulation"], sort=False):
+        means = ((name, cell[cell.objective == name].value) for name in objectives)
+        sides = [f"{name} {spread(values.mean(), values.std())}" for name, values in means if len(values)]
+        cells.append(f"{', '.join(map(str, pair))}: {'; '.join(sides)}")
+    return f"Cross-time residual by time of the grid; means over times and seeds. {'. '.join(cells)}."
+
+
+def describe_nearest(nearest: pd.DataFrame, dataset: str, formulation: str) -> str:
+    """What pictures of samples and their nearest images show."""
+    shown = nearest[(nearest.dataset == dataset) & (nearest.formulation == formulation)]
+    shares = [f"{row.objective} {number(100 * row.share, 2)} %" for row in shown.itertuples()]
+    return (
+        f"The samples of {dataset}, {formulation} that come nearest to an image of the data, above that image. Share "
+        f"of samples as near as 1 % of the images lie to another: {'; '.join(shares)}."
+    )
 
 
 def describe_curves(runs: pd.DataFrame, dataset: str, formulation: str, objectives: list[str]) -> str:

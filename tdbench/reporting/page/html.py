@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,24 +19,38 @@ from tdbench.plan import Plan
 from tdbench.provenance import provenance
 from tdbench.reporting import collect, tables, wording
 from tdbench.reporting.cost import cost_against_quality, readable_cost_against_quality
+from tdbench.reporting.nearest import readable_nearest
 from tdbench.reporting.page import charts, descriptions, history, libraries
 from tdbench.reporting.page.table import PageTable, page_table
 from tdbench.reporting.published import published_table
 
 
-def write_html(plan: Plan, results: Path, scores: pd.DataFrame, runs: pd.DataFrame, agreement: pd.DataFrame) -> None:
-    """Write report.html.
+@dataclass(frozen=True)
+class Findings:
+    """What the page tells of.
 
-    Parameters
+    Attributes
     ----------
     scores, runs : DataFrame
         What `collect.collect_scores` and `collect.collect_runs` give for all runs.
     agreement : DataFrame
         The agreement of the libraries as people read it.
+    consistency, nearest : DataFrame
+        What `collect.collect_consistency` and `nearest.nearest_table` give for the comparison.
     """
-    per_run = collect.mean_over_snapshots(scores)
+
+    scores: pd.DataFrame
+    runs: pd.DataFrame
+    agreement: pd.DataFrame
+    consistency: pd.DataFrame
+    nearest: pd.DataFrame
+
+
+def write_html(plan: Plan, results: Path, found: Findings) -> None:
+    """Write report.html from what was found and the figures that stand beside it."""
+    per_run = collect.mean_over_snapshots(found.scores)
     comparison = tables.comparison_table(plan, per_run)
-    costs = cost_against_quality(plan, comparison, runs)
+    costs = cost_against_quality(plan, comparison, found.runs)
     headline, answers = wording.summary(plan, comparison, per_run)
     groups = {"comparison": charts.scores_group(per_run, tables.objectives(plan)), "cost": charts.cost_group(costs)}
     groups |= {f"ablation-{name}": _ablation_group(plan, name, per_run) for name in plan.ablations}
@@ -46,8 +61,8 @@ def write_html(plan: Plan, results: Path, scores: pd.DataFrame, runs: pd.DataFra
             experiment=plan.experiment,
             headline=headline,
             answers=answers,
-            tables=_tables(plan, results, per_run, comparison, costs, runs, agreement),
-            figures=_figures(plan, results, per_run, costs, runs),
+            tables=_tables(plan, results, found, per_run, comparison, costs),
+            figures=_figures(plan, results, found, per_run, costs),
             groups=groups,
             chart_config=charts.CONFIG,
             metrics={name: wording.metric_title(name) for name in per_run.metric.unique()},
@@ -69,32 +84,35 @@ def write_html(plan: Plan, results: Path, scores: pd.DataFrame, runs: pd.DataFra
 
 
 def _tables(
-    plan: Plan, results: Path, per_run: pd.DataFrame, comparison: pd.DataFrame, costs: pd.DataFrame,
-    runs: pd.DataFrame, agreement: pd.DataFrame,
-) -> dict[str, PageTable]:  # fmt: skip
+    plan: Plan, results: Path, found: Findings, per_run: pd.DataFrame, comparison: pd.DataFrame, costs: pd.DataFrame
+) -> dict[str, PageTable]:
     """All tables by the name that the template knows them by; those without rows are left out."""
-    readable = tables.readable_comparison(comparison)
+    final = tables.comparison_table(plan, collect.of_last_snapshot(found.scores))
+    consistency = tables.comparison_table(plan, found.consistency)
     frames = {
-        "comparison": (readable, wording.COMPARISON_CAPTION),
-        "cost": (tables.cost_table(plan, runs), wording.COST_CAPTION),
+        "comparison": (tables.readable_comparison(comparison), wording.COMPARISON_CAPTION),
+        "comparison-final": (tables.readable_comparison(final), wording.FINAL_CAPTION),
+        "cost": (tables.cost_table(plan, found.runs), wording.COST_CAPTION),
         "cost-against-quality": (readable_cost_against_quality(costs), wording.COST_QUALITY_CAPTION),
-        "agreement": (agreement, wording.AGREEMENT_CAPTION),
+        "consistency": (tables.readable_consistency(consistency), wording.CONSISTENCY_CAPTION),
+        "nearest": (readable_nearest(found.nearest), wording.NEAREST_CAPTION),
+        "agreement": (found.agreement, wording.AGREEMENT_CAPTION),
         "published": (published_table(plan, per_run), wording.PUBLISHED_CAPTION),
         "data": (_data_facts(plan, results), "Data"),
         "failures": (history.failures(plan, results), "Runs that are not done, and trainings that were cut short"),
         "hardware": (history.hardware(plan, results), "Hardware of the trainings"),
         "versions": (history.library_versions(plan, results), "Versions"),
-        "runs": (_run_facts(runs), "Runs"),
+        "runs": (_run_facts(found.runs), "Runs"),
         "times": (history.stage_times(plan, results), "Times (UTC) of the last attempt at each stage"),
     }
     for name in plan.ablations:
         table = tables.ablation_table(plan, name, per_run)
         frames[f"ablation-{name}"] = (tables.readable_ablation(table), wording.ablation_caption(plan, name))
-    found = {}
-    for name, (frame, caption) in frames.items():
-        if not frame.empty:
-            found[name] = page_table(frame, caption, _choices(frame))
-    return found
+    return {
+        name: page_table(frame, caption, _choices(frame))
+        for name, (frame, caption) in frames.items()
+        if not frame.empty
+    }  # fmt: skip
 
 
 def _choices(frame: pd.DataFrame) -> dict[str, str]:
@@ -107,22 +125,24 @@ def _choices(frame: pd.DataFrame) -> dict[str, str]:
 
 
 def _figures(
-    plan: Plan, results: Path, per_run: pd.DataFrame, costs: pd.DataFrame, runs: pd.DataFrame
+    plan: Plan, results: Path, found: Findings, per_run: pd.DataFrame, costs: pd.DataFrame
 ) -> dict[str, dict[str, str]]:
     """All pictures by name, with what they show in numbers."""
     objectives = tables.objectives(plan)
     said = {
         "fid-against-nfe": descriptions.describe_scores(per_run, objectives),
         "cost-against-quality": descriptions.describe_costs(costs),
+        "consistency": descriptions.describe_residuals(found.consistency, objectives),
     }
     for name in plan.ablations:
         cases = collect.scores_of_ablation(plan, name, per_run)
         said[f"ablation-{name}"] = descriptions.describe_scores(cases, collect.labels_of_ablation(plan, name))
     for dataset in plan.experiment.datasets:
         for formulation in plan.experiment.formulations:
-            pair = pair_name(dataset, formulation)
-            said[f"samples-{pair}"] = descriptions.describe_samples(plan, per_run, dataset, formulation, objectives)
-            said[f"training-{pair}"] = descriptions.describe_curves(runs, dataset, formulation, objectives)
+            cell, pair = (dataset, formulation), pair_name(dataset, formulation)
+            said[f"samples-{pair}"] = descriptions.describe_samples(plan, per_run, *cell, objectives)
+            said[f"nearest-{pair}"] = descriptions.describe_nearest(found.nearest, *cell)
+            said[f"training-{pair}"] = descriptions.describe_curves(found.runs, *cell, objectives)
     layout = ReportLayout(results, plan.experiment.name)
     return {name: {"source": _embed(layout.figure(name)), "alt": text} for name, text in said.items()}
 

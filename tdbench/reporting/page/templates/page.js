@@ -24,7 +24,9 @@ class ChartGroup {
     const known = Object.fromEntries(Object.keys(this.group.specs).map((name) => [name, metrics[name]]));
     const switches = element("div", { className: "choices" });
     switches.append(choice("metric", known, this.metric, (value) => this.draw({ metric: value })));
-    switches.append(choice("library", names, this.library, (value) => this.draw({ library: value })));
+    const library = choice("library", names, this.library, (value) => this.draw({ library: value }));
+    this.select = library.querySelector("select");
+    switches.append(library);
     const legend = element("ul", { className: "legend" });
     for (const [name, colour] of Object.entries(this.group.legend)) {
       const mark = element("i");
@@ -39,6 +41,11 @@ class ChartGroup {
 
   async draw(chosen = {}) {
     Object.assign(this, chosen);
+    // Not every library computes every metric.
+    const given = Object.keys(this.group.rows).map((key) => key.split("|")).filter(([, metric]) => metric === this.metric);
+    for (const option of this.select.options) option.disabled = !given.some(([, , name]) => name === option.value);
+    if (this.select.querySelector("option:checked").disabled) this.library = given[0][2];
+    this.select.value = this.library;
     this.place.setAttribute("aria-busy", "true");
     this.views.splice(0).forEach((view) => view.finalize());
     this.cells.replaceChildren();
@@ -91,9 +98,19 @@ class Chooser {
   add(header) {
     const column = this.table.column(this.table.column(header).index());
     const values = Object.fromEntries(column.data().unique().toArray().map((value) => [value, value]));
-    const label = choice(header.textContent.trim(), { "": "all", ...values }, header.dataset.choice, () => this.apply());
+    const select = () => label.querySelector("select");
+    const name = header.textContent.trim();
+    const label = choice(name, { "": "all", ...values }, header.dataset.choice, () => this.change(select()));
     this.bar.append(label);
-    return [column, label.querySelector("select")];
+    return [column, select()];
+  }
+
+  change(changed) {
+    this.apply();
+    if (this.table.rows({ search: "applied" }).count()) return;
+    // What was chosen before does not go with it, such as a library that lacks this metric.
+    for (const [, select] of this.selects) if (select !== changed) select.value = "";
+    this.apply();
   }
 
   apply(everything = false) {

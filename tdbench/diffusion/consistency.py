@@ -1,0 +1,114 @@
+"""Cross-time consistency: what the temporal difference penalises, measured of a denoiser whatever it was trained with.
+
+Two figures. The residual delta (`td`) of the denoiser with itself as its target, at points of the time grid; and how
+far the estimate of the image moves from one evaluation of a sampler to the next.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tdbench.diffusion.formulations.base import Formulation, per_image_mean
+from tdbench.diffusion.preconditioning import Condition, DenoiserCall
+from tdbench.diffusion.processes import couple_behind, like, posterior_coefficients
+from tdbench.diffusion.samplers import CountingDenoiser
+from tdbench.diffusion.td import TD, residual
+
+YARDSTICK = "paper"
+"""The settings of the temporal difference that all are measured by, whatever they were trained with."""
+
+
+class Residual(NamedTuple):
+    """The residual at one time of the grid, means over images."""
+
+    index: float
+    """Of t, counted towards the data."""
+    squared: float
+    """||delta||^2, itself a mean over channels and pixels."""
+    weighted: float
+    """w ||delta||^2 with the yardstick's weight, which makes times comparable."""
+
+
+def has_yardstick(formulation: Formulation) -> bool:
+    """Whether the temporal difference has settings for the formulation that it can be measured by."""
+    return YARDSTICK in formulation.td_presets
+
+
+def residuals(
+    denoiser: DenoiserCall,
+    formulation: Formulation,
+    x0: Tensor,
+    condition: Condition,
+    points: int,
+    source: torch.Generator,
+) -> list[Residual]:
+    """The residual of a denoiser with itself, at ``points`` times spaced evenly on the grid.
+
+    Parameters
+    ----------
+    denoiser : callable
+        (x, t, condition) -> estimate of x0.
+    formulation : Formulation
+        As it is at the end of training; with `has_yardstick`.
+    x0 : Tensor
+        (N, C, H, W) images in [-1, 1].
+    source : torch.Generator
+        On the CPU; gives the noise, the same for every denoiser that is measured with one in the same state.
+
+    Returns
+    -------
+    list of Residual
+        One a time, from the noisiest one. Fewer where a grid of whole indices has fewer.
+    """
+    settings = TD(preset=YARDSTICK).resolved(formulation)
+    span, stride = float(settings.span or 0), float(settings.stride or 0)
+    indices = torch.linspace(0, formulation.grid.last - span - stride, points, dtype=torch.float64)
+    if formulation.whole_indices:
+        indices = indices.round().unique()
+    return [_at(denoiser, formulation, settings, x0, condition, float(i), source) for i in indices]
+
+
+@torch.no_grad()
+def _at(
+    denoiser: DenoiserCall,
+    formulation: Formulation,
+    settings: TD,
+    x0: Tensor,
+    condition: Condition,
+    index: float,
+    source: torch.Generator,
+) -> Residual:
+    assert settings.span and settings.stride and settings.coupling and settings.posterior and settings.weight
+    t = formulation.grid.time(torch.full((len(x0), 1, 1, 1), index, dtype=torch.float64))
+    times = formulation.pair_times(t, settings.span, settings.stride)
+    level, level_prime = formulation.level(t), formulation.level(times.t_prime)
+    noise, other = (torch.randn(x0.shape, generator=source).to(x0) for _ in range(2))
+    x_t, x_prime = couple_behind(settings.coupling, x0, level, level_prime, noise, other)
+    a, _ = posterior_coefficients(settings.posterior, level, formulation.level(times.tau))
+    a_prime, _ = posterior_coefficients(settings.posterior, level_prime, formulation.level(times.tau_prime))
+    weight = formulation.pair_weight(settings.weight, a, t, a_prime, times.t_prime)
+    error, error_prime = (x0 - denoiser(x, at, condition) for x, at in ((x_t, t), (x_prime, times.t_prime)))
+    squared = per_image_mean(residual(like(a, x0), error, like(a_prime, x0), error_prime) ** 2).double().cpu()
+    return Residual(index, float(squared.mean()), float((weight.flatten() * squared).mean()))
+
+
+class WatchedDenoiser(CountingDenoiser):
+    """A denoiser that is watched along a sampler's path: how far its estimate moves between evaluations."""
+
+    def __init__(self, denoiser: DenoiserCall) -> None:
+        super().__init__(denoiser)
+        self._last: Tensor | None = None
+        self._moves: list[Tensor] = []
+
+    def __call__(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        found = super().__call__(x, t, condition)
+        if self._last is not None:
+            # Read at the end of the path: reading waits for a GPU.
+            self._moves.append((found - self._last).square().mean(dtype=torch.float64))
+        self._last = found
+        return found
+
+    def moves(self) -> Tensor:
+        """(NFE - 1,) float64 on the CPU: ||D_{i+1} - D_i||^2, means over images, channels and pixels."""
+        return torch.stack(self._moves).cpu() if self._moves else torch.zeros(0, dtype=torch.float64)

@@ -1,0 +1,112 @@
+"""All figures of one set of samples, from features that are extracted once."""
+
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy import stats
+
+from tdbench.evaluation import torch_fidelity
+from tdbench.evaluation.features import FeatureExtractor, ReferenceFeatures, Statistics
+from tdbench.evaluation.metrics import METRICS
+from tdbench.experiment import Evaluation
+from tdbench.seeds import derive_seed
+
+SIZES = 15
+"""Sizes of set from which FID is extrapolated, as many as Chong and Forsyth (2020) have."""
+SMALLEST = 0.5
+"""The smallest of these, as a share of the samples. Theirs is 0.1 of 50,000; where there are few samples to a dimension
+of the features the line bends there, and the extrapolation falls below zero."""
+
+
+class Samples(NamedTuple):
+    """A set of samples as an extractor sees it."""
+
+    features: np.ndarray
+    """(N, D) float64."""
+    statistics: Statistics
+    logits: np.ndarray | None
+    """(N, K) float64, of an extractor that has classes."""
+
+    @classmethod
+    def of(cls, features: np.ndarray, extractor: FeatureExtractor) -> "Samples":
+        logits = None
+        if extractor.logits is not None:
+            # In the network's own precision, as it would go on from them itself.
+            logits = extractor.logits(torch.from_numpy(features).float()).double().numpy()
+        return cls(features, Statistics.of(features), logits)
+
+
+def measure(
+    library: ModuleType, samples: Samples, reference: ReferenceFeatures, settings: Evaluation, last: bool
+) -> dict[str, float]:
+    """The metrics of a set of samples that ``library`` computes, by name.
+
+    Parameters
+    ----------
+    last : bool
+        Whether the samples are of the last snapshot, which alone gets the slow ones.
+    """
+    wanted = [
+        name
+        for name in settings.metrics
+        if library.NAME in METRICS[name].libraries and (last or not METRICS[name].last_only)
+    ]
+    values: dict[str, float] = {}
+    for name in wanted:
+        if name == "fid":
+            values[name] = library.distance(samples.statistics, reference.statistics)
+        elif name == "kid":
+            values[name] = library.kid(
+                samples.features, reference.features, settings.kid_subsets, settings.kid_subset_size
+            )
+        elif name in ("precision", "recall") and name not in values:
+            both = library.precision_recall(samples.features, reference.features)
+            values |= {key: v for key, v in zip(("precision", "recall"), both, strict=True) if key in wanted}
+        elif name == "inception-score" and samples.logits is not None:
+            values[name] = library.inception_score(samples.logits)
+        elif name == "fid-infinity":
+            values[name] = fid_at_infinity(samples.features, reference.statistics)
+    return values
+
+
+def fid_at_infinity(features: np.ndarray, reference: Statistics) -> float:
+    """FID extrapolated to infinitely many samples (Chong and Forsyth 2020).
+
+    The bias of FID falls as 1/N: a straight line through the FIDs of random subsets, against 1/N, is read at 0.
+
+    Parameters
+    ----------
+    features : np.ndarray
+        (N, D) of the samples.
+    """
+    count, source = len(features), np.random.default_rng(derive_seed(0, "fid-infinity"))
+    sizes = np.linspace(max(SMALLEST * count, 2), count, SIZES).round().astype(int)
+    subsets = [features[source.choice(count, size, replace=False)] for size in sizes]
+    values = [torch_fidelity.distance(Statistics.of(subset), reference) for subset in subsets]
+    return float(stats.linregress(1 / sizes, values).intercept)
+
+
+def fid_spread_of_images(features: np.ndarray, reference: Statistics, resamplings: int) -> float:
+    """Standard deviation of FID over bootstrap resamplings of the samples: how far it hangs on which images were drawn.
+
+    Of the reference nothing is resampled: it is the data set itself. The resampled FIDs lie above the FID, by about as
+    much as that lies above FID at infinity, so that they give its spread and no interval around it.
+
+    Parameters
+    ----------
+    features : np.ndarray
+        (N, D) of the samples.
+    resamplings : int
+        At least 2.
+    """
+
+    def fid(index: np.ndarray) -> float:
+        return torch_fidelity.distance(Statistics.of(features[index]), reference)
+
+    found = stats.bootstrap(
+        (np.arange(len(features)),), fid, n_resamples=resamplings, vectorized=False, method="percentile",
+        rng=np.random.default_rng(derive_seed(0, "fid-bootstrap")),
+    )  # fmt: skip
+    return float(found.standard_error)

@@ -1,0 +1,53 @@
+"""The metrics: what they are called, in which direction they are better, and which library computes them.
+
+Apart from what computes them, so that experiments and reports can be read without the libraries.
+"""
+
+from typing import Literal, NamedTuple
+
+Better = Literal["lower", "higher"]
+
+
+class Metric(NamedTuple):
+    """A figure of a set of samples."""
+
+    label: str
+    """What people call it."""
+    better: Better
+    libraries: tuple[str, ...]
+    """The libraries whose code computes it."""
+    last_only: bool = False
+    """Whether it is computed of the last snapshot alone, since it takes long."""
+
+
+_BOTH, _ONE = ("clean-fid", "torch-fidelity"), ("torch-fidelity",)
+
+METRICS = {
+    # Fréchet distance of the features (Heusel et al. 2017).
+    "fid": Metric("FID", "lower", _BOTH),
+    # Kernel distance of the features (Binkowski et al. 2018).
+    "kid": Metric("KID", "lower", _BOTH),
+    # Shares of samples near the data, and of data near the samples (Kynkäänniemi et al. 2019).
+    "precision": Metric("precision", "higher", _ONE),
+    "recall": Metric("recall", "higher", _ONE),
+    # exp of the mean divergence of the predicted classes from their mean (Salimans et al. 2016).
+    "inception-score": Metric("Inception score", "higher", _ONE),
+    # FID extrapolated to infinitely many samples (Chong and Forsyth 2020).
+    "fid-infinity": Metric("FID∞", "lower", _ONE, last_only=True),
+}
+
+
+def label(metric: str) -> str:
+    """What people call a metric; an unknown one by its own name."""
+    return METRICS[metric].label if metric in METRICS else metric
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether less of it means better samples; so it is for what is not known here."""
+    return metric not in METRICS or METRICS[metric].better == "lower"
+
+
+def direction(metrics: list[str]) -> str:
+    """``lower is better``, or for which metrics it is not."""
+    higher = [label(metric) for metric in metrics if not lower_is_better(metric)]
+    return f"lower is better, of {', '.join(higher)} higher" if higher else "lower is better"
