@@ -49,5 +49,5 @@ def overall_change(per_run: pd.DataFrame, cells: pd.DataFrame, baseline: str) ->
         return None
     mean = wide.mean(axis=1).to_numpy()
     result = paired_difference(mean, np.zeros_like(mean))
-    percents = [100 * float(np.expm1(value)) for value in (result.mean, result.low, result.high)]
-    return Change(*percents, result.n)
+    percent, low, high = (100 * float(np.expm1(value)) for value in (result.mean, result.low, result.high))
+    return Change(percent, low, high, result.n)

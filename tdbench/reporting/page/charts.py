@@ -62,10 +62,7 @@ def scores_group(per_run: pd.DataFrame, labels: list[str], comparable: bool = Tr
         parts.append(_difference_rows(differences, treated, positive))
     colours = colours_of(labels)
     specs = {
-        metric: [
-            chart.to_dict()
-            for chart in (_value_chart(metric, colours, log), _difference_chart(metric, colours, log))[: len(parts)]
-        ]
+        metric: [chart(metric, colours, log) for chart in (_value_chart, _difference_chart)[: len(parts)]]
         for metric, log in ((name, bool(positive[name])) for name in _ordered(positive.index))
     }
     pairs = means[["dataset", "formulation"]].drop_duplicates().itertuples(index=False)
@@ -89,7 +86,7 @@ def cost_group(costs: pd.DataFrame) -> dict[str, Any]:
     rows["quality_high"] = rows.quality_high.fillna(rows.quality)
     colours = colours_of(list(dict.fromkeys(names)))
     specs = {
-        metric: [_cost_chart(metric, column, title, colours).to_dict() for column, title in COSTS.items()]
+        metric: [_cost_chart(metric, column, title, colours) for column, title in COSTS.items()]
         for metric in _ordered(rows.metric.unique())
     }
     kept = [*_KEYS, "pair", "quality", "quality_low", "quality_high", "said", "n", "verdict", *COSTS]
@@ -155,14 +152,14 @@ def _zoom() -> alt.Parameter:
 
 def _x(field: str, title: str | None, whole: bool = False) -> alt.X:
     # Between two budgets, such as 1 and 2, there is no number.
-    axis = alt.Axis(tickCount=6, **({"labelExpr": "datum.value % 1 ? '' : datum.label"} if whole else {}))
+    axis = alt.Axis(tickCount=6, labelExpr="datum.value % 1 ? '' : datum.label" if whole else alt.Undefined)
     return alt.X(f"{field}:Q", title=title, scale=alt.Scale(zero=False, padding=14), axis=axis)
 
 
 def _y(field: str, title: str, log: bool, zero: bool = False) -> alt.Y:
     scale = alt.Scale(type="log", nice=False) if log else alt.Scale(zero=zero)
     # The charts of a cell begin at the same place, whatever their labels.
-    axis = alt.Axis(tickCount=5, minExtent=44, **({"format": "~g"} if log else {}))
+    axis = alt.Axis(tickCount=5, minExtent=44, format="~g" if log else alt.Undefined)
     return alt.Y(f"{field}:Q", title=title, scale=scale, axis=axis)
 
 
@@ -177,30 +174,31 @@ def _told(*fields: str) -> list[alt.Tooltip]:
 
 
 def _point(chart: alt.Chart, **encodings: Any) -> alt.Chart:
-    return chart.mark_point(filled=True, size=70, opacity=1, clip=True).encode(**encodings).add_params(_zoom())
+    point: alt.Chart = chart.mark_point(filled=True, size=70, opacity=1, clip=True).encode(**encodings)
+    return point.add_params(_zoom())
 
 
-def _value_chart(metric: str, colours: dict[str, str], log: bool) -> alt.LayerChart:
+def _value_chart(metric: str, colours: dict[str, str], log: bool) -> dict[str, Any]:
     title = metric_title(metric)
     shown = alt.Chart(_ROWS).encode(x=_x("nfe", None, whole=True), color=_colour("objective", colours))
     band = shown.mark_area(opacity=0.2, clip=True).encode(y=_y("low", title, log), y2="high:Q")
     line = shown.mark_line(clip=True).encode(y=_y("mean", title, log))
     told = _told("objective", "steps", "nfe", "value", "n", "said", "verdict")
     point = _point(shown, y=_y("mean", title, log), tooltip=told)
-    return alt.layer(band, line, point).properties(width="container", height=_HEIGHT)
+    return alt.layer(band, line, point).properties(width="container", height=_HEIGHT).to_dict()
 
 
-def _difference_chart(metric: str, colours: dict[str, str], percent: bool) -> alt.LayerChart:
+def _difference_chart(metric: str, colours: dict[str, str], percent: bool) -> dict[str, Any]:
     title = "difference, %" if percent else "difference"
     shown = alt.Chart(_ROWS).encode(x=_x("x", "NFE", whole=True), color=_colour("objective", colours))
     zero = alt.Chart(_ROWS).mark_rule(color="var(--ink)", strokeDash=[4, 3]).encode(y=alt.datum(0))
     bar = shown.mark_rule(strokeWidth=2, clip=True).encode(y=_y("low", title, log=False, zero=True), y2="high:Q")
     told = _told("objective", "steps", "nfe", "said", "n", "verdict")
     point = _point(shown, y=_y("center", title, log=False, zero=True), tooltip=told)
-    return alt.layer(zero, bar, point).properties(width="container", height=_LOWER_HEIGHT)
+    return alt.layer(zero, bar, point).properties(width="container", height=_LOWER_HEIGHT).to_dict()
 
 
-def _cost_chart(metric: str, column: str, title: str, colours: dict[str, str]) -> alt.LayerChart:
+def _cost_chart(metric: str, column: str, title: str, colours: dict[str, str]) -> dict[str, Any]:
     label = f"{metric_title(metric)}, × baseline"
     shown = alt.Chart(_ROWS).encode(x=_x(column, title), color=_colour("pair", colours))
     even = alt.Chart(_ROWS).mark_rule(color="var(--ink)", strokeDash=[4, 3])
@@ -211,4 +209,4 @@ def _cost_chart(metric: str, column: str, title: str, colours: dict[str, str]) -
     told += [alt.Tooltip(f"{name}:Q", title=text, format=".3") for name, text in COSTS.items()]
     point = _point(shown, y=_y("quality", label, log=True), tooltip=told)
     layers = alt.layer(even.encode(y=alt.datum(1)), even.encode(x=alt.datum(1)), bar, point)
-    return layers.properties(width="container", height=_HEIGHT)
+    return layers.properties(width="container", height=_HEIGHT).to_dict()

@@ -53,7 +53,7 @@ def failures(plan: Plan, results: Path) -> pd.DataFrame:
             rows.append({"run": run.name, "stage": STAGES[stand.stage], "state": stand.state, "reason": stand.note})
         if run.weights_name != run.name:
             continue
-        begun = [part["from_step"] for part in _record(plan, run.name, results)["parts"]]
+        begun = [part["from_step"] for part in _parts(_record(plan, run.name, results))]
         if len(begun) > 1:
             steps = ", ".join(str(step) for step in begun[1:])
             reason = f"went on from checkpoints after step {steps}"
@@ -63,7 +63,7 @@ def failures(plan: Plan, results: Path) -> pd.DataFrame:
 
 def hardware(plan: Plan, results: Path) -> pd.DataFrame:
     """The machines that trained, with the number of trainings on each."""
-    parts = [part["hardware"] for name in _trained(plan) for part in _record(plan, name, results)["parts"]]
+    parts = [part["hardware"] for name in _trained(plan) for part in _parts(_record(plan, name, results))]
     counted = Counter(tuple(part.items()) for part in parts)
     return pd.DataFrame([dict(machine) | {"trainings": count} for machine, count in counted.items()])
 
@@ -98,6 +98,12 @@ def _record(plan: Plan, name: str, results: Path) -> dict[str, Any]:
         RunLayout(results, plan.runs[name]).settings, f"tdbench train {plan.experiment.name} {name}"
     )
     return content
+
+
+def _parts(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """The stretches of a training; results from before there were checkpoints have one."""
+    parts: list[dict[str, Any]] = record.get("parts") or [{"from_step": 0, "hardware": record["hardware"]}]
+    return parts
 
 
 def _clock(epoch: float) -> str:

@@ -3,6 +3,7 @@
 import base64
 from importlib import metadata, resources
 
+import altair as alt
 import vl_convert
 
 CREDITS = (
@@ -14,7 +15,9 @@ CREDITS = (
 
 def chart_script() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script, which leaves ``vegaEmbed`` behind."""
-    return _inside_a_script(vl_convert.javascript_bundle())
+    # The version that the specifications are written for.
+    version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+    return _inside_a_script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version))
 
 
 def table_module() -> str:
