@@ -35,9 +35,13 @@ class MadePage(NamedTuple):
 
 @pytest.fixture(scope="session")
 def made_page(tmp_path_factory: pytest.TempPathFactory) -> MadePage:
-    folder = tmp_path_factory.mktemp("page")
+    return make_page(tmp_path_factory.mktemp("page"), description=DESCRIPTION)
+
+
+def make_page(folder: Path, **changes: Any) -> MadePage:
+    """A page of the default experiment with other settings."""
     content = YAML(typ="safe", pure=True).load(ROOT / "workflow" / "experiments" / "digits.yaml")
-    YAML().dump(content | {"description": DESCRIPTION}, folder / "made.yaml")
+    YAML().dump(content | changes, folder / "made.yaml")
     plan, results = load_plan(str(folder / "made.yaml")), folder / "results"
     scores, runs = _scores(plan), _runs(plan)
     _write_records(plan, results)
@@ -63,7 +67,11 @@ def _scores(plan: Plan) -> pd.DataFrame:
             for library in run.evaluation.libraries:
                 values = {"fid": fid, "kid": fid / 1000 - 0.02}
                 values |= {"precision": 1 / (1 + fid / 50)} if library == "torch-fidelity" else {}
-                rows += [identity | {"library": library, "metric": m, "value": value} for m, value in values.items()]
+                rows += [
+                    identity | {"library": library, "metric": metric, "value": value}
+                    for metric, value in values.items()
+                    if metric in run.evaluation.metrics
+                ]
     return pd.DataFrame(rows)
 
 
