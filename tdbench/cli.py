@@ -283,6 +283,47 @@ def compare(
 
 
 @app.command()
+def export(
+    experiment: Experiment,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A .zip, or a folder to write; NAME.crate.zip by default.")
+    ] = None,
+    results: Results = DEFAULT_RESULTS,
+    with_weights: Annotated[bool, typer.Option("--with-weights", help="Also the weights that were sampled.")] = False,
+    with_samples: Annotated[bool, typer.Option("--with-samples", help="Also the samples that were scored.")] = False,
+    with_data: Annotated[bool, typer.Option("--with-data", help="Also the images, and their features.")] = False,
+    licence: Annotated[
+        str | None, typer.Option("--license", help="Licence of the results: SPDX's identifier or an address.")
+    ] = None,
+    unfinished: Annotated[bool, typer.Option("--unfinished", help="Pack what is finished, without a report.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the zip, or the crate, that is there.")] = False,
+) -> None:
+    """Pack an experiment's results with their provenance as an RO-Crate, for others to check and repeat."""
+    from tdbench.plan import load_plan
+    from tdbench.reporting.crate.export import export_crate
+    from tdbench.reporting.crate.gather import DATA, SAMPLES, WEIGHTS
+
+    chosen = {WEIGHTS: with_weights, SAMPLES: with_samples, DATA: with_data}
+    options = frozenset(name for name, wanted in chosen.items() if wanted)
+    plan = load_plan(experiment)
+    made = output or Path(f"{plan.experiment.name}.crate.zip")
+    for line in export_crate(plan, results, made, options, licence, unfinished, force):
+        typer.echo(line)
+
+
+@app.command()
+def check_crate(crate: Annotated[Path, typer.Argument(help="A crate: a zip or a folder.")]) -> None:
+    """Is an exported crate whole, and how is it repeated? Unpacks and runs nothing; exits 1 on any fault."""
+    from tdbench.reporting.crate.check import check_crate, checked_lines
+
+    found = check_crate(crate)
+    for line in checked_lines(crate, found):
+        typer.echo(line)
+    if found.faults:
+        raise typer.Exit(1)
+
+
+@app.command()
 def verify(files: Annotated[list[Path], typer.Argument(help="npz files of reference vectors.")]) -> None:
     """Check the TD objective against reference vectors; exits 1 on any miss."""
     from tdbench.verification import verify_file

@@ -81,6 +81,7 @@ class ReportLayout:
         self.scores_csv = self.folder / "scores.csv"
         self.runs_csv = self.folder / "runs.csv"
         self.html = self.folder / "report.html"
+        self.record = self.folder / "report.json"
         self.tracked = self.folder / "mlflow.json"
         self.mlflow_db = results / "mlflow" / "mlflow.db"
         self.mlflow_artifacts = results / "mlflow" / "artifacts"

@@ -32,8 +32,22 @@ COMMAND = "import sys; from tdbench.cli import app; app({}, standalone_mode=Fals
         ("import tdbench.reporting.report", {"cleanfid", "diffusers", "mlflow", "torch_fidelity", "torchvision"}),
         ("import tdbench.reporting.tracking", {"cleanfid", "diffusers", "matplotlib", "seaborn", "torch_fidelity"}),
         ("import tdbench.workflow", HEAVY - {"pandas"}),
+        ("import tdbench.reporting.crate.export", HEAVY - {"pandas", "scipy"}),
+        ("import tdbench.reporting.crate.check", HEAVY | {"torch"}),
     ],
-    ids=["help", "validate", "plan", "stages", "train", "evaluate", "report", "track", "workflow"],
+    ids=[
+        "help",
+        "validate",
+        "plan",
+        "stages",
+        "train",
+        "evaluate",
+        "report",
+        "track",
+        "workflow",
+        "export",
+        "check-crate",
+    ],
 )
 def test_a_command_leaves_out_what_it_does_not_use(code: str, unwanted: set[str]) -> None:
     program = f"{code}\nimport sys; print('modules', *sys.modules)"

@@ -111,7 +111,7 @@ def evaluate_run(run: Run, layout: RunLayout, files: DatasetLayout, world: World
             if not path.exists() or sha256(path) != entry["sha256"]:
                 raise TdbenchError(f"{path}: missing or changed since it was sampled; run `tdbench sample` again")
             pixels = read_samples(path).transpose(0, 3, 1, 2).copy()
-            for name, scored, samples in _score(run, entry, pixels, extractors, references, world):
+            for name, scored, samples in score_set(run, entry, pixels, extractors, references, world):
                 rows += scored
                 if samples is not None and entry is last_set and name == libraries[0]:
                     nearest = _place(entry) | nearest_in_data(samples.features, references[name].features)
@@ -152,7 +152,7 @@ def _matching_reference(
     return reference
 
 
-def _score(
+def score_set(
     run: Run,
     entry: dict[str, Any],
     pixels: np.ndarray,

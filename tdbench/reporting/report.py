@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from tdbench.experiment import pair_name
-from tdbench.files import atomic_path
+from tdbench.files import atomic_path, write_json
 from tdbench.layout import ReportLayout
 from tdbench.plan import Plan
+from tdbench.provenance import provenance
 from tdbench.reporting import collect, figures, tables
 from tdbench.reporting.cost import cost_against_quality, readable_cost_against_quality
 from tdbench.reporting.nearest import nearest_pairs, nearest_table, readable_nearest
@@ -78,7 +79,7 @@ def write_ablations(plan: Plan, results: Path) -> None:
 
 
 def write_report(plan: Plan, results: Path) -> None:
-    """scores.parquet and .csv, runs.csv, the agreement of the libraries, and report.html."""
+    """scores.parquet and .csv, runs.csv, the agreement of the libraries, report.html, and report.json on its origin."""
     # Charts import slowly, and only the page has them.
     from tdbench.reporting.page.html import Findings, write_html
 
@@ -96,3 +97,4 @@ def write_report(plan: Plan, results: Path) -> None:
     compared = collect.runs_of(plan, "comparison")
     consistency, near = collect.collect_consistency(compared, results), nearest_table(compared, results)
     write_html(plan, results, Findings(scores, facts, readable, consistency, near))
+    write_json(layout.record, {"provenance": provenance()})

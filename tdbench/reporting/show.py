@@ -2,17 +2,54 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from tdbench.errors import TdbenchError
 from tdbench.layout import ReportLayout
 from tdbench.plan import Plan
+from tdbench.reporting.collect import mean_over_snapshots
+from tdbench.reporting.tables import readable_ablation, readable_comparison
+from tdbench.reporting.wording import summary
 
 
 def printed_tables(plan: Plan, results: Path) -> str:
-    """The tables of the comparison, of the ablations and of the libraries' agreement, as Markdown."""
+    """The answer, the comparison and the ablations by FID, cost, and the libraries' agreement, as Markdown.
+
+    By the first library alone: the other metrics and libraries would fill screens, and are in the files.
+    """
     layout = ReportLayout(results, plan.experiment.name)
-    names = ["comparison", *(f"ablation-{name}" for name in plan.ablations), "cost", "agreement"]
-    files = [next(path for path in layout.table(name) if path.suffix == ".md") for name in names]
-    return "\n\n".join(_read(file, plan) for file in files)
+    comparison = _by_fid(layout.table("comparison"), plan)
+    headline, _ = summary(plan, comparison, mean_over_snapshots(_scores(layout.scores_parquet, plan)))
+    parts = [headline, _shown(layout.table("comparison"), readable_comparison(comparison), plan)]
+    for name in plan.ablations:
+        files = layout.table(f"ablation-{name}")
+        parts.append(_shown(files, readable_ablation(_by_fid(files, plan)), plan))
+    return "\n\n".join([*parts, *(_text(layout.table(name), plan) for name in ("cost", "agreement"))])
+
+
+def _scores(path: Path, plan: Plan) -> pd.DataFrame:
+    if not path.exists():
+        raise TdbenchError(_advice(path, plan))
+    return pd.read_parquet(path)
+
+
+def _by_fid(files: list[Path], plan: Plan) -> pd.DataFrame:
+    """The rows of a table that are of FID by the first library of each data set and formulation."""
+    path = next(path for path in files if path.suffix == ".csv")
+    if not path.exists():
+        raise TdbenchError(_advice(path, plan))
+    table = pd.read_csv(path)
+    fid = table[table.metric == "fid"]
+    first = fid.groupby(["dataset", "formulation"], sort=False)["library"].transform("first")
+    return fid[fid.library == first].reset_index(drop=True)
+
+
+def _shown(files: list[Path], readable: pd.DataFrame, plan: Plan) -> str:
+    """The caption of a table, and some of its rows."""
+    caption = _text(files, plan).partition("\n\n")[0]
+    more = next(path for path in files if path.suffix == ".md")
+    table = readable.to_markdown(index=False, disable_numparse=True)
+    return f"{caption}\n\n{table}\n\nAll metrics and libraries: {more}"
 
 
 def made_files(plan: Plan, results: Path) -> list[Path]:
@@ -35,7 +72,8 @@ def _advice(path: Path, plan: Plan) -> str:
     return f"{path}: not made yet; run snakemake --cores all --config experiment={plan.path}"
 
 
-def _read(path: Path, plan: Plan) -> str:
+def _text(files: list[Path], plan: Plan) -> str:
+    path = next(path for path in files if path.suffix == ".md")
     if not path.exists():
         raise TdbenchError(_advice(path, plan))
     return path.read_text(encoding="utf-8").strip()

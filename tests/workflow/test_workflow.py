@@ -318,6 +318,23 @@ def test_two_experiments_that_are_tracked_at_once_make_one_store(project: Projec
         assert all(len(record["runs"]) == RUNS + 1 for record in tracked)
 
 
+def test_what_is_exported_is_whole_and_compared_as_results_are(project: Project) -> None:
+    with TemporaryDirectory(dir=project.folder) as folder:
+        path, crate = Path(folder) / "tiny.crate.zip", Path(folder) / "crate"
+        done = project.tdbench("export", str(project.experiment), "--output", str(path))
+        assert done.returncode == 0, done.stderr
+        assert "of weights, " in done.stdout and path.stat().st_size < 5e6
+        checked = project.call("tdbench", "check-crate", str(path))
+        assert checked.returncode == 0 and "whole: " in checked.stdout, checked.stdout
+        shutil.unpack_archive(path, crate)
+        compared = project.call("tdbench", "compare", str(crate), str(project.results))
+        assert compared.returncode == 0 and "A and B are the same." in compared.stdout, compared.stdout
+        with (crate / "tiny" / "scores.csv").open("a") as file:
+            file.write("\n")
+        checked = project.call("tdbench", "check-crate", str(crate))
+        assert checked.returncode == 1 and checked.stdout.startswith("tiny/scores.csv: longer than the ")
+
+
 def test_the_plan_says_what_it_took(project: Project) -> None:
     said = dict(
         re.findall(r"^(\w[\w ,]*?)  +([\d,]+)", project.call("tdbench", "plan", str(project.experiment)).stdout, re.M)

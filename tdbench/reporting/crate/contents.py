@@ -1,0 +1,78 @@
+"""Files of a crate and what made them, as they are collected."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tdbench.errors import TdbenchError
+from tdbench.reporting.crate.activities import Activity
+
+
+class Member(NamedTuple):
+    """A file of a crate."""
+
+    content: Path | bytes
+    description: str
+
+
+@dataclass
+class Contents:
+    """Everything that a crate holds, and what it lacks."""
+
+    results: Path
+    options: frozenset[str]
+    """Which of the large files are wanted, by the options of `tdbench export`."""
+    members: dict[str, Member] = field(default_factory=dict)
+    """Path in the crate -> file."""
+    activities: list[Activity] = field(default_factory=list)
+    left_out: dict[str, dict[Path, int]] = field(default_factory=dict)
+    """Option that would have packed it -> file -> bytes."""
+    missing: dict[str, str] = field(default_factory=dict)
+    """Name of an unfinished run -> what it lacks."""
+    main_workflow: str | None = None
+    """Path of the Snakefile that ran the experiment, where it is at hand."""
+
+    def name(self, path: Path) -> str:
+        """Path in the crate of a file of the results."""
+        return path.relative_to(self.results).as_posix()
+
+    def add(self, path: Path, description: str, made_by: str) -> str:
+        """Add a file of the results, which the command ``made_by`` writes; returns its path in the crate."""
+        if not path.is_file():
+            raise TdbenchError(f"{path}: no such file; `{made_by}` writes it")
+        self.members[self.name(path)] = Member(path, description)
+        return self.name(path)
+
+    def add_large(self, path: Path, description: str, made_by: str, option: str) -> list[str]:
+        """Add a file if ``option`` was chosen; else note its size, if it is there at all."""
+        if option in self.options:
+            return [self.add(path, description, made_by)]
+        if path.is_file():
+            self.left_out.setdefault(option, {})[path] = path.stat().st_size
+        return []
+
+    def add_json(self, name: str, content: Any, description: str) -> str:
+        self.members[name] = Member((json.dumps(content, indent=1, allow_nan=False) + "\n").encode(), description)
+        return name
+
+    @property
+    def commits(self) -> list[str]:
+        """Commits of the code that made the results, in the order of their first use."""
+        return list(dict.fromkeys(origin["git_commit"] for made in self.activities for origin in made.origins))
+
+
+@contextmanager
+def keys_of(made_by: str) -> Iterator[None]:
+    """Say which command to run again where a file that it wrote lacks what is needed."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise TdbenchError(f"{error.filename}: no such file; `{made_by}` writes it") from error
+    except (LookupError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise TdbenchError(
+            f"`{made_by}`: its files are damaged or of another version ({said}); run it again"
+        ) from error

@@ -1,0 +1,196 @@
+"""What goes into a crate: the files of an experiment, checked against each other."""
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from tdbench.consistency import read_consistency
+from tdbench.errors import TdbenchError
+from tdbench.evaluation.features import read_facts
+from tdbench.evaluation.stored import read_scored
+from tdbench.files import read_json, sha256
+from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
+from tdbench.plan import Plan, Run
+from tdbench.provenance import git_commit
+from tdbench.reporting.crate import EXPERIMENT, RESOLVED, SOFTWARE
+from tdbench.reporting.crate import activities as made
+from tdbench.reporting.crate.contents import Contents, Member, keys_of
+from tdbench.reporting.crate.repeat import is_commit
+from tdbench.reporting.crate.reported import add_report
+from tdbench.sampling import read_sampled, read_trained
+from tdbench.training.metrics import read_metrics
+from tdbench.training.snapshots import check_snapshot
+
+WEIGHTS, SAMPLES, DATA = "--with-weights", "--with-samples", "--with-data"
+
+
+def gather(plan: Plan, results: Path, options: frozenset[str], unfinished: bool) -> Contents:
+    """Collect and check all that a crate of an experiment holds.
+
+    Parameters
+    ----------
+    options : frozenset
+        Which of `WEIGHTS`, `SAMPLES` and `DATA` to pack.
+    unfinished : bool
+        Pack the finished stages of an unfinished experiment, without a report.
+
+    Raises
+    ------
+    TdbenchError
+        If there are no results, a run is not finished, or a file is missing, damaged, or not of this experiment.
+    """
+    layout = ReportLayout(results, plan.experiment.name)
+    if not layout.folder.is_dir():
+        raise TdbenchError(
+            f"{layout.folder}: no results of experiment {plan.experiment.name!r}; "
+            f"run snakemake --cores all --config experiment={plan.path}, or name another folder with --results"
+        )
+    contents = Contents(results, options)
+    _add_experiment(contents, plan, layout)
+    for run in plan.runs.values():
+        try:
+            _add_run(contents, run, RunLayout(results, run))
+        except TdbenchError as error:
+            contents.missing[run.name] = str(error)
+    if contents.missing and not unfinished:
+        first, others = next(iter(contents.missing.values())), len(contents.missing) - 1
+        more = f" ({others} more of {len(plan.runs)} runs are not finished)" * (others > 0)
+        raise TdbenchError(f"{first}{more}; or pack what is finished with --unfinished")
+    for name in plan.experiment.datasets:
+        _add_dataset(contents, plan, name)
+    if not contents.missing:
+        add_report(contents, plan)
+    _add_software(contents, layout)
+    return contents
+
+
+def _add_experiment(contents: Contents, plan: Plan, layout: ReportLayout) -> None:
+    contents.members[EXPERIMENT] = Member(plan.path, "The experiment as its author wrote it")
+    settings = {run.name: run.model_dump(mode="json", by_alias=True) for run in plan.runs.values()}
+    contents.add_json(RESOLVED, settings, "Every run with all its settings explicit")
+    contents.add(layout.plan, "The runs and what each consists of", f"tdbench train {plan.path}")
+    for plugin in plan.experiment.plugins:
+        path = PurePosixPath(plugin)
+        # Others are an installed package's, or lie outside of the experiment's folder and hence of the crate.
+        if path.suffix == ".py" and not path.is_absolute() and ".." not in path.parts:
+            contents.members[path.as_posix()] = Member(plan.path.parent / plugin, "Plug-in of the experiment")
+
+
+def _add_run(contents: Contents, run: Run, layout: RunLayout) -> None:
+    """Add the finished stages of a run, in their order; raises at the first that is not."""
+    train, sample, evaluate = (
+        f"tdbench {stage} {run.experiment} {run.name}" for stage in ("train", "sample", "evaluate")
+    )
+    with keys_of(train):
+        record, finished = read_trained(run, layout), read_json(layout.snapshots, train)
+        weights = _add_weights(contents, run, layout, finished["snapshots"])
+        if run.weights_name == run.name:
+            if read_metrics(layout.metrics)[-1:] != [finished["last_metrics"]]:
+                raise TdbenchError(f"{layout.metrics}: does not end as the training did; run `{train}` again")
+            names = [
+                contents.add(layout.settings, "Settings, data, hardware and code of a training", train),
+                contents.add(layout.metrics, "Losses, speed and memory in the course of a training", train),
+                contents.add(layout.snapshots, "Snapshots of a training with their checksums, and its duration", train),
+            ]
+            data = contents.name(DatasetLayout(contents.results, run.dataset_name).summary)
+            contents.activities.append(made.training(run, layout, record, [EXPERIMENT, data], names + weights))
+    with keys_of(sample):
+        records = read_sampled(run, layout)
+        sets = _add_sample_sets(contents, run, layout, records)
+        samples = contents.add(layout.samples, "Sample sets with checksums, settings, evaluations and times", sample)
+        names = [samples, *sets]
+        if read_consistency(run, layout) is not None:
+            names.append(contents.add(layout.consistency, "Residual of the trained denoiser with itself", sample))
+        used = [contents.name(layout.snapshots), *weights]
+        contents.activities.append(made.sampling(run, records, used, names))
+    with keys_of(evaluate):
+        read_scored(run, layout)
+        scored = read_json(layout.scores, evaluate)
+        scores = contents.add(layout.scores, "Scores of both libraries for each sample set", evaluate)
+        files = DatasetLayout(contents.results, run.dataset_name)
+        references = [files.reference(run.evaluation.features, library) for library in run.evaluation.libraries]
+        used = [samples, *sets, *(contents.name(path.with_suffix(".json")) for path in references)]
+        contents.activities.append(made.evaluation(run, layout, scored, used, [scores]))
+
+
+def _add_weights(contents: Contents, run: Run, layout: RunLayout, entries: list[dict[str, Any]]) -> list[str]:
+    by_images, names = {entry["images"]: entry for entry in entries}, []
+    for images in run.scored_snapshots():
+        path = layout.snapshot(images)
+        if WEIGHTS in contents.options:
+            check_snapshot(path, by_images[images])
+        command = f"tdbench train {run.experiment} {run.weights_name}"
+        names += contents.add_large(path, f"Averaged weights after {images} images", command, WEIGHTS)
+    return names
+
+
+def _add_sample_sets(contents: Contents, run: Run, layout: RunLayout, records: list[dict[str, Any]]) -> list[str]:
+    names, command = [], f"tdbench sample {run.experiment} {run.name}"
+    for record in records:
+        path = layout.folder / record["file"]
+        if SAMPLES in contents.options and (not path.is_file() or sha256(path) != record["sha256"]):
+            raise TdbenchError(f"{path}: missing or changed since it was sampled; run `{command}` again")
+        what = f"{run.sampling.images} samples at {record['steps']} steps"
+        names += contents.add_large(path, what, command, SAMPLES)
+        names += contents.add_large(path.with_suffix(".png"), f"Picture of {what}", command, SAMPLES)
+    return names
+
+
+def _add_dataset(contents: Contents, plan: Plan, name: str) -> None:
+    features, files = plan.experiment.evaluation.features, DatasetLayout(contents.results, name)
+    runs = [run for run in plan.runs.values() if run.dataset_name == name and run.name not in contents.missing]
+    if not runs and not files.summary.is_file():
+        return
+    summary = read_json(files.summary, "tdbench data")
+    for run in runs:
+        if read_trained(run, RunLayout(contents.results, run))["data"] != summary:
+            raise TdbenchError(
+                f"{files.summary}: not the data that {run.name} was trained on; "
+                f"run `tdbench train {run.experiment} {run.weights_name}` again"
+            )
+    contents.add(files.summary, f"Data set {name}: checksum, size, classes", "tdbench data")
+    if DATA in contents.options and (not files.archive.is_file() or sha256(files.archive) != summary["sha256"]):
+        raise TdbenchError(f"{files.archive}: missing or changed since {files.summary} was written; run `tdbench data`")
+    contents.add_large(files.archive, f"Images of data set {name}", "tdbench data", DATA)
+    if features == "classifier" and runs:
+        contents.add(files.classifier_report, "Accuracy of the classifier", f"tdbench classifier {name}")
+        what = "The classifier whose activations are the features"
+        contents.add_large(files.classifier, what, f"tdbench classifier {name}", DATA)
+    for library in dict.fromkeys(library for run in runs for library in run.evaluation.libraries):
+        _add_reference(contents, files, features, library, runs)
+
+
+def _add_reference(contents: Contents, files: DatasetLayout, features: str, library: str, runs: list[Run]) -> None:
+    """Add the facts of a library's reference features, which are those that the runs were scored against."""
+    path, dataset = files.reference(features, library), files.folder.name
+    command = f"tdbench reference {dataset} --features {features}"
+    facts, checksum = read_facts(path), sha256(path)
+    for run in runs:
+        scores = RunLayout(contents.results, run).scores
+        if read_json(scores, "tdbench evaluate")["references"].get(library, checksum) != checksum:
+            raise TdbenchError(
+                f"{scores}: scored against other features than {path}; "
+                f"run `tdbench evaluate {run.experiment} {run.name}` again"
+            )
+    described = {"file": path.name, "sha256": checksum, "bytes": path.stat().st_size, "facts": facts}
+    title = f"{library}'s features of data set {dataset}"
+    name = contents.add_json(contents.name(path.with_suffix(".json")), described, f"Where {title} come from")
+    names = [name, *contents.add_large(path, title, command, DATA)]
+    with keys_of(command):
+        contents.activities.append(made.referring(dataset, facts, command, [contents.name(files.summary)], names))
+
+
+def _add_software(contents: Contents, layout: ReportLayout) -> None:
+    """Add the workflow and the locked versions, where this checkout is the very commit that made the results."""
+    if contents.commits != [git_commit()] or not is_commit(git_commit()):
+        return
+    root = Path(__file__).parents[3]
+    described = {
+        "requirements.lock": "Every library with its version and checksum", "Snakefile": "The workflow",
+        "workflow/rules/*.smk": "Rules of the workflow", "workflow/report/*.rst": "Captions of the workflow's report",
+    }  # fmt: skip
+    for pattern, description in described.items():
+        for path in sorted(root.glob(pattern)):
+            contents.members[f"{SOFTWARE}/{path.relative_to(root).as_posix()}"] = Member(path, description)
+    # Markers are Snakemake's: without them the stages were run by hand.
+    if f"{SOFTWARE}/Snakefile" in contents.members and any(layout.folder.glob("jobs/**/evaluate.json")):
+        contents.main_workflow = f"{SOFTWARE}/Snakefile"

@@ -1,0 +1,40 @@
+"""How what is in a crate is made again, from what the crate itself says. Imports nothing that takes long."""
+
+import re
+
+from rocrate.rocrate import ROCrate
+
+from tdbench.reporting.crate import EXPERIMENT
+
+
+def is_commit(text: str) -> bool:
+    """Whether it names a commit whose files were not changed since."""
+    return re.fullmatch(r"[0-9a-f]{40}", text) is not None
+
+
+def commits_of(crate: ROCrate) -> list[str]:
+    """Commits that a crate names as those of its makers, once each."""
+    found = [entity.get("identifier") for entity in crate.get_by_type("SoftwareApplication")]
+    return list(dict.fromkeys(c for c in found if isinstance(c, str) and is_commit(c.removesuffix("-dirty"))))
+
+
+def again(commits: list[str], crate: str) -> list[str]:
+    """Lines of shell that repeat what is in the folder ``crate``, in a checkout of tdbench."""
+    last, lines = commits[-1].removesuffix("-dirty") if commits else "COMMIT", []
+    if len(commits) > 1:
+        lines = [f"# made by several commits ({', '.join(commits)}); the last will do, or each for its runs"]
+    elif not commits:
+        lines = ["# made by code of no known commit"]
+    elif last != commits[0]:
+        lines = ["# made by that commit with changes that it does not hold"]
+    return [
+        *lines,
+        f"git checkout {last} && make install",
+        f".venv/bin/snakemake --cores all --config experiment={crate}/{EXPERIMENT} results=again",
+        f".venv/bin/tdbench compare {crate} again",
+    ]
+
+
+def size(count: int) -> str:
+    """Bytes for people."""
+    return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{count / 1e3:,.1f} kB"

@@ -1,0 +1,69 @@
+"""The report of an experiment in its crate, if it is of the very scores that the runs have."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from tdbench.errors import TdbenchError
+from tdbench.files import read_json
+from tdbench.layout import ReportLayout, RunLayout
+from tdbench.plan import Plan
+from tdbench.reporting.collect import collect_scores
+from tdbench.reporting.crate.activities import reporting
+from tdbench.reporting.crate.contents import Contents, keys_of
+from tdbench.reporting.reproduction import read_reproductions
+from tdbench.workflow import ExperimentFlow
+
+_COMPARED = ["run", "snapshot_kimg", "steps", "library", "metric", "samples", "value"]
+
+
+def add_report(contents: Contents, plan: Plan) -> None:
+    """Add tables, figures, the page and the scores.
+
+    Raises
+    ------
+    TdbenchError
+        If one is missing, damaged, or of other scores than the runs' own.
+    """
+    flow, layout = ExperimentFlow(plan, contents.results), ReportLayout(contents.results, plan.experiment.name)
+    command = f"tdbench report {plan.path}"
+    descriptions = {
+        layout.scores_parquet: "Every score, in parquet", layout.scores_csv: "Every score: a row a library and metric",
+        layout.runs_csv: "Every run: size, cost, losses, origin", layout.html: "The report, on one page",
+    }  # fmt: skip
+    names = [contents.add(path, what, command) for path, what in descriptions.items()]
+    _check_scores(contents, plan, layout, command)
+    expected = [*flow.comparison_files, *flow.ablation_files, *layout.table("agreement")]
+    for path in dict.fromkeys([*expected, *_others(layout)]):
+        names.append(contents.add(path, f"{path.parent.name.capitalize()}: {path.stem}", command))
+    if layout.record.is_file():
+        names.append(contents.add(layout.record, "Code that wrote the report", command))
+        scores = [contents.name(RunLayout(contents.results, run).scores) for run in plan.runs.values()]
+        with keys_of(command):
+            origin = read_json(layout.record, command)["provenance"]
+            contents.activities.append(reporting(plan, origin, scores, names))
+
+
+def _others(layout: ReportLayout) -> list[Path]:
+    """What else lies there, but for what an ablation left that the experiment no longer has."""
+    files = [path for part in ("tables", "figures") for path in sorted((layout.folder / part).glob("[!.]*"))]
+    return [path for path in files if path.is_file() and not path.name.startswith("ablation-")]
+
+
+def _check_scores(contents: Contents, plan: Plan, layout: ReportLayout, command: str) -> None:
+    collected = _rows(collect_scores(plan.runs.values(), contents.results))
+    stored = read_reproductions(layout.folder)[layout.folder.resolve().name].scores
+    try:
+        # Numbers as they are written, which is without loss.
+        csv = pd.read_csv(layout.scores_csv, dtype=str, keep_default_na=False)
+        found = {layout.scores_parquet: _rows(stored), layout.scores_csv: _rows(csv)}
+    except (ValueError, LookupError, UnicodeDecodeError) as error:
+        said = str(error).splitlines()[0]
+        raise TdbenchError(f"{layout.scores_csv}: not a table of scores ({said}); run `{command}` again") from error
+    for path, rows in found.items():
+        if rows != collected:
+            raise TdbenchError(f"{path}: not the scores that the runs have now; run `{command}` again")
+
+
+def _rows(scores: pd.DataFrame) -> set[tuple[str, ...]]:
+    return {tuple(map(str, row)) for row in scores[_COMPARED].itertuples(index=False)}
