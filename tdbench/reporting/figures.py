@@ -15,12 +15,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from tdbench.evaluation.metrics import label as name_of
+from tdbench.evaluation.metrics import leading
 from tdbench.files import atomic_path
 from tdbench.layout import RunLayout
 from tdbench.plan import Plan, Run
 from tdbench.reporting.cost import COSTS, LEAST_SHOWN
 from tdbench.reporting.statistics import compare, summarise
 from tdbench.reporting.tables import budget
+from tdbench.reporting.wording import metric_title
 from tdbench.sampling import read_samples, tile
 
 # Text stays text, and the same figure gives the same bytes.
@@ -40,10 +43,11 @@ def save_figure(figure: Figure, paths: list[Path]) -> None:
 
 
 def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, comparable: bool = True) -> Figure:
-    """FID against NFE by the first library, a panel for each data set and formulation.
+    """FID, or the leading metric, against NFE by the first library, a panel for each data set and formulation.
 
     Above, means with bands of ± one standard deviation over seeds. Below, what the spread of seeds hides: the
-    difference to the baseline, paired by seed, in percent of the baseline's mean, with its 95 % interval.
+    difference to the baseline, paired by seed, in percent of the baseline's mean (where all means are positive), with
+    its 95 % interval.
 
     Parameters
     ----------
@@ -52,11 +56,13 @@ def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, c
     comparable : bool
         Whether the differences to the baseline mean anything; without, the panels below stay empty.
     """
-    fid = per_run[(per_run.metric == "fid") & per_run.objective.isin(labels)]
+    metric = leading(per_run.metric)
+    fid = per_run[(per_run.metric == metric) & per_run.objective.isin(labels)]
     # One library is enough to look at: the other one gives the same, or the table of agreement says so.
     fid = fid[fid.library == fid.groupby(["dataset", "formulation"])["library"].transform("first")]
     baseline, *treated = labels
     means, differences = summarise(fid), compare(fid, baseline, treated)
+    positive = bool((means["mean"] > 0).all())
     keys = ["dataset", "formulation", "library"]
     panels = list(means.groupby(keys, sort=False))
     columns = min(len(panels), _COLUMNS)
@@ -78,13 +84,16 @@ def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, c
             legend = f"{label} (n = {seeds.get(objective, 0)})"
             _line(above, panel[panel.objective == objective].sort_values("nfe"), legend, colours[objective])
         if comparable:
-            _differences(below, differences[(differences[keys] == list(cell)).all(axis=1)], treated, colours)
-        above.set(title=", ".join(cell), yscale="log")
-        _plain_ticks(above)
+            shown = differences[(differences[keys] == list(cell)).all(axis=1)]
+            _differences(below, shown, treated, colours, 100 / shown.baseline_mean if positive else 1.0)
+        above.set(title=", ".join(cell))
+        if positive:
+            above.set(yscale="log")
+            _plain_ticks(above)
         below.set(xlabel="NFE (network evaluations)", xticks=sorted(panel.nfe.unique()))
     for above, below in places[: len(panels) : columns]:
-        above.set_ylabel(f"FID on {means.features.iloc[0]} features")
-        below.set_ylabel("difference to\nbaseline, %")
+        above.set_ylabel(f"{name_of(metric)} on {means.features.iloc[0]} features")
+        below.set_ylabel("difference to\nbaseline" + ", %" * positive)
     # Below the panels, where long labels hide no line.
     figure.legend(*places[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=columns)
     figure.suptitle(title)
@@ -103,17 +112,17 @@ def _line(axis: Axes, data: pd.DataFrame, label: str, colour: object) -> None:
     axis.fill_between(data.nfe, low, data["mean"] + std, alpha=0.2, color=colour)
 
 
-def _differences(axis: Axes, data: pd.DataFrame, treated: list[str], colours: dict[str, object]) -> None:
+def _differences(
+    axis: Axes, data: pd.DataFrame, treated: list[str], colours: dict[str, object], scale: pd.Series | float
+) -> None:
     """Paired differences with their intervals, side by side so that they do not hide each other."""
     axis.axhline(0, color="0.3", linewidth=1)
-    data = data.assign(x=beside(data, treated))
+    half = (data.difference_high - data.difference).fillna(0)
+    data = data.assign(x=beside(data, treated), center=data.difference * scale, half=half * scale)
     for objective in treated:
         rows = data[data.objective == objective].sort_values("nfe")
-        percent = 100 / rows.baseline_mean
-        half = (rows.difference_high - rows.difference).fillna(0) * percent
-        axis.errorbar(
-            rows.x, rows.difference * percent, half, fmt="o", markersize=4, capsize=3, color=colours[objective]
-        )
+        colour = colours[objective]
+        axis.errorbar(rows.x, rows.center, rows.half, fmt="o", markersize=4, capsize=3, color=colour)
 
 
 def beside(data: pd.DataFrame, treated: list[str]) -> pd.Series:
@@ -135,14 +144,15 @@ def _plain_ticks(axis: Axes) -> None:
 
 
 def cost_against_quality(costs: pd.DataFrame, title: str) -> Figure:
-    """FID by the first library against training time and memory, all as multiples of the baseline's.
+    """FID, or the leading metric, against training time and memory, all as multiples of the baseline's.
 
     Parameters
     ----------
     costs : DataFrame
         What `cost.cost_against_quality` gives.
     """
-    fid = costs[costs.metric == "fid"]
+    metric = leading(costs.metric)
+    fid = costs[costs.metric == metric]
     fid = fid[fid.library == fid.groupby(["dataset", "formulation"])["library"].transform("first")]
     groups = list(fid.groupby(["dataset", "formulation", "objective"], sort=False))
     figure, axes = plt.subplots(1, len(COSTS), figsize=(6 * len(COSTS), 4.8), sharey=True, layout="constrained")
@@ -158,7 +168,7 @@ def cost_against_quality(costs: pd.DataFrame, title: str) -> Figure:
             )  # fmt: skip
         axis.set(xlabel=label, yscale="log")
         _plain_ticks(axis)
-    axes[0].set_ylabel("FID, × baseline (lower is better)")
+    axes[0].set_ylabel(f"{metric_title(metric)}, × baseline")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=_COLUMNS)
     figure.suptitle(title)
     return figure

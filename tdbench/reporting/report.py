@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tdbench.evaluation.metrics import leading
 from tdbench.experiment import pair_name
 from tdbench.files import atomic_path, write_json
 from tdbench.layout import ReportLayout
@@ -20,6 +21,7 @@ from tdbench.reporting.wording import (
     FINAL_CAPTION,
     NEAREST_CAPTION,
     ablation_caption,
+    metric_title,
 )
 
 
@@ -41,7 +43,7 @@ def write_comparison(plan: Plan, results: Path) -> None:
     title = f"{plan.experiment.name}: what TD costs and what it gives, by step budget"
     figures.save_figure(figures.cost_against_quality(against, title), layout.figure("cost-against-quality"))
     labels = {name: name for name in tables.objectives(plan)}
-    title = f"{plan.experiment.name}: FID against NFE (lower is better)"
+    title = f"{plan.experiment.name}: {metric_title(leading(per_run.metric))} against NFE"
     figures.save_figure(figures.fid_against_nfe(per_run, labels, title), layout.figure("fid-against-nfe"))
     near = nearest_table(runs, results)
     tables.write_table(layout.table("nearest"), near, readable_nearest(near), NEAREST_CAPTION)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from tdbench.errors import TdbenchError
+from tdbench.evaluation.metrics import leading
 from tdbench.layout import ReportLayout
 from tdbench.plan import Plan
 from tdbench.reporting.collect import mean_over_snapshots
@@ -39,7 +40,7 @@ def _by_fid(files: list[Path], plan: Plan) -> pd.DataFrame:
     if not path.exists():
         raise TdbenchError(_advice(path, plan))
     table = pd.read_csv(path)
-    fid = table[table.metric == "fid"]
+    fid = table[table.metric == leading(table.metric)]
     first = fid.groupby(["dataset", "formulation"], sort=False)["library"].transform("first")
     return fid[fid.library == first].reset_index(drop=True)
 

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from tdbench.evaluation.metrics import METRICS, direction, label, lower_is_better
+from tdbench.evaluation.metrics import METRICS, direction, label, leading, lower_is_better
 from tdbench.plan import Plan
 from tdbench.reporting import tables
 from tdbench.reporting.overall import Change, overall_change
@@ -79,7 +79,7 @@ class Answer(NamedTuple):
 
 
 def summary(plan: Plan, table: pd.DataFrame, per_run: pd.DataFrame) -> tuple[str, list[Answer]]:
-    """The answer by FID: a sentence over everything, and one for each data set, formulation and objective.
+    """The answer by FID (`leading`): a sentence over everything, one for each data set, formulation and objective.
 
     Parameters
     ----------
@@ -89,10 +89,11 @@ def summary(plan: Plan, table: pd.DataFrame, per_run: pd.DataFrame) -> tuple[str
     Returns
     -------
     (str, list of Answer)
-        By how much TD changes FID in all, with an interval over seeds, and how often it is better, worse or undecided;
+        By how much TD changes it in all, with an interval over seeds, and how often it is better, worse or undecided;
         the same for each, with every difference and its interval.
     """
-    fid = table[table.metric == "fid"]
+    metric = leading(table.metric)
+    fid = table[table.metric == metric]
     if fid.empty:
         return "No objective has scores to set against the baseline's.", []
     # One library is enough to count, the first of each formulation.
@@ -101,19 +102,20 @@ def summary(plan: Plan, table: pd.DataFrame, per_run: pd.DataFrame) -> tuple[str
     low, high = int(fid.n.min()), int(fid.n.max())
     seeds = f"n = {low} seed{'s' if low != 1 else ''}" if low == high else f"n = {low} to {high} seeds"
     change = overall_change(per_run, fid, plan.experiment.baseline)
-    overall = "" if change is None else f"changes the FID of its baseline by {_percent(change)} on average and "
+    name, better = label(metric), "lower" if lower_is_better(metric) else "higher"
+    overall = "" if change is None else f"changes the {name} of its baseline by {_percent(change)} on average and "
     headline = (
-        f"TD {overall}is {_counts(fid)} of {len(fid)} comparisons (FID by {', '.join(fid.library.unique())} on "
-        f"{fid.features.iloc[0]} features, lower is better; {seeds}; verdicts corrected for their number)."
+        f"TD {overall}is {_counts(fid)} of {len(fid)} comparisons ({name} by {', '.join(fid.library.unique())} on "
+        f"{fid.features.iloc[0]} features, {better} is better; {seeds}; verdicts corrected for their number)."
     )
     lines = []
     for (dataset, formulation, objective), rows in fid.groupby(["dataset", "formulation", "objective"], sort=False):
         differences = "; ".join(map(_difference, rows.itertuples()))
         change = overall_change(per_run, rows, plan.experiment.baseline)
         overall = "" if change is None else f"{_percent(change)} on average, "
-        name = f"{dataset}, {formulation}, {objective}"
+        cell = f"{dataset}, {formulation}, {objective}"
         counts = f"{_counts(rows)} of {len(rows)} step budget{'s' if len(rows) != 1 else ''}"
-        lines.append(Answer(f"{name}: {overall}{counts}.", f"{name}: {differences}."))
+        lines.append(Answer(f"{cell}: {overall}{counts}.", f"{cell}: {differences}."))
     return headline, lines
 
 

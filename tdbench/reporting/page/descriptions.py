@@ -3,13 +3,15 @@
 import pandas as pd
 
 from tdbench.evaluation.metrics import label as name_of
+from tdbench.evaluation.metrics import leading
 from tdbench.plan import Plan
 from tdbench.reporting.statistics import summarise
 from tdbench.reporting.tables import budget, number, spread
 
 
-def describe_scores(per_run: pd.DataFrame, labels: list[str], metric: str = "fid") -> str:
+def describe_scores(per_run: pd.DataFrame, labels: list[str]) -> str:
     """The means of a figure of scores against NFE: ``digits, edm: baseline 41.7 at 7 NFE, ...; td 37.7 at 7 NFE``."""
+    metric = leading(per_run.metric)
     shown = per_run[(per_run.metric == metric) & per_run.objective.isin(labels)]
     means = summarise(_first_library(shown))
     cells = []
@@ -24,8 +26,9 @@ def describe_scores(per_run: pd.DataFrame, labels: list[str], metric: str = "fid
     return f"{name_of(metric)} by NFE, means over seeds. {'. '.join(cells)}."
 
 
-def describe_costs(costs: pd.DataFrame, metric: str = "fid") -> str:
+def describe_costs(costs: pd.DataFrame) -> str:
     """The costs and the span of scores of a figure of cost against quality."""
+    metric = leading(costs.metric)
     shown = _first_library(costs[costs.metric == metric])
     parts = []
     for names, rows in shown.groupby(["dataset", "formulation", "objective"], sort=False):
@@ -75,13 +78,14 @@ def describe_curves(runs: pd.DataFrame, dataset: str, formulation: str, objectiv
 
 def describe_samples(plan: Plan, per_run: pd.DataFrame, dataset: str, formulation: str, objectives: list[str]) -> str:
     """What a figure of sample grids holds, with the score of each grid's budget."""
-    fid = per_run[(per_run.metric == "fid") & (per_run.seed == plan.experiment.seeds[0])]
+    metric = leading(per_run.metric)
+    fid = per_run[(per_run.metric == metric) & (per_run.seed == plan.experiment.seeds[0])]
     fid = _first_library(fid[(fid.dataset == dataset) & (fid.formulation == formulation)])
     rows = []
     for objective in objectives:
         found = fid[fid.objective == objective].sort_values("steps")
         scores = ", ".join(f"{number(v, 3)} at {budget(s)}" for v, s in zip(found.value, found.steps, strict=True))
-        rows.append(f"{objective}: FID {scores}")
+        rows.append(f"{objective}: {name_of(metric)} {scores}")
     return (
         f"Grids of 49 samples of {dataset}, {formulation}, seed {plan.experiment.seeds[0]}, a row an objective, "
         f"a column a step budget. {'. '.join(rows)}."

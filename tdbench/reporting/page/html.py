@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from tdbench.evaluation.features import describe_extractor
+from tdbench.evaluation.metrics import label, leading
 from tdbench.experiment import pair_name
 from tdbench.files import write_text
 from tdbench.layout import DatasetLayout, ReportLayout
@@ -65,6 +66,7 @@ def write_html(plan: Plan, results: Path, found: Findings) -> None:
             figures=_figures(plan, results, found, per_run, costs),
             groups=groups,
             chart_config=charts.CONFIG,
+            leading=label(leading(per_run.metric)),
             metrics={name: wording.metric_title(name) for name in per_run.metric.unique()},
             libraries=list(per_run.library.unique()),
             ablations=list(plan.ablations),
