@@ -138,7 +138,9 @@ def colours_of(names: list[str]) -> dict[str, str]:
 
 def _plain_ticks(axis: Axes) -> None:
     """Numbers as people write them on a logarithmic axis: 3, 10, 30 rather than powers of ten."""
-    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    low, high = axis.get_ylim()
+    # Over many decades all of them would stand on top of each other.
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5) if high < 200 * low else (1,)))
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.yaxis.set_minor_formatter(NullFormatter())
 

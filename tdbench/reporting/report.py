@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tdbench.evaluation.metrics import leading
+from tdbench.evaluation.metrics import label, leading
 from tdbench.experiment import pair_name
 from tdbench.files import atomic_path, write_json
 from tdbench.layout import ReportLayout
@@ -95,6 +95,8 @@ def write_report(plan: Plan, results: Path) -> None:
             frame.to_csv(temporary, index=False)
     agreed = agreement(scores)
     readable = agreed.assign(**{c: agreed[c].map("{:.1e}".format) for c in agreed if c.startswith("largest")})
+    if not agreed.empty:
+        readable["metric"] = agreed.metric.map(label)
     tables.write_table(layout.table("agreement"), agreed, readable, AGREEMENT_CAPTION)
     compared = collect.runs_of(plan, "comparison")
     consistency, near = collect.collect_consistency(compared, results), nearest_table(compared, results)

@@ -6,6 +6,7 @@ library.
 """
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import altair as alt
@@ -57,12 +58,13 @@ def scores_group(per_run: pd.DataFrame, labels: list[str], comparable: bool = Tr
     positive = (means["mean"] > 0).groupby(means.metric).all()
     differences = compare(shown, baseline, treated) if comparable else compare(shown[:0], baseline, treated)
     differences = differences.assign(said=_said(differences))
+    colours = colours_of(labels)
     parts = [_value_rows(means, differences, labels)]
     if not differences.empty:
         parts.append(_difference_rows(differences, treated, positive))
-    colours = colours_of(labels)
+    parts = [rows.assign(colour=rows.objective.map(colours)) for rows in parts]
     specs = {
-        metric: [chart(metric, colours, log) for chart in (_value_chart, _difference_chart)[: len(parts)]]
+        metric: [chart(metric, log) for chart in (_value_chart, _difference_chart)[: len(parts)]]
         for metric, log in ((name, bool(positive[name])) for name in _ordered(positive.index))
     }
     pairs = means[["dataset", "formulation"]].drop_duplicates().itertuples(index=False)
@@ -81,15 +83,17 @@ def cost_group(costs: pd.DataFrame) -> dict[str, Any]:
         What `cost.cost_against_quality` gives.
     """
     names = [pair_name(*pair) for pair in zip(costs.dataset, costs.formulation, strict=True)]
-    rows = costs.assign(pair=names, said=_said(costs), dataset="all", formulation="pairs")
+    colours = colours_of(list(dict.fromkeys(names)))
+    rows = costs.assign(
+        pair=names, colour=[colours[name] for name in names], said=_said(costs), dataset="all", formulation="pairs"
+    )
     rows["quality_low"] = rows.quality_low.fillna(rows.quality).clip(lower=LEAST_SHOWN)
     rows["quality_high"] = rows.quality_high.fillna(rows.quality)
-    colours = colours_of(list(dict.fromkeys(names)))
     specs = {
-        metric: [_cost_chart(metric, column, title, colours) for column, title in COSTS.items()]
+        metric: [_cost_chart(metric, column, title) for column, title in COSTS.items()]
         for metric in _ordered(rows.metric.unique())
     }
-    kept = [*_KEYS, "pair", "quality", "quality_low", "quality_high", "said", "n", "verdict", *COSTS]
+    kept = [*_KEYS, "pair", "quality", "quality_low", "quality_high", "said", "n", "verdict", "colour", *COSTS]
     cell = {"key": pair_name("all", "pairs"), "title": ""}
     return {"cells": [cell], "legend": colours, "specs": specs, "rows": _by_cell([rows[kept]] * len(COSTS))}
 
@@ -124,7 +128,7 @@ def _value_rows(means: pd.DataFrame, differences: pd.DataFrame, labels: list[str
         value=[spread(m, s) for m, s in zip(means["mean"], means["std"], strict=True)],
     ).merge(differences[[*_KEYS, "said", "verdict"]], on=_KEYS, how="left")
     rows = rows.sort_values("objective", key=lambda names: names.map(labels.index), kind="stable")
-    return rows.fillna({"said": "—", "verdict": "—"})[
+    return rows.astype({"said": object, "verdict": object}).fillna({"said": "—", "verdict": "—"})[
         [*_KEYS, "mean", "low", "high", "n", "value", "said", "verdict"]
     ]  # fmt: skip
 
@@ -140,9 +144,8 @@ def _difference_rows(differences: pd.DataFrame, treated: list[str], positive: pd
     return rows[[*_KEYS, "x", "center", "low", "high", "said", "n", "verdict"]]
 
 
-def _colour(field: str, colours: dict[str, str]) -> alt.Color:
-    scale = alt.Scale(domain=list(colours), range=list(colours.values()))
-    return alt.Color(f"{field}:N", scale=scale, legend=None)
+# The rows bring their colours, so that charts of all groups share a specification.
+_COLOUR = alt.Color("colour:N", scale=None)
 
 
 def _zoom() -> alt.Parameter:
@@ -152,7 +155,9 @@ def _zoom() -> alt.Parameter:
 
 def _x(field: str, title: str | None, whole: bool = False) -> alt.X:
     # Between two budgets, such as 1 and 2, there is no number.
-    axis = alt.Axis(tickCount=6, labelExpr="datum.value % 1 ? '' : datum.label" if whole else alt.Undefined)
+    axis = alt.Axis(
+        tickCount=6, labelExpr="datum.value % 1 ? '' : format(datum.value, 'd')" if whole else alt.Undefined
+    )
     return alt.X(f"{field}:Q", title=title, scale=alt.Scale(zero=False, padding=14), axis=axis)
 
 
@@ -178,9 +183,10 @@ def _point(chart: alt.Chart, **encodings: Any) -> alt.Chart:
     return point.add_params(_zoom())
 
 
-def _value_chart(metric: str, colours: dict[str, str], log: bool) -> dict[str, Any]:
+@cache
+def _value_chart(metric: str, log: bool) -> dict[str, Any]:
     title = metric_title(metric)
-    shown = alt.Chart(_ROWS).encode(x=_x("nfe", None, whole=True), color=_colour("objective", colours))
+    shown = alt.Chart(_ROWS).encode(x=_x("nfe", None, whole=True), color=_COLOUR)
     band = shown.mark_area(opacity=0.2, clip=True).encode(y=_y("low", title, log), y2="high:Q")
     line = shown.mark_line(clip=True).encode(y=_y("mean", title, log))
     told = _told("objective", "steps", "nfe", "value", "n", "said", "verdict")
@@ -188,9 +194,10 @@ def _value_chart(metric: str, colours: dict[str, str], log: bool) -> dict[str, A
     return alt.layer(band, line, point).properties(width="container", height=_HEIGHT).to_dict()
 
 
-def _difference_chart(metric: str, colours: dict[str, str], percent: bool) -> dict[str, Any]:
+@cache
+def _difference_chart(_: str, percent: bool) -> dict[str, Any]:
     title = "difference, %" if percent else "difference"
-    shown = alt.Chart(_ROWS).encode(x=_x("x", "NFE", whole=True), color=_colour("objective", colours))
+    shown = alt.Chart(_ROWS).encode(x=_x("x", "NFE", whole=True), color=_COLOUR)
     zero = alt.Chart(_ROWS).mark_rule(color="var(--ink)", strokeDash=[4, 3]).encode(y=alt.datum(0))
     bar = shown.mark_rule(strokeWidth=2, clip=True).encode(y=_y("low", title, log=False, zero=True), y2="high:Q")
     told = _told("objective", "steps", "nfe", "said", "n", "verdict")
@@ -198,9 +205,9 @@ def _difference_chart(metric: str, colours: dict[str, str], percent: bool) -> di
     return alt.layer(zero, bar, point).properties(width="container", height=_LOWER_HEIGHT).to_dict()
 
 
-def _cost_chart(metric: str, column: str, title: str, colours: dict[str, str]) -> dict[str, Any]:
+def _cost_chart(metric: str, column: str, title: str) -> dict[str, Any]:
     label = f"{metric_title(metric)}, × baseline"
-    shown = alt.Chart(_ROWS).encode(x=_x(column, title), color=_colour("pair", colours))
+    shown = alt.Chart(_ROWS).encode(x=_x(column, title), color=_COLOUR)
     even = alt.Chart(_ROWS).mark_rule(color="var(--ink)", strokeDash=[4, 3])
     bar = shown.mark_rule(strokeWidth=2, opacity=0.5, clip=True).encode(
         y=_y("quality_low", label, log=True), y2="quality_high:Q"

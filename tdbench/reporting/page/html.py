@@ -1,6 +1,7 @@
 """The page: what it holds, from the tables and figures that stand beside it."""
 
 import base64
+import io
 import json
 from dataclasses import dataclass
 from importlib import resources
@@ -10,6 +11,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from PIL import Image
 
 from tdbench.evaluation.features import describe_extractor
 from tdbench.evaluation.metrics import label, leading
@@ -174,8 +176,11 @@ def _part(name: str) -> Markup:
 
 
 def _embed(paths: list[Path]) -> str:
-    png = next(p for p in paths if p.suffix == ".png")
-    return "data:image/png;base64," + base64.b64encode(png.read_bytes()).decode()
+    """A figure's pixels as they are, in less than half of PNG's bytes."""
+    packed = io.BytesIO()
+    with Image.open(next(path for path in paths if path.suffix == ".png")) as picture:
+        picture.save(packed, "WEBP", lossless=True, method=2, quality=50)  # of its effort
+    return "data:image/webp;base64," + base64.b64encode(packed.getvalue()).decode()
 
 
 def _data_facts(plan: Plan, results: Path) -> pd.DataFrame:
@@ -183,7 +188,8 @@ def _data_facts(plan: Plan, results: Path) -> pd.DataFrame:
     for name, dataset in plan.experiment.datasets.items():
         facts: dict[str, Any] = json.loads(DatasetLayout(results, name).summary.read_text())
         features = describe_extractor(plan.experiment.evaluation.features, DatasetLayout(results, name))
-        rows.append({"data": name, "source": dataset.source} | facts | {"features": features})
+        checksum = {"sha256": facts.pop("sha256")}  # last, for it is long
+        rows.append({"data": name, "source": dataset.source} | facts | {"features": features} | checksum)
     return pd.DataFrame(rows)
 
 
