@@ -9,6 +9,7 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
+from tdbench.evaluation import DEFAULT_LIBRARIES, FEATURES, LIBRARIES
 from tdbench.workflow import Workflow, limit_gpus
 
 W = Workflow.from_config(config)
@@ -27,15 +28,21 @@ report: "workflow/report/workflow.rst"
 
 wildcard_constraints:
     dataset="[^/]+",
-    features="[a-z0-9]+(-[a-z0-9]+)?",
+    features="|".join(FEATURES),
+    library="|".join(LIBRARIES),
     experiment="[^/]+",
     batch=".+",
+
+
+onstart:
+    W.weights.fetch_first(workflow)
 
 
 localrules:
     all,
     comparison,
     ablations,
+    weights,
 
 
 rule all:

@@ -9,9 +9,10 @@ from tdbench.diffusion.samplers import count_evaluations
 from tdbench.networks import NOMINAL, forward_flops, nominal_parameters
 from tdbench.plan import Plan, Run
 
-# Jobs of the workflow besides those of the batches: data and references of each data set (and its classifier, where
-# that is what extracts the features); then the comparison, the ablations, the page and the tracking.
-JOBS_PER_DATASET, JOBS_OF_REPORT = 2, 3
+# Jobs of the workflow besides those of the batches: the published weights; data and references of each data set (and
+# its classifier, where that is what extracts the features); then the comparison, the ablations, the page
+# and the tracking.
+JOBS_OF_REPORT = 3
 
 # A backward pass computes the gradients of activations and of weights, each as much work as the forward pass; the
 # counter of PyTorch gives a factor of 3.000 for the two passes of every network here.
@@ -129,9 +130,17 @@ def _hours(value: float) -> str:
 def _jobs(plans: list[Plan]) -> int:
     """Jobs of the workflow; what several experiments need of a data set is made once."""
     sets = {name for plan in plans for name in plan.experiment.datasets}
-    extracted = {(name, plan.experiment.evaluation.features) for plan in plans for name in plan.experiment.datasets}
-    classifiers = sum(features == "classifier" for _, features in extracted)
-    count = len(sets) + len(extracted) + classifiers
+    trained = [plan for plan in plans if plan.experiment.evaluation.features == "classifier"]
+    classifiers = len({name for plan in trained for name in plan.experiment.datasets})
+    # Both libraries share a job, but for Inception, of which each has its own.
+    references = {
+        (run.dataset_name, run.evaluation.features, library if run.evaluation.features == "inception" else "both")
+        for plan in plans
+        for run in plan.runs.values()
+        for library in run.evaluation.libraries
+    }
+    weights = any(run.evaluation.publishers for plan in plans for run in plan.runs.values())
+    count = len(sets) + len(references) + classifiers + weights
     for plan in plans:
         of_runs = batches(plan).values()
         count += sum(1 for batch in of_runs if batch.trainings) + 2 * len(of_runs)

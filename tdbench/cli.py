@@ -88,23 +88,56 @@ def classifier(
 
 
 @app.command()
+def weights(
+    features: Annotated[str, typer.Argument(help="Feature extractor; inception has weights to fetch.")] = "inception",
+    library: Annotated[
+        list[str] | None, typer.Option(help="Whose: clean-fid or torch-fidelity. All, if left out.")
+    ] = None,
+    results: Results = DEFAULT_RESULTS,
+) -> None:
+    """Fetch the weights that libraries publish for their feature extractors, once for all results."""
+    from tdbench.evaluation import PUBLISHERS
+    from tdbench.evaluation.inception_weights import fetch_weights
+
+    for path in fetch_weights(features, library or PUBLISHERS.values(), results):
+        typer.echo(str(path))
+
+
+@app.command()
 def reference(
     dataset: Annotated[str, typer.Argument(help="Name of a data set in the results.")],
     features: Annotated[str, typer.Option(help="Feature extractor.")] = "classifier",
+    library: Annotated[list[str] | None, typer.Option(help="clean-fid and torch-fidelity, if left out.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="File of inception's weights in place of the published ones.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 256,
     results: Results = DEFAULT_RESULTS,
     threads: Threads = 1,
 ) -> None:
     """Extract a data set's features with each library, once."""
+    from tdbench.evaluation import DEFAULT_LIBRARIES, FEATURES, LIBRARIES, PUBLISHERS, check_libraries
+
+    libraries = tuple(library or DEFAULT_LIBRARIES)
+    if features not in FEATURES:
+        raise TdbenchError(f"--features {features!r}: no such feature extractor; known: {', '.join(FEATURES)}")
+    if unknown := [name for name in libraries if name not in LIBRARIES]:
+        raise TdbenchError(f"--library {unknown[0]!r}: no such library; known: {', '.join(LIBRARIES)}")
+    try:
+        check_libraries(libraries, features)
+    except ValueError as error:
+        raise TdbenchError(f"--library: {error}") from error
+    if weights is not None and features != "inception":
+        raise TdbenchError(f"--weights {weights}: are for features inception, not {features!r}")
     from tdbench.data.archive import read_archive
-    from tdbench.evaluation import FEATURES
     from tdbench.evaluation.scores import write_references
     from tdbench.layout import DatasetLayout
 
-    if features not in FEATURES:
-        raise TdbenchError(f"--features {features!r}: no such feature extractor; known: {', '.join(FEATURES)}")
-    files = DatasetLayout(results, dataset)
-    write_references(read_archive(files.archive), features, batch_size, files, threads)
+    files, given = (
+        DatasetLayout(results, dataset),
+        {} if weights is None else dict.fromkeys(PUBLISHERS.values(), weights),
+    )
+    write_references(read_archive(files.archive), features, batch_size, files, threads, libraries, given)
 
 
 @app.command()

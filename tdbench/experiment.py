@@ -15,14 +15,13 @@ from tdbench.data.sources import SOURCES, check_source
 from tdbench.diffusion.formulations import FORMULATIONS, Formulation
 from tdbench.diffusion.objectives import OBJECTIVES, Objective
 from tdbench.diffusion.samplers import SAMPLERS, Heun, Sampler
-from tdbench.evaluation import FEATURES, LIBRARIES
-from tdbench.evaluation.metrics import METRICS
+from tdbench.evaluation.settings import Evaluation
 from tdbench.kinds import kind_from_name, of_kind, one_of
 from tdbench.networks import NetworkSettings
 from tdbench.parameters import Parameters
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-RESERVED = ("datasets", "mlflow", "published")
+RESERVED = ("datasets", "mlflow", "published", "weights")
 
 
 def _name(value: Any) -> Any:
@@ -122,30 +121,6 @@ class Sampling(Parameters):
         if list(self.steps) != sorted(set(self.steps)):
             raise ValueError(f"steps must rise and not repeat, got {list(self.steps)}")
         return self
-
-
-class Evaluation(Parameters):
-    """How samples are scored."""
-
-    features: Annotated[str, one_of(FEATURES, "feature extractor")] = "classifier"
-    libraries: Annotated[tuple[Annotated[str, one_of(LIBRARIES, "library")], ...], Field(min_length=1)] = LIBRARIES
-    last_percent: Annotated[
-        float, Field(gt=0, le=100, description="snapshots of the last share of training are scored and averaged")
-    ] = 15.0
-    metrics: Annotated[tuple[Annotated[str, one_of(METRICS, "metric")], ...], Field(min_length=1)] = tuple(METRICS)
-    bootstrap: Annotated[
-        int, Field(ge=0, description="resamplings of the images that say how far FID depends on them; 0 for none")
-    ] = 30
-    kid_subsets: Annotated[int, Field(ge=1)] = 100
-    kid_subset_size: Annotated[int, Field(ge=2)] = 1000
-    batch_size: Annotated[int, Field(ge=1)] = 256
-
-    @field_validator("bootstrap")
-    @classmethod
-    def _some(cls, resamplings: int) -> int:
-        if resamplings == 1:
-            raise ValueError("one resampling has no spread; give at least 2, or 0 for none")
-        return resamplings
 
 
 class _Selection(Parameters):

@@ -1,9 +1,8 @@
 """Where every file of an experiment lies. The Snakefile and the commands both ask here."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
-
-from tdbench.evaluation import LIBRARIES
 
 TABLE_FORMATS = ("csv", "md", "tex")
 FIGURE_FORMATS = ("png", "svg", "pdf")
@@ -20,6 +19,11 @@ class NamedRun(Protocol):
     def weights_name(self) -> str: ...
 
 
+def weights_record(results: Path, features: str, publisher: str) -> Path:
+    """What says that the weights which a library publishes for its features are at hand, and which they are."""
+    return results / "weights" / f"{features}-{publisher}.json"
+
+
 class DatasetLayout:
     """Files that belong to a data set and serve every experiment that uses it."""
 
@@ -33,8 +37,8 @@ class DatasetLayout:
     def reference(self, features: str, library: str) -> Path:
         return self.folder / f"reference-{features}-{library}.npz"
 
-    def references(self, features: str) -> list[Path]:
-        return [self.reference(features, library) for library in LIBRARIES]
+    def references(self, features: str, libraries: Iterable[str]) -> list[Path]:
+        return [self.reference(features, library) for library in libraries]
 
 
 class RunLayout:

@@ -11,6 +11,8 @@ from typing import Any, Self
 from pydantic import ValidationError, model_validator
 
 from tdbench.errors import TdbenchError
+from tdbench.evaluation import LIBRARIES
+from tdbench.evaluation.settings import FOLDER
 from tdbench.experiment import (
     Ablation,
     AnyFormulation,
@@ -94,8 +96,14 @@ class Run(Parameters):
         return settings | {"snapshots": self.scored_snapshots()}
 
     def evaluation_settings(self) -> dict[str, Any]:
-        """What the scores depend on besides the samples."""
-        return self.evaluation.model_dump(mode="json")
+        """What the scores depend on besides the samples.
+
+        Of files of weights the names, so that a folder can be moved; the reference features know their checksums.
+        """
+        settings = self.evaluation.model_dump(mode="json")
+        if weights := settings.pop("weights"):
+            settings["weights"] = {library: Path(path).name for library, path in weights.items()}
+        return settings
 
     def scored_snapshots(self) -> list[int]:
         """Images shown at each snapshot of the last `last_percent` of training, rising."""
@@ -128,6 +136,11 @@ class Plan(Parameters):
     def runs(self) -> dict[str, Run]:
         """Every run once, by name; runs of the comparison come first."""
         return {run.name: run for run in itertools.chain(self.comparison, *self.ablation_runs.values())}
+
+    def libraries(self, dataset: str) -> list[str]:
+        """Libraries that score a data set's runs."""
+        used = {name for run in self.runs.values() if run.dataset_name == dataset for name in run.evaluation.libraries}
+        return [name for name in LIBRARIES if name in used]
 
     def run(self, name: str) -> Run:
         """The run ``name``; the data set's name may be left out where there is only one."""
@@ -169,7 +182,7 @@ def load_plan(name: str) -> Plan:
         raise TdbenchError(f"{path}: is a collection of experiments; name one of them: {_listed(content['includes'])}")
     load_plugins(content.get("plugins", []), path)
     try:
-        experiment = Experiment.model_validate(content)
+        experiment = Experiment.model_validate(content, context={FOLDER: path.parent})
     except ValidationError as error:
         raise TdbenchError(explain(path, content, error)) from error
     return expand(experiment, path)
@@ -224,6 +237,13 @@ def _check_together(path: Path, plans: list[Plan]) -> None:
             if meant != dataset:
                 raise TdbenchError(
                     f"{path}: includes: data set {name!r} is another in {plan.path} than in {other.path}; rename one"
+                )
+            # The data set's features lie in one file, whichever experiment asks for them.
+            mine, its = plan.experiment.evaluation, other.experiment.evaluation
+            if mine.features == its.features and mine.weights != its.weights:
+                raise TdbenchError(
+                    f"{path}: includes: evaluation.weights: other files in {plan.path} than in {other.path} for the "
+                    f"data set {name!r}; name the same, or rename the data set in one"
                 )
 
 
@@ -384,6 +404,10 @@ def _replace(content: dict[str, Any], key: str, value: Any, where: str) -> None:
     if key == "evaluation.features":
         raise TdbenchError(
             f"{where}: {key}: one experiment has one kind of features; write another experiment for others"
+        )
+    if key.startswith("evaluation.weights"):
+        raise TdbenchError(
+            f"{where}: {key}: one experiment has one file of weights a library; write another for others"
         )
     *parents, leaf = key.split(".")
     block: Any = content

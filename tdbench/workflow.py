@@ -19,6 +19,7 @@ from tdbench.plan import Plan, Run, load_plans
 from tdbench.reporting.collect import runs_of
 from tdbench.reporting.outline import write_outline
 from tdbench.reporting.store import published_file, tracking_uri
+from tdbench.weights_plan import WeightsPlan
 
 KNOWN_CONFIG = {"experiment": "digits", "results": "results"}
 STAGES = ("train", "sample", "evaluate")
@@ -88,8 +89,11 @@ class ExperimentFlow:
         return _once(self.job("train", run) for run in runs)
 
     def references(self, batch: str) -> list[Path]:
-        sets = _once(run.dataset_name for run in self.batches[batch].runs)
-        return [path for name in sets for path in self.dataset(name).references(self.features)]
+        return _once(
+            path
+            for run in self.batches[batch].runs
+            for path in self.dataset(run.dataset_name).references(self.features, run.evaluation.libraries)
+        )
 
     def training_settings(self, batch: str) -> str:
         return _readable({run.name: run.training_settings() for run in self.batches[batch].trainings})
@@ -145,7 +149,7 @@ class Workflow:
     """The experiments of one Snakemake call: one, or those that a collection includes."""
 
     def __init__(self, plans: list[Plan], results: Path) -> None:
-        self.results = results
+        self.results, self.weights = results, WeightsPlan(plans, results)
         self.flows = {plan.experiment.name: ExperimentFlow(plan, results) for plan in plans}
 
     def __getitem__(self, experiment: str) -> ExperimentFlow:
@@ -173,8 +177,9 @@ class Workflow:
         for plan in plans:
             for name in plan.experiment.published:
                 published_file(name, f"{plan.path}: ")
-        make_folder(results)
         workflow = cls(plans, results)
+        workflow.weights.check()
+        make_folder(results)
         for flow in workflow.flows.values():
             flow.refresh_markers()
             write_outline(flow.plan, results)
@@ -212,7 +217,7 @@ class Workflow:
         return [path] if path is not None and known else []
 
     def extractor_files(self, dataset: str, features: str) -> list[Path]:
-        """What a feature extractor is loaded from."""
+        """What a feature extractor that the libraries share is loaded from."""
         files = self.dataset(dataset)
         return [files.classifier, files.classifier_report] if features == "classifier" else []
 

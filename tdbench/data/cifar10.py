@@ -11,16 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from tdbench.data.archive import RawImages
+from tdbench.downloads import Published, cache_folder, fetch
 from tdbench.errors import TdbenchError
 from tdbench.files import sha256
-from tdbench.progress import progress
 
 URL = "https://www.cs.toronto.edu/~kriz/"
-CACHE_VARIABLE = "TDBENCH_CACHE"
-"""Environment variable of the folder that keeps downloads."""
 PYTHON, BINARY = "cifar-10-python.tar.gz", "cifar-10-binary.tar.gz"
 # The site itself gives MD5: c58f30108f718f92721af3b95e74349a and c32a1d4ab5d03f1284b67883e8d87530.
 CHECKSUMS = {
@@ -30,7 +27,6 @@ CHECKSUMS = {
 _BYTES = 170_498_071
 _BATCHES = range(1, 6)
 _PIXELS = 3 * 32 * 32
-_TIMEOUTS_S = (15, 60)  # to connect, between two pieces
 
 
 class Batch(NamedTuple):
@@ -66,45 +62,7 @@ def read_cifar10(path: Path | None) -> RawImages:
 
 def download() -> Path:
     """The python archive in the cache, fetched if it is not there; its checksum is right."""
-    # pooch imports requests, which only those who download wait for.
-    import pooch
-    from requests import RequestException
-
-    pooch.get_logger().setLevel("WARNING")
-    cache = pooch.create(
-        path=pooch.os_cache("tdbench"), base_url=URL, registry={PYTHON: CHECKSUMS[PYTHON]}, env=CACHE_VARIABLE
-    )
-    try:
-        with progress(f"downloading {PYTHON}", _BYTES, "B", delay_s=1.0) as bar:
-            downloader = pooch.HTTPDownloader(progressbar=_DownloadBar(bar), chunk_size=2**16, timeout=_TIMEOUTS_S)
-            return Path(cache.fetch(PYTHON, downloader=downloader))
-    except RequestException as error:
-        # The whole chain of errors that requests tells fills a screen.
-        raise TdbenchError(f"{URL}{PYTHON}: cannot be downloaded ({type(error).__name__}); {_advice()}") from error
-    except ValueError as error:
-        raise TdbenchError(f"{URL}{PYTHON}: what was downloaded has another checksum; {_advice()}") from error
-    except OSError as error:
-        raise TdbenchError(
-            f"{cache.path}: cannot keep a download ({error.strerror or error}); "
-            f"set {CACHE_VARIABLE} to a writable folder"
-        ) from error
-
-
-class _DownloadBar:
-    """What pooch expects of a progress bar; at the end it winds the bar back and counts all bytes once more."""
-
-    def __init__(self, bar: "tqdm[None]") -> None:
-        self.bar, self.total, self.whole = bar, _BYTES, False
-
-    def update(self, count: int) -> None:
-        if not self.whole:
-            self.bar.update(count)
-
-    def reset(self) -> None:
-        self.whole = True
-
-    def close(self) -> None:
-        """The block that opened the bar closes it."""
+    return fetch(Published(f"{URL}{PYTHON}", CHECKSUMS[PYTHON], _BYTES), cache_folder(), _advice())
 
 
 def _advice() -> str:

@@ -1,7 +1,7 @@
 """Feature extractors, and features kept in files."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,11 +155,11 @@ def features_together(
     return world.sum(whole).numpy()
 
 
-def describe_extractor(name: str, files: DatasetLayout) -> str:
+def describe_extractor(name: str, libraries: Iterable[str], files: DatasetLayout) -> str:
     """A line for people on what an extractor is worth, or where its features come from."""
     if name == "classifier":
         facts = read_json(files.classifier_report, "tdbench classifier")
         return f"{name}: {facts['test_accuracy']:.1%} of {facts['test_images']} held-out images right"
-    references = [read_facts(path) for path in files.references(name)]
+    references = [read_facts(path) for path in files.references(name, libraries)]
     origins = [f"weights {facts['weights'][:12]}, {facts['resize']}" for facts in references]
     return f"{name}: {'; '.join(dict.fromkeys(origins))}"

@@ -1,98 +1,162 @@
 """Feature extractor ``inception``: each library's own Inception network behind its own resize.
 
-What published FIDs use. The two libraries do not share a file of weights nor a resize, so their scores on these
-features are two measures, and are not set against each other. The files are fetched once, into torch's folder
-of downloads (``TORCH_HOME`` moves it); whoever has no network puts them there by hand.
+What published FIDs use. The libraries share neither a file of weights nor a resize, and clean-fid has two resizes, so
+their scores on these features are different measures and are not set against each other. Where the files come from:
+`tdbench.evaluation.inception_weights`.
+
+clean-fid's file is a TorchScript archive, that is, a program: loading it runs what is in it. So it is run only if
+its SHA-256 is that of the file which clean-fid publishes. Any other file, also one that stands in for clean-fid's, has
+to hold nothing but weights (``.pth`` read as weights only, or ``.safetensors``), under the names of torch-fidelity's
+network, which has the same layers; clean-fid then brings its resize and its loop.
 """
 
 import tempfile
 import warnings
 from collections.abc import Callable
-from http.client import HTTPException
 from io import BytesIO
 from pathlib import Path
+from zipfile import BadZipFile, ZipFile
 
 import torch
-from cleanfid.downloads_helper import check_download_inception, inception_url
 from cleanfid.inception_torchscript import InceptionV3W
 from cleanfid.resize import build_resizer
-from torch import Tensor
-from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
+from torch import Tensor, nn
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from tdbench.errors import TdbenchError
-from tdbench.evaluation import clean_fid, torch_fidelity
+from tdbench.evaluation import PUBLISHERS
 from tdbench.evaluation.features import FeatureExtractor, as_rgb, in_chunks
+from tdbench.evaluation.inception_weights import is_published, published_weights
 from tdbench.evaluation.weights import damaged_weights, read_state
 from tdbench.files import sha256
+from tdbench.progress import say
 
 NAME = "inception"
-_DAMAGED = "delete the file, and it is fetched again"
+_REMEDY = "expected the weights of torch-fidelity's Inception, as .pth or .safetensors"
 
 
-def load_inception(library: str) -> FeatureExtractor:
-    """The extractor that ``library`` itself would use."""
-    return {clean_fid.NAME: _of_clean_fid, torch_fidelity.NAME: _of_torch_fidelity}[library]()
+def load_inception(library: str, given: Path | None = None) -> FeatureExtractor:
+    """The extractor that ``library`` itself would use.
+
+    Parameters
+    ----------
+    given : Path or None
+        A file of weights in place of the published one. With other weights the extractor is called ``inception-``
+        and the first digits of their SHA-256.
+
+    Raises
+    ------
+    TdbenchError
+        If the file is missing, damaged, of another network, or a program that is not the published one.
+    """
+    path = published_weights(PUBLISHERS[library]) if given is None else given
+    if not path.is_file():
+        raise TdbenchError(f"{path}: no such file; evaluation.weights (or --weights) names it for {library}")
+    checksum = sha256(path)
+    name = NAME
+    if not is_published(checksum, library):
+        _refuse_program(path, checksum)
+        name = f"{NAME}-{checksum[:8]}"
+        say(
+            f"tdbench: warning: {path}: not the weights that {library} uses; its scores are of features {name!r} "
+            "and do not compare with published ones"
+        )
+    return {
+        "clean-fid": _clean, "clean-fid-legacy-tensorflow": _legacy_tensorflow, "torch-fidelity": _torch_fidelity,
+    }[library](path, name, checksum)  # fmt: skip
 
 
-def _of_clean_fid() -> FeatureExtractor:
-    """What clean-fid builds for its mode ``clean``, with the file of weights in our place instead of a shared one."""
-    path = _fetched(clean_fid.NAME, inception_url, lambda file: check_download_inception(str(file.parent)))
-    try:
-        with warnings.catch_warnings():
-            # TorchScript is deprecated, but it is the form that clean-fid reads.
-            warnings.simplefilter("ignore", FutureWarning)
-            network = InceptionV3W(str(path.parent), download=False).eval()
-    except Exception as error:  # torch's reader raises many kinds for damaged files
-        raise damaged_weights(path, error, _DAMAGED) from error
+def _clean(path: Path, name: str, checksum: str) -> FeatureExtractor:
+    """clean-fid's mode ``clean``."""
+    network: Callable[[Tensor], Tensor] = (
+        _torch_script(path, resize_inside=False) if is_published(checksum, "clean-fid") else _Layers(_network(path))
+    )
     resize = build_resizer("clean")
 
     def extract(images: Tensor) -> Tensor:
         pixels = as_rgb(images).permute(0, 2, 3, 1).numpy()
         resized = torch.stack([torch.from_numpy(resize(image)) for image in pixels])
-        result: Tensor = network(resized.permute(0, 3, 1, 2).contiguous())
-        return result
+        return network(resized.permute(0, 3, 1, 2).contiguous())
 
-    return FeatureExtractor(NAME, sha256(path), "bicubic to 299x299, not rounded (clean-fid)", in_chunks(extract))
-
-
-def _of_torch_fidelity() -> FeatureExtractor:
-    """torch-fidelity's ``inception-v3-compat``; it resizes by itself."""
-    checksum_prefix = Path(URL_INCEPTION_V3).stem.rsplit("-", 1)[-1]
-    path = _fetched(
-        torch_fidelity.NAME,
-        URL_INCEPTION_V3,
-        lambda file: torch.hub.download_url_to_file(URL_INCEPTION_V3, str(file), checksum_prefix, progress=False),
+    return FeatureExtractor(
+        name, checksum, "bicubic, antialiased, to 299x299, not rounded (clean-fid, clean)", in_chunks(extract)
     )
+
+
+def _legacy_tensorflow(path: Path, name: str, checksum: str) -> FeatureExtractor:
+    """clean-fid's mode ``legacy_tensorflow``: no resize outside the network, which has one of its own."""
+    resize = "TensorFlow's bilinear to 299x299, by the network (clean-fid, legacy_tensorflow)"
+    if is_published(checksum, "clean-fid"):
+        script = _torch_script(path, resize_inside=True)
+        return FeatureExtractor(name, checksum, resize, in_chunks(lambda images: script(as_rgb(images).float())))
+    network = _network(path)
+    return FeatureExtractor(name, checksum, resize, in_chunks(lambda images: network(as_rgb(images))[0]))
+
+
+def _torch_fidelity(path: Path, name: str, checksum: str) -> FeatureExtractor:
+    """torch-fidelity's ``inception-v3-compat``; it resizes by itself."""
+    network = _network(path)
+
+    def logits(features: Tensor) -> Tensor:
+        """Without the bias, as torch-fidelity has them for its Inception score, hence the papers."""
+        return features.mm(network.fc.weight.T)
+
+    return FeatureExtractor(
+        name, checksum, "TensorFlow's bilinear to 299x299 (torch-fidelity)",
+        in_chunks(lambda images: network(as_rgb(images))[0]), logits,
+    )  # fmt: skip
+
+
+def _network(path: Path) -> FeatureExtractorInceptionV3:
+    """torch-fidelity's network: uint8 images (N, 3, H, W) -> one output, features (N, 2048)."""
     # torch-fidelity would read the file as a pickle; it gets a copy that holds nothing but the weights.
     safe = BytesIO()
-    torch.save(read_state(path, _DAMAGED), safe)
+    torch.save(read_state(path, _REMEDY), safe)
     safe.seek(0)
     try:
-        network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=safe)
-    except RuntimeError as error:  # weights of another network
-        raise damaged_weights(path, error, _DAMAGED) from error
-
-    def extract(images: Tensor) -> Tensor:
-        result: Tensor = network(as_rgb(images))[0]
-        return result
-
-    return FeatureExtractor(NAME, sha256(path), "TensorFlow's bilinear to 299x299 (torch-fidelity)", in_chunks(extract))
+        return FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=safe)
+    except Exception as error:  # weights of another network, or no dictionary at all
+        raise damaged_weights(path, error, _REMEDY) from error
 
 
-def _fetched(library: str, url: str, download: Callable[[Path], object]) -> Path:
-    """The file of weights in torch's folder of downloads, fetched if it is not there."""
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
-    if path.is_file():
-        return path
+class _Layers(nn.Module):
+    """torch-fidelity's network without its resize: float images (N, 3, 299, 299), 0..255 -> (N, 2048).
+
+    Its layers have the order in which the network goes through them, the classes come last.
+    """
+
+    def __init__(self, network: FeatureExtractorInceptionV3) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*(layer for name, layer in network.named_children() if name != "fc"))
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.layers((images - 128) / 128)
+        return features.flatten(1)
+
+
+def _torch_script(path: Path, resize_inside: bool) -> nn.Module:
+    """The program that clean-fid publishes, loaded by clean-fid, which wants it in a folder under its own name."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # In a folder of its own: clean-fid would leave half a file under the final name.
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            download(Path(folder) / path.name)
-            (Path(folder) / path.name).replace(path)
-    except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: another checksum than expected
+        with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+            # TorchScript is deprecated, but it is the form that clean-fid reads.
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            (Path(folder) / "inception-2015-12-05.pt").symlink_to(path.resolve())
+            network: nn.Module = InceptionV3W(folder, download=False, resize_inside=resize_inside)
+            return network.eval()
+    except Exception as error:  # torch's reader raises many kinds
+        raise damaged_weights(path, error, "clean-fid's own file, but torch cannot read it") from error
+
+
+def _refuse_program(path: Path, checksum: str) -> None:
+    """Say so of a TorchScript archive; torch, asked for weights only, would refuse it less clearly."""
+    try:
+        with ZipFile(path) as archive:
+            program = any("code" in Path(name).parts[1:-1] for name in archive.namelist())
+    except (BadZipFile, OSError):
+        return
+    if program:
         raise TdbenchError(
-            f"{path}: features 'inception' of {library} need this file, and it could not be fetched from {url} "
-            f"({error}); put it there by hand, or choose other evaluation.features"
-        ) from error
-    return path
+            f"{path}: a TorchScript archive, which is a program (SHA-256 {checksum}): none is run but the one that "
+            f"clean-fid publishes, and that by clean-fid alone; {_REMEDY}"
+        )

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from tdbench.data.archive import ImageSet
 from tdbench.device import choose_device
 from tdbench.distributed import ALONE, World
 from tdbench.errors import TdbenchError
-from tdbench.evaluation import clean_fid, torch_fidelity
+from tdbench.evaluation import DEFAULT_LIBRARIES, PUBLISHERS, clean_fid, torch_fidelity
 from tdbench.evaluation.classifier import load_classifier
 from tdbench.evaluation.efficientnet import load_efficientnet
 from tdbench.evaluation.features import (
@@ -38,32 +38,50 @@ from tdbench.progress_log import ProgressLog
 from tdbench.provenance import provenance
 from tdbench.sampling import read_sampled, read_samples, read_trained
 
-MODULES: dict[str, ModuleType] = {module.NAME: module for module in (clean_fid, torch_fidelity)}
+_OF_PUBLISHER: dict[str, ModuleType] = {module.NAME: module for module in (clean_fid, torch_fidelity)}
+MODULES = {library: _OF_PUBLISHER[publisher] for library, publisher in PUBLISHERS.items()}
 
 
-def load_extractor(name: str, library: str, files: DatasetLayout) -> FeatureExtractor:
-    """The extractor ``name`` for a data set, as ``library`` uses it."""
+def load_extractor(
+    name: str, library: str, files: DatasetLayout, weights: Mapping[str, Path] | None = None
+) -> FeatureExtractor:
+    """The extractor ``name`` for a data set, as ``library`` uses it.
+
+    Parameters
+    ----------
+    weights : mapping or None
+        Publisher -> file of Inception's weights in place of the published one.
+    """
+    given = (weights or {}).get(PUBLISHERS[library])
     loaders: dict[str, Callable[[], FeatureExtractor]] = {
         "classifier": lambda: load_classifier(files.classifier, files.classifier_report),
         "efficientnet-lite0": load_efficientnet,
-        "inception": lambda: load_inception(library),
+        "inception": lambda: load_inception(library, given),
     }
     return loaders[name]()
 
 
 @torch.no_grad()
-def write_references(data: ImageSet, features: str, batch_size: int, files: DatasetLayout, threads: int) -> None:
+def write_references(
+    data: ImageSet, features: str, batch_size: int, files: DatasetLayout, threads: int,
+    libraries: Sequence[str] = DEFAULT_LIBRARIES, weights: Mapping[str, Path] | None = None,
+) -> None:  # fmt: skip
     """Extract the data set's features as each library sees them, once for all experiments that use it.
 
     What a file holds already, of the same images, weights and library, is kept.
+
+    Parameters
+    ----------
+    weights : mapping or None
+        As for `load_extractor`.
     """
     choose_device("cpu", threads)
     # All before any is used: a missing file is reported at once.
-    extractors = {name: load_extractor(features, name, files) for name in MODULES}
+    extractors = {name: load_extractor(features, name, files, weights) for name in libraries}
     found: dict[tuple[str, str], ReferenceFeatures] = {}
-    with progress("reference features", len(MODULES) * len(data.images), "img") as bar:
-        for name, module in MODULES.items():
-            extractor, path = extractors[name], files.reference(features, name)
+    with progress("reference features", len(libraries) * len(data.images), "img") as bar:
+        for name, extractor in extractors.items():
+            module, path = MODULES[name], files.reference(features, name)
             facts = {
                 "library": name, "library_version": module.VERSION, "features": features, "weights": extractor.checksum,
                 "resize": extractor.resize, "n": len(data.images), "data": data.checksum, "batch_size": batch_size,
@@ -101,7 +119,8 @@ def evaluate_run(run: Run, layout: RunLayout, files: DatasetLayout, world: World
     trained = read_trained(run, layout)
     sets = read_sampled(run, layout)
     libraries = run.evaluation.libraries
-    extractors = {name: load_extractor(run.evaluation.features, name, files) for name in libraries}
+    settings = run.evaluation
+    extractors = {name: load_extractor(settings.features, name, files, settings.weights) for name in libraries}
     references = {name: _matching_reference(run, files, name, extractors[name], trained["data"]) for name in libraries}
     rows, nearest, last_set = [], None, max(sets, key=lambda entry: tuple(_place(entry).values()))
     log = ProgressLog(layout.progress, "evaluate")

@@ -23,6 +23,7 @@ NAME = "torch-fidelity"
 VERSION = metadata.version("torch-fidelity")
 NEIGHBOURS = 3
 PRC_BATCH = 10_000
+ISC_PARTS = 10
 
 
 class _Images(Dataset[Tensor]):
@@ -96,4 +97,5 @@ def precision_recall(samples: np.ndarray, reference: np.ndarray) -> tuple[float,
 
 def inception_score(logits: np.ndarray) -> float:
     """exp of the mean divergence of the predicted classes from their mean, mean over ten parts of (N, K) logits."""
-    return float(isc_features_to_metric(torch.from_numpy(logits))[KEY_METRIC_ISC_MEAN])
+    parts = min(ISC_PARTS, len(logits))
+    return float(isc_features_to_metric(torch.from_numpy(logits), splits=parts)[KEY_METRIC_ISC_MEAN])

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tdbench.errors import TdbenchError
 
 
 def read_state(path: Path, remedy: str) -> dict[str, Tensor]:
-    """A file of weights, read as weights only.
+    """A file of weights, in safetensors' format by its suffix or in torch's, read as weights only.
 
     Raises
     ------
@@ -17,7 +18,11 @@ def read_state(path: Path, remedy: str) -> dict[str, Tensor]:
         If it is missing or damaged; ends with ``remedy``.
     """
     try:
-        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Tensor] = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
     except Exception as error:  # torch and zipfile raise many kinds for damaged files
         raise damaged_weights(path, error, remedy) from error
     return state

@@ -84,7 +84,13 @@ def _row(figure: dict[str, Any], libraries: list[str], found: dict[str, Any], ru
     elif reasons := _differs(figure, run):
         result = f"not comparable: {', '.join(reasons)}"
     else:
-        results = {name: _result(figure["value"], mine) for name, mine in found.items()}
+        # Inception with weights of a user's own is called otherwise.
+        results = {
+            name: _result(figure["value"], mine)
+            if mine["features"] == figure["features"]
+            else f"not comparable: features {mine['features']}"
+            for name, mine in found.items()
+        }
         same = len(set(results.values())) == 1
         result = next(iter(results.values())) if same else "; ".join(f"{k}: {v}" for k, v in results.items())
     return row | {"result": result, "source": figure["source"]}

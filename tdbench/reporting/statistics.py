@@ -2,7 +2,7 @@
 
 import bisect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,16 +11,19 @@ from scipy import special, stats
 
 from tdbench.evaluation.metrics import METRICS, lower_is_better
 from tdbench.reporting.collect import CELL
+from tdbench.seeds import derive_seed
 
 CONFIDENCE = 0.95
 # Of what is called better or worse in a table, at most this share is expected to be so by chance.
 FALSE_DISCOVERIES = 1 - CONFIDENCE
 POWER = 0.8
 _MOST_SEEDS = 1000
+RESAMPLINGS = 2000
 _COMPARED = (
     "baseline_mean", "baseline_std", "td_mean", "td_std", "difference", "difference_std", "difference_low",
     "difference_high", "n", "p",
 )  # fmt: skip
+_BOOTSTRAP = ("baseline_bootstrap_low", "baseline_bootstrap_high", "td_bootstrap_low", "td_bootstrap_high")
 _DECIDED = ("p_corrected", "corrected_low", "corrected_high", "verdict", "seeds_needed")
 
 
@@ -121,9 +124,40 @@ def seeds_needed(difference: float, std: float, level: float = FALSE_DISCOVERIES
     return float(enough) if enough <= _MOST_SEEDS else float("inf")
 
 
+def bootstrap_intervals(samples: Sequence[np.ndarray]) -> np.ndarray:
+    """95 % bootstrap intervals of means, by percentiles over `RESAMPLINGS` resamplings of the seeds.
+
+    They assume no distribution, and are too narrow for few seeds: with three there are ten different resamplings. No
+    verdict rests on them.
+
+    Parameters
+    ----------
+    samples : sequence of np.ndarray
+        (n,) values each; n may differ.
+
+    Returns
+    -------
+    np.ndarray
+        (len(samples), 2), lower and upper end; NaN for n = 1.
+    """
+    found = np.full((len(samples), 2), np.nan)
+    lengths = np.array([len(values) for values in samples])
+    for n in sorted(set(lengths[lengths > 1].tolist())):
+        chosen = np.flatnonzero(lengths == n)
+        result = stats.bootstrap(
+            (np.stack([samples[i] for i in chosen]),), np.mean, axis=1, n_resamples=RESAMPLINGS, method="percentile",
+            confidence_level=CONFIDENCE, rng=np.random.default_rng(derive_seed(0, "bootstrap", n)),
+        )  # fmt: skip
+        found[chosen] = np.column_stack(result.confidence_interval)
+    return found
+
+
 def summarise(per_run: pd.DataFrame) -> pd.DataFrame:
-    """Mean, standard deviation (n - 1) and n over seeds of every cell."""
-    return per_run.groupby(CELL, sort=False)["value"].agg(mean="mean", std="std", n="count").reset_index()
+    """Mean, standard deviation (n - 1), n, and the mean's bootstrap interval over seeds of every cell."""
+    grouped = per_run.groupby(CELL, sort=False)["value"]
+    table = grouped.agg(mean="mean", std="std", n="count").reset_index()
+    table[["bootstrap_low", "bootstrap_high"]] = bootstrap_intervals([v.to_numpy(float) for _, v in grouped])
+    return table
 
 
 def compare(per_run: pd.DataFrame, baseline: str, treated: list[str]) -> pd.DataFrame:
@@ -145,7 +179,7 @@ def compare(per_run: pd.DataFrame, baseline: str, treated: list[str]) -> pd.Data
     DataFrame
         Without rows where no cell (data set, formulation, library, steps, NFE) has both sides.
     """
-    rows = []
+    rows, sides_of = [], []
     keys = [k for k in CELL if k != "objective"]
     for objective in treated:
         sides = per_run[per_run.objective.isin([objective, baseline])]
@@ -155,6 +189,7 @@ def compare(per_run: pd.DataFrame, baseline: str, treated: list[str]) -> pd.Data
                 continue
             td, base = wide[objective], wide[baseline]
             difference = paired_difference(td.to_numpy(), base.to_numpy())
+            sides_of += [base.to_numpy(float), td.to_numpy(float)]
             rows.append(
                 dict(zip(keys, cell, strict=True))
                 | {
@@ -164,7 +199,9 @@ def compare(per_run: pd.DataFrame, baseline: str, treated: list[str]) -> pd.Data
                     "difference_high": difference.high, "n": difference.n, "p": difference.p,
                 }
             )  # fmt: skip
-    return _decided(pd.DataFrame(rows, columns=[*CELL, *_COMPARED])).sort_values(
+    table = pd.DataFrame(rows, columns=[*CELL, *_COMPARED])
+    table[list(_BOOTSTRAP)] = bootstrap_intervals(sides_of).reshape(-1, 4)
+    return _decided(table).sort_values(
         ["dataset", "formulation", "objective", "metric", "library", "steps"],
         key=in_order(per_run, objective=treated, metric=list(METRICS)),
         ignore_index=True,

@@ -17,6 +17,7 @@ from tdbench.cli import main
 from tdbench.data import cifar10
 from tdbench.data.archive import read_archive
 from tdbench.data.sources import read_source
+from tdbench.downloads import CACHE_VARIABLE
 from tdbench.errors import TdbenchError
 
 PER_BATCH = 4
@@ -153,7 +154,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Threadin
     path = tar(tmp_path / "site" / cifar10.PYTHON, members(cifar10.PYTHON))
     trust(path, cifar10.PYTHON, monkeypatch)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv(cifar10.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     site = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(path.parent)))
     monkeypatch.setattr(cifar10, "URL", f"http://127.0.0.1:{site.server_port}/")
     thread = threading.Thread(target=site.serve_forever, kwargs={"poll_interval": 0.01})
@@ -205,6 +206,6 @@ def test_a_cache_that_cannot_be_written(
     server: ThreadingHTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv(cifar10.CACHE_VARIABLE, str(tmp_path / "file" / "cache"))
-    with pytest.raises(TdbenchError, match=f"cannot keep a download .*set {cifar10.CACHE_VARIABLE} to a writable"):
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file" / "cache"))
+    with pytest.raises(TdbenchError, match=f"cannot keep a download .*set {CACHE_VARIABLE} to a writable"):
         read_source("cifar10", None, None)

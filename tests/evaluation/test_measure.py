@@ -9,7 +9,7 @@ from cleanfid import fid as cleanfid_fid
 
 from tdbench.data.archive import ImageSet
 from tdbench.errors import TdbenchError
-from tdbench.evaluation import clean_fid, scores, torch_fidelity
+from tdbench.evaluation import DEFAULT_LIBRARIES, clean_fid, scores, torch_fidelity
 from tdbench.evaluation.classifier import train_classifier
 from tdbench.evaluation.features import FeatureExtractor, ReferenceFeatures, Statistics, load_reference
 from tdbench.evaluation.measure import Samples, fid_at_infinity, fid_spread_of_images, measure
@@ -66,6 +66,7 @@ def test_inception_score_counts_the_classes_that_are_told_apart() -> None:
     classes = np.eye(5)[np.arange(1000) % 5]
     assert torch_fidelity.inception_score(100 * classes) == pytest.approx(5, rel=0.03)
     assert torch_fidelity.inception_score(0 * classes) == pytest.approx(1)
+    assert torch_fidelity.inception_score(classes[:3]) == pytest.approx(1)  # fewer than there are parts
 
 
 def reference_of(features: np.ndarray) -> ReferenceFeatures:
@@ -121,7 +122,8 @@ def extractions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def counted(name: str, extract):
         return lambda *given, **named: seen.append(name) or extract(*given, **named)
 
-    for name, module in scores.MODULES.items():
+    for name in DEFAULT_LIBRARIES:
+        module = scores.MODULES[name]
         monkeypatch.setattr(module, "features", counted(name, module.features))
     return seen
 
@@ -129,14 +131,14 @@ def extractions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_references_are_extracted_once(images: ImageSet, files: DatasetLayout, extractions: list[str]) -> None:
     write_references(images, "classifier", 256, files, 1)
     assert extractions == ["clean-fid"]
-    found = [load_reference(path) for path in files.references("classifier")]
+    found = [load_reference(path) for path in files.references("classifier", DEFAULT_LIBRARIES)]
     assert (found[0].features == found[1].features).all()
     assert [r.facts["library"] for r in found] == ["clean-fid", "torch-fidelity"]
     np.testing.assert_allclose(found[0].statistics.covariance, np.cov(found[0].features, rowvar=False))
-    before = [path.read_bytes() for path in files.references("classifier")]
+    before = [path.read_bytes() for path in files.references("classifier", DEFAULT_LIBRARIES)]
     write_references(images, "classifier", 256, files, 1)
     assert extractions == ["clean-fid"]
-    assert [path.read_bytes() for path in files.references("classifier")] == before
+    assert [path.read_bytes() for path in files.references("classifier", DEFAULT_LIBRARIES)] == before
     # Damaged, or of other images: made anew.
     files.reference("classifier", "torch-fidelity").write_bytes(b"PK")
     write_references(images, "classifier", 256, files, 1)

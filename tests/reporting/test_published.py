@@ -22,7 +22,9 @@ def test_figures_are_those_of_the_paper_with_their_source() -> None:
     assert (wide.td < wide.baseline).all()
 
 
-def table(tiny: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **row: object) -> pd.DataFrame:
+def table(
+    tiny: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scored_as: str = "classifier", **row: object
+) -> pd.DataFrame:
     """One published figure beside two seeds of ours, measured by two libraries."""
     figure = {
         "dataset": "digits", "resolution": 8, "network": "U-Net", "formulation": "edm", "objective": "td", "steps": 4,
@@ -31,7 +33,7 @@ def table(tiny: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **row: ob
     (tmp_path / "mine.csv").write_text(pd.DataFrame([figure])[published.COLUMNS].to_csv(index=False))
     monkeypatch.setattr(store, "PUBLISHED", tmp_path)
     ours = [
-        dict(zip(CELL, ["digits", "edm", "td", "fid", library, "classifier", 4, 7], strict=True))
+        dict(zip(CELL, ["digits", "edm", "td", "fid", library, scored_as, 4, 7], strict=True))
         | {"seed": seed, "run": f"r{seed}", "value": value + seed}
         for library, value in (("clean-fid", 3.0), ("torch-fidelity", 5.0))
         for seed in (0, 1)
@@ -66,6 +68,13 @@ def test_beside_ours(
     assert (found["published"], found["clean-fid"], found["result"]) == (f"{value}", clean_fid, result)
     assert found["clean-fid, × published"] == ("—" if clean_fid == "—" else f"{3.5 / float(str(value)):.3f}")
     assert found["source"] == "x"
+
+
+def test_weights_of_ones_own_are_not_set_against_published_figures(
+    tiny: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (found,) = table(tiny, tmp_path, monkeypatch, "classifier-0123abcd").to_dict("records")
+    assert found["result"] == "not comparable: features classifier-0123abcd"
 
 
 @pytest.mark.parametrize(

@@ -50,13 +50,70 @@ def test_a_classifier_is_trained_only_where_its_features_are_asked_for(tmp_path:
     workflow = Workflow([plan], tmp_path)
     assert workflow["tiny"].features == "efficientnet-lite0"
     assert workflow.extractor_files("digits", "efficientnet-lite0") == []
-    config = (f"experiment={path}", f"results={tmp_path / 'results'}")
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "-n", "--config", *config],
-        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-    )  # fmt: skip
+    done = planned(path, tmp_path / "results")
     assert done.returncode == 0, done.stderr[-3000:]
     counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, re.M))
-    assert "classifier" not in counts and counts["reference"] == "1"
+    assert not {"classifier", "weights"} & set(counts) and counts["reference"] == "1"
     jobs = re.search(r"^jobs +(\d+)$", describe_plans([plan]), re.M)
     assert jobs is not None and int(jobs[1]) == int(counts["total"]) - 1  # less the target rule `all`
+
+
+def snakemake(experiment: Path, results: Path, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
+    config = ("--config", f"experiment={experiment}", f"results={results}")
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", *options, *config],
+        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)} | env, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def planned(experiment: Path, results: Path) -> subprocess.CompletedProcess[str]:
+    """What Snakemake would do."""
+    return snakemake(experiment, results, "-n")
+
+
+def test_published_weights_are_fetched_by_one_job_and_given_ones_are_an_input(tmp_path: Path) -> None:
+    path, results, mine = tmp_path / "mine.yaml", tmp_path / "results", tmp_path / "mine.pth"
+    text = TINY.read_text()
+    libraries = "[clean-fid, clean-fid-legacy-tensorflow, torch-fidelity]"
+    given = f"evaluation: {{features: inception, libraries: {libraries}, "
+    path.write_text(text.replace("evaluation: {", given))
+    done = planned(path, results)
+    assert done.returncode == 0, done.stderr[-3000:]
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, re.M))
+    assert (counts["weights"], counts["inception"]) == ("1", "3") and not {"classifier", "reference"} & set(counts)
+    assert "tdbench weights inception --library clean-fid --library torch-fidelity --results" in done.stdout
+    jobs = re.search(r"^jobs +(\d+)$", describe_plans([load_plan(str(path))]), re.M)
+    assert jobs is not None and int(jobs[1]) == int(counts["total"]) - 1  # less the target rule `all`
+
+    path.write_text(text.replace("evaluation: {", f"{given}weights: {{torch-fidelity: {mine.name}}}, "))
+    done = planned(path, results)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    said = [line for line in done.stderr.splitlines() if line.startswith("tdbench: error: ")]
+    assert said == [f"tdbench: error: {path}: evaluation.weights.torch-fidelity: {mine}: no such file"]
+    mine.touch()
+    done = planned(path, results)
+    assert "tdbench weights inception --library clean-fid --results" in done.stdout, done.stderr[-3000:]
+    reference = next(part for part in done.stdout.split("\n\n") if "reference-inception-torch-fidelity" in part)
+    assert f"input: {results}/datasets/digits/archive.zip, {mine}\n" in reference
+    assert f"--library torch-fidelity --weights {mine} --results" in reference
+    # Once the features are extracted the file may go.
+    extracted = results / "datasets" / "digits" / "reference-inception-torch-fidelity.npz"
+    extracted.parent.mkdir(parents=True)
+    extracted.touch()
+    mine.unlink()
+    assert Workflow([load_plan(str(path))], results).weights.files("digits", "torch-fidelity") == [mine]
+    assert planned(path, results).returncode == 0
+
+
+def test_without_a_network_nothing_is_computed_before_the_weights_are_there(tmp_path: Path) -> None:
+    """Although the project's profile lets other jobs go on when one fails; and nothing stays locked."""
+    path, results, cache = tmp_path / "mine.yaml", tmp_path / "results", tmp_path / "cache"
+    path.write_text(TINY.read_text().replace("evaluation: {", "evaluation: {features: inception, "))
+    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "TDBENCH_CACHE": str(cache)}
+    for _ in range(2):
+        done = snakemake(path, results, "--cores", "1", **nowhere)
+        said = [line for line in done.stderr.splitlines() if line.startswith("tdbench: error: ")]
+        assert done.returncode == 2 and len(said) == 2 and "Traceback" not in done.stderr, done.stderr[-3000:]
+        for line, name in zip(said, ("inception-2015-12-05.pt", "6726825d.pth"), strict=True):
+            assert "cannot be downloaded" in line and f"put it at {cache}/weights/" in line and name in line
+    assert not (results / "datasets").exists() and not any(cache.rglob("*.p*"))

@@ -1,4 +1,16 @@
-# Once for each data set: the archive, the classifier if its activations serve as features, the reference features.
+# Once for all: the weights that the libraries publish, into a cache. Once for each data set: the archive, the classifier
+# if its activations serve as features, the reference features. They go before all other work, so that what
+# is missing is said at once.
+
+
+rule weights:
+    output:
+        W.weights.records,
+    params:
+        libraries=W.weights.arguments,
+    priority: 100
+    shell:
+        "tdbench weights inception {params.libraries} --results {W.results:q}"
 
 
 rule data:
@@ -9,6 +21,7 @@ rule data:
         summary=W.dataset("{dataset}").summary,
     params:
         settings=lambda wildcards: W.source_arguments(wildcards.dataset),
+    priority: 50
     shell:
         "tdbench data {params.settings} --output {output.archive:q}"
 
@@ -20,16 +33,36 @@ rule classifier:
         weights=W.dataset("{dataset}").classifier,
         report=W.dataset("{dataset}").classifier_report,
     threads: 1
+    priority: 50
     shell:
         "tdbench classifier {wildcards.dataset:q} --results {W.results:q} --threads {threads}"
 
 
+# Extractors that the libraries share: extracted once for both.
 rule reference:
     input:
         archive=W.dataset("{dataset}").archive,
-        extractor=lambda wildcards: W.extractor_files(wildcards.dataset, wildcards.features),
+        extractor=lambda wildcards: W.extractor_files(**wildcards),
     output:
-        W.dataset("{dataset}").references("{features}"),
+        W.dataset("{dataset}").references("{features}", DEFAULT_LIBRARIES),
+    wildcard_constraints:
+        features="|".join(set(FEATURES) - {"inception"}),
     threads: 1
+    priority: 50
     shell:
         "tdbench reference {wildcards.dataset:q} --features {wildcards.features:q} --results {W.results:q} --threads {threads}"
+
+
+# Each library has its own network or resize.
+rule inception:
+    input:
+        archive=W.dataset("{dataset}").archive,
+        weights=lambda wildcards: W.weights.files(**wildcards),
+    output:
+        W.dataset("{dataset}").reference("inception", "{library}"),
+    params:
+        weights=lambda wildcards: W.weights.option(**wildcards),
+    threads: 1
+    priority: 50
+    shell:
+        "tdbench reference {wildcards.dataset:q} --features inception --library {wildcards.library:q} {params.weights} --results {W.results:q} --threads {threads}"

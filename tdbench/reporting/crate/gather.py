@@ -162,7 +162,7 @@ def _add_dataset(contents: Contents, plan: Plan, name: str) -> None:
 def _add_reference(contents: Contents, files: DatasetLayout, features: str, library: str, runs: list[Run]) -> None:
     """Add the facts of a library's reference features, which are those that the runs were scored against."""
     path, dataset = files.reference(features, library), files.folder.name
-    command = f"tdbench reference {dataset} --features {features}"
+    command = f"tdbench reference {dataset} --features {features} --library {library}"
     facts, checksum = read_facts(path), sha256(path)
     for run in runs:
         scores = RunLayout(contents.results, run).scores

@@ -187,7 +187,9 @@ def _data_facts(plan: Plan, results: Path) -> pd.DataFrame:
     rows = []
     for name, dataset in plan.experiment.datasets.items():
         facts: dict[str, Any] = json.loads(DatasetLayout(results, name).summary.read_text())
-        features = describe_extractor(plan.experiment.evaluation.features, DatasetLayout(results, name))
+        features = describe_extractor(
+            plan.experiment.evaluation.features, plan.libraries(name), DatasetLayout(results, name)
+        )
         checksum = {"sha256": facts.pop("sha256")}  # last, for it is long
         rows.append({"data": name, "source": dataset.source} | facts | {"features": features} | checksum)
     return pd.DataFrame(rows)

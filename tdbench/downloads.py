@@ -1,0 +1,110 @@
+"""Files that others publish, fetched once into a cache of ours; each is known by its checksum."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from platformdirs import user_cache_path
+from tqdm import tqdm
+
+from tdbench.errors import TdbenchError
+from tdbench.files import sha256
+from tdbench.progress import progress
+
+CACHE_VARIABLE = "TDBENCH_CACHE"
+"""Environment variable of the folder that keeps downloads."""
+_TIMEOUTS_S = (15, 60)  # to connect, between two pieces
+
+
+class Published(NamedTuple):
+    """A file as it is published.
+
+    Attributes
+    ----------
+    url : str
+        Ends in the file's name.
+    sha256 : str
+    size : int
+        Bytes.
+    """
+
+    url: str
+    sha256: str
+    size: int
+
+    @property
+    def name(self) -> str:
+        return self.url.rsplit("/", 1)[-1]
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: the folder of `CACHE_VARIABLE`, else ``tdbench`` in the user's cache folder."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    return Path(chosen) if chosen else user_cache_path("tdbench")
+
+
+def fetch(file: Published, folder: Path, advice: str) -> Path:
+    """The file in ``folder``, fetched if it is not there; its checksum is right.
+
+    Parameters
+    ----------
+    advice : str
+        What else a reader can do; ends the messages.
+
+    Raises
+    ------
+    TdbenchError
+        If what lies there is another file, if the download fails, or if it cannot be kept.
+    """
+    path = folder / file.name
+    if path.is_file():
+        _check(path, file, advice)
+        return path
+    # pooch imports requests, which only those who download wait for.
+    import pooch
+    from requests import RequestException
+
+    pooch.get_logger().setLevel("WARNING")
+    try:
+        with progress(f"downloading {file.name}", file.size, "B", delay_s=1.0) as bar:
+            downloader = pooch.HTTPDownloader(
+                progressbar=_DownloadBar(bar, file.size), chunk_size=2**16, timeout=_TIMEOUTS_S
+            )
+            pooch.retrieve(file.url, f"sha256:{file.sha256}", fname=file.name, path=folder, downloader=downloader)
+    except RequestException as error:
+        # The whole chain of errors that requests tells fills a screen.
+        raise TdbenchError(f"{file.url}: cannot be downloaded ({type(error).__name__}); {advice}") from error
+    except ValueError as error:
+        raise TdbenchError(f"{file.url}: what was downloaded has another checksum; {advice}") from error
+    except OSError as error:
+        raise TdbenchError(
+            f"{folder}: cannot keep a download ({error.strerror or error}); set {CACHE_VARIABLE} to a writable folder"
+        ) from error
+    return path
+
+
+def _check(path: Path, file: Published, advice: str) -> None:
+    """A file that lies in the cache already, whoever put it there, is left as it is."""
+    found = sha256(path)
+    if found != file.sha256:
+        raise TdbenchError(
+            f"{path}: not the published {file.name}: its SHA-256 is {found}; delete it, and it is fetched again, "
+            f"or {advice}"
+        )
+
+
+class _DownloadBar:
+    """What pooch expects of a progress bar; at the end it winds the bar back and counts all bytes once more."""
+
+    def __init__(self, bar: "tqdm[None]", total: int) -> None:
+        self.bar, self.total, self.whole = bar, total, False
+
+    def update(self, count: int) -> None:
+        if not self.whole:
+            self.bar.update(count)
+
+    def reset(self) -> None:
+        self.whole = True
+
+    def close(self) -> None:
+        """The block that opened the bar closes it."""

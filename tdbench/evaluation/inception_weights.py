@@ -1,0 +1,96 @@
+"""The files of Inception's weights: which there are, where they lie, and how they get there.
+
+clean-fid and torch-fidelity publish a file each, both converted from TensorFlow's graph of 2015-12-05. They are
+kept in ``weights`` of the cache (`tdbench.downloads.cache_folder`), and nothing is read from them unless their
+SHA-256 is the published one. An experiment can name files of its own instead (``evaluation.weights``).
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from tdbench.downloads import Published, cache_folder, fetch
+from tdbench.errors import TdbenchError
+from tdbench.evaluation import PUBLISHERS
+from tdbench.files import write_json
+from tdbench.layout import weights_record
+
+# The addresses are the libraries' own. torch-fidelity's file is named after the first digits of its SHA-256; clean-fid
+# gives none, and this one is what other projects found that pin it, such as k-diffusion.
+PUBLISHED = {
+    "clean-fid": Published(
+        "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt",
+        "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4",
+        95_607_719,
+    ),
+    "torch-fidelity": Published(
+        "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+        "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+        95_628_359,
+    ),
+}
+
+
+def published_weights(publisher: str) -> Path:
+    """The file that a library publishes, fetched into the cache if it is not there; its checksum is right.
+
+    Raises
+    ------
+    TdbenchError
+        If it cannot be had; says which file to put where.
+    """
+    file, folder = PUBLISHED[publisher], cache_folder() / "weights"
+    advice = (
+        f"features 'inception' of {publisher} need this file ({file.size / 1e6:.1f} MB, SHA-256 {file.sha256}): "
+        f"fetch it by other means and put it at {folder / file.name}, or give its path in evaluation.weights"
+    )
+    return fetch(file, folder, advice)
+
+
+def all_published_weights(publishers: Iterable[str]) -> dict[str, Path]:
+    """Publisher -> file, as `published_weights` gives it.
+
+    Raises
+    ------
+    TdbenchError
+        If some cannot be had: a line each.
+    """
+    found, failed = {}, []
+    for publisher in publishers:
+        try:
+            found[publisher] = published_weights(publisher)
+        except TdbenchError as error:
+            failed.append(str(error))
+    if failed:
+        raise TdbenchError("\ntdbench: error: ".join(failed))
+    return found
+
+
+def fetch_weights(features: str, publishers: Iterable[str], results: Path) -> list[Path]:
+    """Have the published files in the cache, and a record of each in the results.
+
+    The record says which file it was, not when or where it was fetched, so that Snakemake computes nothing anew
+    because a file was fetched again.
+
+    Raises
+    ------
+    TdbenchError
+        If the features have no files to fetch, or some cannot be had: a line each.
+    """
+    if features != "inception":
+        raise TdbenchError(f"weights {features!r}: only the weights of inception are fetched")
+    chosen = list(dict.fromkeys(publishers))
+    if unknown := [name for name in chosen if name not in PUBLISHED]:
+        raise TdbenchError(f"--library {unknown[0]!r}: publishes no weights; known: {', '.join(PUBLISHED)}")
+    found = all_published_weights(chosen)
+    for publisher in found:
+        file = PUBLISHED[publisher]
+        write_json(
+            weights_record(results, features, publisher),
+            {"library": publisher, "file": file.name, "url": file.url, "sha256": file.sha256},
+        )
+    return list(found.values())
+
+
+def is_published(checksum: str, library: str) -> bool:
+    """Whether a file with this SHA-256 is the one that ``library`` itself would use."""
+    return checksum == PUBLISHED[PUBLISHERS[library]].sha256
