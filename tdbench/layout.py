@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 TABLE_FORMATS = ("csv", "md", "tex")
-FIGURE_FORMATS = ("png", "svg")
+FIGURE_FORMATS = ("png", "svg", "pdf")
 
 
 class NamedRun(Protocol):

@@ -121,7 +121,7 @@ class ExperimentFlow:
 
     @property
     def comparison_tables(self) -> list[Path]:
-        names = ("comparison", "comparison-final", "cost", "consistency", "nearest")
+        names = ("comparison", "comparison-final", "cost", "cost-against-quality", "consistency", "nearest")
         return [path for name in names for path in self.report.table(name)]
 
     @property
@@ -129,8 +129,9 @@ class ExperimentFlow:
         pairs = self.plan.experiment.pairs
         names = [
             "fid-against-nfe",
+            "cost-against-quality",
             "consistency",
-            *(f"{kind}-{pair}" for kind in ("training", "samples") for pair in pairs),
+            *(f"{kind}-{pair}" for kind in ("training", "samples", "nearest") for pair in pairs),
         ]
         return [path for name in names for path in self.report.figure(name)]
 

@@ -3,6 +3,7 @@
 Apart from what computes them, so that experiments and reports can be read without the libraries.
 """
 
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 Better = Literal["lower", "higher"]
@@ -45,6 +46,12 @@ def label(metric: str) -> str:
 def lower_is_better(metric: str) -> bool:
     """Whether less of it means better samples; so it is for what is not known here."""
     return metric not in METRICS or METRICS[metric].better == "lower"
+
+
+def leading(metrics: Iterable[str]) -> str:
+    """The metric that the answer and the figures are about: FID where it was computed, else the next in order."""
+    found = list(metrics)
+    return next((name for name in METRICS if name in found), found[0] if found else "fid")
 
 
 def direction(metrics: list[str]) -> str:

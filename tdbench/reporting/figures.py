@@ -1,4 +1,4 @@
-"""Figures, each as PNG and SVG."""
+"""Figures, each as PNG, SVG and PDF."""
 
 from pathlib import Path
 from typing import Any
@@ -15,34 +15,39 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from tdbench.evaluation.metrics import label as name_of
+from tdbench.evaluation.metrics import leading
 from tdbench.files import atomic_path
 from tdbench.layout import RunLayout
 from tdbench.plan import Plan, Run
+from tdbench.reporting.cost import COSTS, LEAST_SHOWN
 from tdbench.reporting.statistics import compare, summarise
 from tdbench.reporting.tables import budget
+from tdbench.reporting.wording import metric_title
 from tdbench.sampling import read_samples, tile
 
 # Text stays text, and the same figure gives the same bytes.
-plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "tdbench", "figure.dpi": 110})
+plt.rcParams.update({"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "tdbench", "figure.dpi": 110})
 sns.set_theme(style="whitegrid", palette="colorblind", context="notebook")
 
 
 _COLUMNS = 3
+_DATES = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 
 
 def save_figure(figure: Figure, paths: list[Path]) -> None:
     for path in paths:
         with atomic_path(path) as temporary:
-            metadata = {"Date": None} if path.suffix == ".svg" else None
-            figure.savefig(temporary, bbox_inches="tight", metadata=metadata)
+            figure.savefig(temporary, bbox_inches="tight", metadata=_DATES.get(path.suffix))
     plt.close(figure)
 
 
 def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, comparable: bool = True) -> Figure:
-    """FID against NFE by the first library, a panel for each data set and formulation.
+    """FID, or the leading metric, against NFE by the first library, a panel for each data set and formulation.
 
     Above, means with bands of ± one standard deviation over seeds. Below, what the spread of seeds hides: the
-    difference to the baseline, paired by seed, in percent of the baseline's mean, with its 95 % interval.
+    difference to the baseline, paired by seed, in percent of the baseline's mean (where all means are positive), with
+    its 95 % interval.
 
     Parameters
     ----------
@@ -51,11 +56,13 @@ def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, c
     comparable : bool
         Whether the differences to the baseline mean anything; without, the panels below stay empty.
     """
-    fid = per_run[(per_run.metric == "fid") & per_run.objective.isin(labels)]
+    metric = leading(per_run.metric)
+    fid = per_run[(per_run.metric == metric) & per_run.objective.isin(labels)]
     # One library is enough to look at: the other one gives the same, or the table of agreement says so.
     fid = fid[fid.library == fid.groupby(["dataset", "formulation"])["library"].transform("first")]
     baseline, *treated = labels
     means, differences = summarise(fid), compare(fid, baseline, treated)
+    positive = bool((means["mean"] > 0).all())
     keys = ["dataset", "formulation", "library"]
     panels = list(means.groupby(keys, sort=False))
     columns = min(len(panels), _COLUMNS)
@@ -77,22 +84,25 @@ def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, c
             legend = f"{label} (n = {seeds.get(objective, 0)})"
             _line(above, panel[panel.objective == objective].sort_values("nfe"), legend, colours[objective])
         if comparable:
-            _differences(below, differences[(differences[keys] == list(cell)).all(axis=1)], treated, colours)
-        above.set(title=", ".join(cell), yscale="log")
-        _plain_ticks(above)
+            shown = differences[(differences[keys] == list(cell)).all(axis=1)]
+            _differences(below, shown, treated, colours, 100 / shown.baseline_mean if positive else 1.0)
+        above.set(title=", ".join(cell))
+        if positive:
+            above.set(yscale="log")
+            _plain_ticks(above)
         below.set(xlabel="NFE (network evaluations)", xticks=sorted(panel.nfe.unique()))
     for above, below in places[: len(panels) : columns]:
-        above.set_ylabel(f"FID on {means.features.iloc[0]} features")
-        below.set_ylabel("difference to\nbaseline, %")
+        above.set_ylabel(f"{name_of(metric)} on {means.features.iloc[0]} features")
+        below.set_ylabel("difference to\nbaseline" + ", %" * positive)
     # Below the panels, where long labels hide no line.
     figure.legend(*places[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=columns)
     figure.suptitle(title)
     return figure
 
 
-def _palette(count: int) -> list[Any]:
+def _palette(count: int) -> Any:
     """Distinct colours; those for the colour-blind are ten."""
-    return list(sns.color_palette("colorblind" if count <= 10 else "husl", count))
+    return sns.color_palette("colorblind" if count <= 10 else "husl", count)
 
 
 def _line(axis: Axes, data: pd.DataFrame, label: str, colour: object) -> None:
@@ -102,23 +112,68 @@ def _line(axis: Axes, data: pd.DataFrame, label: str, colour: object) -> None:
     axis.fill_between(data.nfe, low, data["mean"] + std, alpha=0.2, color=colour)
 
 
-def _differences(axis: Axes, data: pd.DataFrame, treated: list[str], colours: dict[str, object]) -> None:
+def _differences(
+    axis: Axes, data: pd.DataFrame, treated: list[str], colours: dict[str, object], scale: pd.Series | float
+) -> None:
     """Paired differences with their intervals, side by side so that they do not hide each other."""
     axis.axhline(0, color="0.3", linewidth=1)
-    gap = 0.02 * (data.nfe.max() - data.nfe.min()) if len(data) else 0
-    for i, objective in enumerate(treated):
+    half = (data.difference_high - data.difference).fillna(0)
+    data = data.assign(x=beside(data, treated), center=data.difference * scale, half=half * scale)
+    for objective in treated:
         rows = data[data.objective == objective].sort_values("nfe")
-        percent = 100 / rows.baseline_mean
-        half = (rows.difference_high - rows.difference).fillna(0) * percent
-        x = rows.nfe + gap * (i - (len(treated) - 1) / 2)
-        axis.errorbar(x, rows.difference * percent, half, fmt="o", markersize=4, capsize=3, color=colours[objective])
+        colour = colours[objective]
+        axis.errorbar(rows.x, rows.center, rows.half, fmt="o", markersize=4, capsize=3, color=colour)
+
+
+def beside(data: pd.DataFrame, treated: list[str]) -> pd.Series:
+    """NFE of each row, those of one budget moved apart in the order of their objectives."""
+    gap = 0.02 * (data.nfe.max() - data.nfe.min()) if len(data) else 0
+    return data.nfe + gap * (data.objective.map(treated.index).astype(float) - (len(treated) - 1) / 2)
+
+
+def colours_of(names: list[str]) -> dict[str, str]:
+    """The colours of a figure's lines as #rrggbb."""
+    return dict(zip(names, _palette(len(names)).as_hex(), strict=True))
 
 
 def _plain_ticks(axis: Axes) -> None:
     """Numbers as people write them on a logarithmic axis: 3, 10, 30 rather than powers of ten."""
-    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    low, high = axis.get_ylim()
+    # Over many decades all of them would stand on top of each other.
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5) if high < 200 * low else (1,)))
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.yaxis.set_minor_formatter(NullFormatter())
+
+
+def cost_against_quality(costs: pd.DataFrame, title: str) -> Figure:
+    """FID, or the leading metric, against training time and memory, all as multiples of the baseline's.
+
+    Parameters
+    ----------
+    costs : DataFrame
+        What `cost.cost_against_quality` gives.
+    """
+    metric = leading(costs.metric)
+    fid = costs[costs.metric == metric]
+    fid = fid[fid.library == fid.groupby(["dataset", "formulation"])["library"].transform("first")]
+    groups = list(fid.groupby(["dataset", "formulation", "objective"], sort=False))
+    figure, axes = plt.subplots(1, len(COSTS), figsize=(6 * len(COSTS), 4.8), sharey=True, layout="constrained")
+    for axis, (column, label) in zip(axes, COSTS.items(), strict=True):
+        axis.axhline(1, color="0.3", linewidth=1)
+        axis.axvline(1, color="0.3", linewidth=1)
+        for (names, rows), colour in zip(groups, _palette(len(groups)), strict=True):
+            down = (rows.quality - rows.quality_low.clip(lower=LEAST_SHOWN)).fillna(0)
+            up = (rows.quality_high - rows.quality).fillna(0)
+            axis.errorbar(
+                rows[column], rows.quality, [down, up], fmt="o", markersize=5, capsize=3, color=colour, alpha=0.8,
+                label=", ".join(names),
+            )  # fmt: skip
+        axis.set(xlabel=label, yscale="log")
+        _plain_ticks(axis)
+    axes[0].set_ylabel(f"{metric_title(metric)}, × baseline")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=_COLUMNS)
+    figure.suptitle(title)
+    return figure
 
 
 def residuals_over_time(residuals: pd.DataFrame, labels: dict[str, str], title: str) -> Figure:

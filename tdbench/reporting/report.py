@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+from tdbench.evaluation.metrics import label, leading
 from tdbench.experiment import pair_name
 from tdbench.files import atomic_path, write_json
 from tdbench.layout import ReportLayout
 from tdbench.plan import Plan
 from tdbench.provenance import provenance
 from tdbench.reporting import collect, figures, tables
-from tdbench.reporting.html import write_html
+from tdbench.reporting.cost import cost_against_quality, readable_cost_against_quality
 from tdbench.reporting.nearest import nearest_pairs, nearest_table, readable_nearest
 from tdbench.reporting.statistics import agreement
 from tdbench.reporting.wording import (
@@ -16,9 +17,11 @@ from tdbench.reporting.wording import (
     COMPARISON_CAPTION,
     CONSISTENCY_CAPTION,
     COST_CAPTION,
+    COST_QUALITY_CAPTION,
     FINAL_CAPTION,
     NEAREST_CAPTION,
     ablation_caption,
+    metric_title,
 )
 
 
@@ -34,9 +37,13 @@ def write_comparison(plan: Plan, results: Path) -> None:
     facts = collect.collect_runs(runs, results)
     cost = tables.cost_table(plan, facts)
     tables.write_table(layout.table("cost"), cost, cost, COST_CAPTION)
-    baseline = tables.baseline_name(plan)
-    labels = {baseline: baseline} | {name: name for name in plan.experiment.objectives}
-    title = f"{plan.experiment.name}: FID against NFE (lower is better)"
+    against = cost_against_quality(plan, table, facts)
+    readable = readable_cost_against_quality(against)
+    tables.write_table(layout.table("cost-against-quality"), against, readable, COST_QUALITY_CAPTION)
+    title = f"{plan.experiment.name}: what TD costs and what it gives, by step budget"
+    figures.save_figure(figures.cost_against_quality(against, title), layout.figure("cost-against-quality"))
+    labels = {name: name for name in tables.objectives(plan)}
+    title = f"{plan.experiment.name}: {metric_title(leading(per_run.metric))} against NFE"
     figures.save_figure(figures.fid_against_nfe(per_run, labels, title), layout.figure("fid-against-nfe"))
     near = nearest_table(runs, results)
     tables.write_table(layout.table("nearest"), near, readable_nearest(near), NEAREST_CAPTION)
@@ -75,6 +82,9 @@ def write_ablations(plan: Plan, results: Path) -> None:
 
 def write_report(plan: Plan, results: Path) -> None:
     """scores.parquet and .csv, runs.csv, the agreement of the libraries, report.html, and report.json on its origin."""
+    # Charts import slowly, and only the page has them.
+    from tdbench.reporting.page.html import Findings, write_html
+
     layout = ReportLayout(results, plan.experiment.name)
     runs = collect.runs_of(plan, "all")
     scores, facts = collect.collect_scores(runs, results), collect.collect_runs(runs, results)
@@ -85,6 +95,10 @@ def write_report(plan: Plan, results: Path) -> None:
             frame.to_csv(temporary, index=False)
     agreed = agreement(scores)
     readable = agreed.assign(**{c: agreed[c].map("{:.1e}".format) for c in agreed if c.startswith("largest")})
+    if not agreed.empty:
+        readable["metric"] = agreed.metric.map(label)
     tables.write_table(layout.table("agreement"), agreed, readable, AGREEMENT_CAPTION)
-    write_html(plan, results, scores, facts, readable)
+    compared = collect.runs_of(plan, "comparison")
+    consistency, near = collect.collect_consistency(compared, results), nearest_table(compared, results)
+    write_html(plan, results, Findings(scores, facts, readable, consistency, near))
     write_json(layout.record, {"provenance": provenance()})

@@ -5,8 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from tdbench.errors import TdbenchError
+from tdbench.evaluation.metrics import leading
 from tdbench.layout import ReportLayout
 from tdbench.plan import Plan
+from tdbench.reporting.collect import mean_over_snapshots
 from tdbench.reporting.tables import readable_ablation, readable_comparison
 from tdbench.reporting.wording import summary
 
@@ -18,12 +20,18 @@ def printed_tables(plan: Plan, results: Path) -> str:
     """
     layout = ReportLayout(results, plan.experiment.name)
     comparison = _by_fid(layout.table("comparison"), plan)
-    headline, _ = summary(comparison)
+    headline, _ = summary(plan, comparison, mean_over_snapshots(_scores(layout.scores_parquet, plan)))
     parts = [headline, _shown(layout.table("comparison"), readable_comparison(comparison), plan)]
     for name in plan.ablations:
         files = layout.table(f"ablation-{name}")
         parts.append(_shown(files, readable_ablation(_by_fid(files, plan)), plan))
     return "\n\n".join([*parts, *(_text(layout.table(name), plan) for name in ("cost", "agreement"))])
+
+
+def _scores(path: Path, plan: Plan) -> pd.DataFrame:
+    if not path.exists():
+        raise TdbenchError(_advice(path, plan))
+    return pd.read_parquet(path)
 
 
 def _by_fid(files: list[Path], plan: Plan) -> pd.DataFrame:
@@ -32,7 +40,7 @@ def _by_fid(files: list[Path], plan: Plan) -> pd.DataFrame:
     if not path.exists():
         raise TdbenchError(_advice(path, plan))
     table = pd.read_csv(path)
-    fid = table[table.metric == "fid"]
+    fid = table[table.metric == leading(table.metric)]
     first = fid.groupby(["dataset", "formulation"], sort=False)["library"].transform("first")
     return fid[fid.library == first].reset_index(drop=True)
 

@@ -50,6 +50,12 @@ def baseline_name(plan: Plan) -> str:
     return plan.experiment.baseline
 
 
+def objectives(plan: Plan) -> list[str]:
+    """Names of the objectives of the comparison, the baseline's first."""
+    baseline = baseline_name(plan)
+    return [baseline, *(name for name in plan.experiment.objectives if name != baseline)]
+
+
 def comparison_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
     """TD beside its baseline: one row a data set, formulation, objective, metric, library and step budget."""
     treated = [n for n, o in plan.experiment.objectives.items() if o.kind != "baseline"]

@@ -1,12 +1,19 @@
 """What tables and pages say of themselves, and the answer in a sentence."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from tdbench.evaluation.metrics import METRICS, direction
+from tdbench.evaluation.metrics import METRICS, direction, label, leading, lower_is_better
 from tdbench.plan import Plan
 from tdbench.reporting import tables
+from tdbench.reporting.overall import Change, overall_change
+
+
+def metric_title(metric: str) -> str:
+    """``FID (lower is better)``."""
+    return f"{label(metric)} ({'lower' if lower_is_better(metric) else 'higher'} is better)"
+
 
 COMPARISON_CAPTION = (
     "TD against its baseline, mean ± standard deviation over seeds of the mean over the last snapshots; "
@@ -38,6 +45,11 @@ COST_CAPTION = (
     "Cost of training. Runs that share a machine slow each other; memory is the GPU's highest of "
     "the training, or what the process holds at its end, to which other runs in it may have added."
 )
+COST_QUALITY_CAPTION = (
+    "Cost against quality: scores, training time and memory of TD as multiples of its baseline's, a row a step budget; "
+    "intervals are those of the paired difference. Below 1 is less time or memory, and of scores "
+    f"the better side unless higher is better ({direction(list(METRICS))})."
+)
 PUBLISHED_CAPTION = (
     "Published figures beside ours of the same data set, formulation, objective and budget, mean ± standard deviation "
     "over seeds. “Reproduced”: the published figure lies in our 95 % prediction interval for one more training, "
@@ -59,15 +71,29 @@ def ablation_caption(plan: Plan, name: str) -> str:
     return f"{text}: {means}. {compared}"
 
 
-def summary(table: pd.DataFrame) -> tuple[str, list[str]]:
-    """The answer by FID: a sentence over everything, and one for each data set, formulation and objective.
+class Answer(NamedTuple):
+    """The answer for a data set, formulation and objective, and every difference behind it."""
+
+    text: str
+    differences: str
+
+
+def summary(plan: Plan, table: pd.DataFrame, per_run: pd.DataFrame) -> tuple[str, list[Answer]]:
+    """The answer by FID (`leading`): a sentence over everything, one for each data set, formulation and objective.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What `tables.comparison_table` gives for ``per_run``.
 
     Returns
     -------
-    (str, list of str)
-        How often TD is better, worse or undecided in all; the same with every difference and its interval.
+    (str, list of Answer)
+        By how much TD changes it in all, with an interval over seeds, and how often it is better, worse or undecided;
+        the same for each, with every difference and its interval.
     """
-    fid = table[table.metric == "fid"]
+    metric = leading(table.metric)
+    fid = table[table.metric == metric]
     if fid.empty:
         return "No objective has scores to set against the baseline's.", []
     # One library is enough to count, the first of each formulation.
@@ -75,18 +101,29 @@ def summary(table: pd.DataFrame) -> tuple[str, list[str]]:
     fid = fid[fid.library == first]
     low, high = int(fid.n.min()), int(fid.n.max())
     seeds = f"n = {low} seed{'s' if low != 1 else ''}" if low == high else f"n = {low} to {high} seeds"
+    change = overall_change(per_run, fid, plan.experiment.baseline)
+    name, better = label(metric), "lower" if lower_is_better(metric) else "higher"
+    overall = "" if change is None else f"changes the {name} of its baseline by {_percent(change)} on average and "
     headline = (
-        f"By FID ({', '.join(fid.library.unique())}, {fid.features.iloc[0]} features, {seeds}), TD against its "
-        f"baseline is {_counts(fid)} of {len(fid)} comparisons. These verdicts are corrected for their number."
+        f"TD {overall}is {_counts(fid)} of {len(fid)} comparisons ({name} by {', '.join(fid.library.unique())} on "
+        f"{fid.features.iloc[0]} features, {better} is better; {seeds}; verdicts corrected for their number)."
     )
     lines = []
     for (dataset, formulation, objective), rows in fid.groupby(["dataset", "formulation", "objective"], sort=False):
         differences = "; ".join(map(_difference, rows.itertuples()))
-        lines.append(
-            f"{dataset}, {formulation}, {objective}: {_counts(rows)} of {len(rows)} step budgets. "
-            f"Differences, each with its own 95 % interval: {differences}."
-        )
+        change = overall_change(per_run, rows, plan.experiment.baseline)
+        overall = "" if change is None else f"{_percent(change)} on average, "
+        cell = f"{dataset}, {formulation}, {objective}"
+        counts = f"{_counts(rows)} of {len(rows)} step budget{'s' if len(rows) != 1 else ''}"
+        lines.append(Answer(f"{cell}: {overall}{counts}.", f"{cell}: {differences}."))
     return headline, lines
+
+
+def _percent(change: Change) -> str:
+    """``+31 % [+22 %, +40 %]``; without a spread (one seed) the mean alone."""
+    values = [value for value in change[:3] if not pd.isna(value)]
+    texts = [f"{'+' if value >= 0 else ''}{tables.number(value, 2)} %" for value in values]
+    return texts[0] if len(texts) == 1 else f"{texts[0]} [{texts[1]}, {texts[2]}]"
 
 
 def _counts(rows: pd.DataFrame) -> str:

@@ -77,18 +77,22 @@ def test_an_ablation_shows_only_the_formulations_that_it_varies(plan: Plan, per_
 
 
 def test_the_answer_counts_verdicts_over_all_and_by_formulation(plan: Plan, per_run: pd.DataFrame) -> None:
-    headline, lines = summary(comparison_table(plan, per_run))
+    headline, lines = summary(plan, comparison_table(plan, per_run), per_run)
     budgets = {run.formulation_name: len(run.sampling.steps) for run in plan.comparison}
     assert f"of {sum(budgets.values())} comparisons" in headline and "n = 3 seeds" in headline
     assert f"better in {budgets['edm']}" in headline
     assert len(lines) == len(budgets)
-    (edm,) = (line for line in lines if ", edm," in line)
-    assert f"better in {budgets['edm']} of {budgets['edm']} step budgets" in edm and "-1.9" in edm
+    (edm,) = (line for line in lines if ", edm," in line.text)
+    assert f"better in {budgets['edm']} of {budgets['edm']} step budgets" in edm.text and "-1.9" in edm.differences
+    # TD's FID is 8.1 to 8.2 where the baseline's is 10 to 10.2, and equal elsewhere.
+    assert "edm, td: -20 % [" in edm.text and "changes the FID of its baseline by -4" in headline
 
 
 def test_the_page_of_one_seed_claims_nothing(plan: Plan, per_run: pd.DataFrame) -> None:
-    headline, _ = summary(comparison_table(plan, per_run[per_run.seed == 0]))
-    assert "n = 1 seed)" in headline and "better" not in headline and "worse" not in headline
+    one = per_run[per_run.seed == 0]
+    headline, _ = summary(plan, comparison_table(plan, one), one)
+    assert "n = 1 seed;" in headline and "better in" not in headline and "worse in" not in headline
+    assert "[" not in headline
 
 
 def test_a_case_is_another_objective_where_the_presets_differ(tmp_path: Path) -> None:
@@ -122,7 +126,7 @@ def test_an_ablation_of_the_sampler_has_means_and_no_differences(tmp_path: Path)
 def test_formulations_scored_by_different_libraries_are_all_counted(tmp_path: Path) -> None:
     other = {"formulations": ["ve"], "set": {"evaluation.libraries": ["torch-fidelity"]}}
     plan = changed(tmp_path, overrides=[other], formulations={"edm": {}, "ve": {}}, ablations={})
-    headline, lines = summary(comparison_table(plan, scores(plan)))
+    headline, lines = summary(plan, comparison_table(plan, scores(plan)), scores(plan))
     assert "clean-fid, torch-fidelity" in headline and len(lines) == 2
     figure = fid_against_nfe(scores(plan), {"baseline": "baseline", "td": "td"}, "libraries")
     assert len(figure.axes) == 4

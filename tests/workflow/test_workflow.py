@@ -84,18 +84,15 @@ def output(project: Project, *parts: str) -> Path:
 def test_everything_is_made(project: Project) -> None:
     for name in ("scores.parquet", "scores.csv", "runs.csv", "report.html", "mlflow.json"):
         assert output(project, name).stat().st_size > 0
-    for table in ("comparison", "comparison-final", "consistency", "nearest", "cost", "agreement", "ablation-weight"):
+    tables = ("comparison", "comparison-final", "consistency", "nearest", "cost", "cost-against-quality", "agreement")
+    for table in (*tables, "ablation-weight"):
         for suffix in ("csv", "md", "tex"):
             assert output(project, "tables", f"{table}.{suffix}").stat().st_size > 0
-    for figure in (
-        "fid-against-nfe",
-        "consistency",
-        "training-digits-edm",
-        "samples-digits-edm",
-        "nearest-digits-edm",
-        "ablation-weight",
-    ):
+    kinds = ("training", "samples", "nearest")
+    pictures = ("fid-against-nfe", "cost-against-quality", "consistency", *(f"{kind}-digits-edm" for kind in kinds))
+    for figure in (*pictures, "ablation-weight"):
         assert output(project, "figures", f"{figure}.png").read_bytes().startswith(b"\x89PNG")
+        assert output(project, "figures", f"{figure}.pdf").read_bytes().startswith(b"%PDF")
         assert "<svg" in output(project, "figures", f"{figure}.svg").read_text()
 
 
@@ -143,21 +140,29 @@ class _Page(HTMLParser):
         self.sources: list[str] = []
         self.tags: dict[str, int] = {}
         self.unnamed_images = 0
+        self.styles: list[str] = []
+        self._within = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
+        self._within = tag
         self.tags[tag] = self.tags.get(tag, 0) + 1
         self.sources += [v for k, v in given.items() if k in ("src", "href") and v]
         self.unnamed_images += tag == "img" and not given.get("alt")
+
+    def handle_data(self, data: str) -> None:
+        if self._within == "style":
+            self.styles.append(data)
 
 
 def test_page_is_self_contained_and_shows_all(project: Project) -> None:
     text = output(project, "report.html").read_text()
     page = _Page()
     page.feed(text)
-    assert all(s.startswith(("data:image/png;base64,", "#")) for s in page.sources)
-    assert "url(" not in text and "@import" not in text
-    assert page.tags["table"] >= 6 and page.tags["img"] >= 4 and page.unnamed_images == 0
+    assert all(s.startswith(("data:", "#")) for s in page.sources)
+    style = "".join(page.styles)
+    assert "prefers-color-scheme" in style and "url(" not in style and "@import" not in style
+    assert page.tags["table"] >= 10 and page.tags["img"] >= 4 and page.unnamed_images == 0
     for words in ("held-out images right", "weight = constant", "agree to 1e-3", "undecided", "n = 2 seeds"):
         assert words in text
 

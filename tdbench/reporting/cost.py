@@ -1,0 +1,60 @@
+"""What the difference in quality costs: training time and memory beside scores, each relative to the baseline's."""
+
+import pandas as pd
+
+from tdbench.evaluation.metrics import label
+from tdbench.plan import Plan
+from tdbench.reporting.tables import baseline_name, interval
+
+LEAST_SHOWN = 0.01
+"""Where an interval that reaches to zero or below ends on a logarithmic axis."""
+COSTS = {"time_ratio": "training time, × baseline", "memory_ratio": "memory, × baseline"}
+_CELL = ["dataset", "formulation", "objective"]
+
+
+def cost_against_quality(plan: Plan, comparison: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Scores and costs of each objective as multiples of its baseline's.
+
+    Parameters
+    ----------
+    comparison : DataFrame
+        What `tables.comparison_table` gives.
+    runs : DataFrame
+        What `collect.collect_runs` gives.
+
+    Returns
+    -------
+    DataFrame
+        The rows of the comparison with ``quality``, the objective's mean score over the baseline's, its 95 % interval
+        ``quality_low`` to ``quality_high`` (the paired difference's, over the baseline's mean), and ``time_ratio``
+        and ``memory_ratio``, means over seeds of both sides. Scores without a ratio (a mean that is not positive,
+        as KID's may be) are left out with all of their metric.
+    """
+    positive = (comparison[["baseline_mean", "td_mean"]] > 0).all(axis=1).groupby(comparison.metric).transform("all")
+    table = comparison[positive.to_numpy(dtype=bool)]
+    base = table.baseline_mean
+    table = table.assign(
+        quality=1 + table.difference / base,
+        quality_low=1 + table.difference_low / base,
+        quality_high=1 + table.difference_high / base,
+    )
+    means = runs.groupby(_CELL)[["training_seconds", "memory_mb"]].mean()
+    treated = means.loc[list(table[_CELL].itertuples(index=False, name=None))].to_numpy()
+    baseline = baseline_name(plan)
+    pairs = zip(table.dataset, table.formulation, strict=True)
+    ratios = treated / means.loc[[(*pair, baseline) for pair in pairs]].to_numpy()
+    return table.assign(time_ratio=ratios[:, 0], memory_ratio=ratios[:, 1]).reset_index(drop=True)
+
+
+def readable_cost_against_quality(table: pd.DataFrame) -> pd.DataFrame:
+    """The same as people read it."""
+    columns = {
+        "data": table.dataset, "formulation": table.formulation, "objective": table.objective,
+        "metric": table.metric.map(label), "library": table.library, "steps": table.steps, "NFE": table.nfe,
+        "score, × baseline [95 %]": [
+            interval(*row).replace("+", "")
+            for row in zip(table.quality, table.quality_low, table.quality_high, strict=True)
+        ],
+    }  # fmt: skip
+    columns |= {title: table[column].map("{:.2f}".format) for column, title in COSTS.items()}
+    return pd.DataFrame(columns | {"n": table.n, "verdict": table.verdict})

@@ -1,0 +1,97 @@
+"""What pictures show, in words and numbers, for those who do not see them."""
+
+import pandas as pd
+
+from tdbench.evaluation.metrics import label as name_of
+from tdbench.evaluation.metrics import leading
+from tdbench.plan import Plan
+from tdbench.reporting.statistics import summarise
+from tdbench.reporting.tables import budget, number, spread
+
+
+def describe_scores(per_run: pd.DataFrame, labels: list[str]) -> str:
+    """The means of a figure of scores against NFE: ``digits, edm: baseline 41.7 at 7 NFE, ...; td 37.7 at 7 NFE``."""
+    metric = leading(per_run.metric)
+    shown = per_run[(per_run.metric == metric) & per_run.objective.isin(labels)]
+    means = summarise(_first_library(shown))
+    cells = []
+    for pair, cell in means.groupby(["dataset", "formulation"], sort=False):
+        sides = []
+        for label in labels:
+            rows = cell[cell.objective == label].sort_values("nfe")
+            points = ", ".join(f"{number(mean, 3)} at {nfe}" for mean, nfe in zip(rows["mean"], rows.nfe, strict=True))
+            if points:
+                sides.append(f"{label} {points}")
+        cells.append(f"{', '.join(map(str, pair))}: {'; '.join(sides)}")
+    return f"{name_of(metric)} by NFE, means over seeds. {'. '.join(cells)}."
+
+
+def describe_costs(costs: pd.DataFrame) -> str:
+    """The costs and the span of scores of a figure of cost against quality."""
+    metric = leading(costs.metric)
+    shown = _first_library(costs[costs.metric == metric])
+    parts = []
+    for names, rows in shown.groupby(["dataset", "formulation", "objective"], sort=False):
+        low, high = number(rows.quality.min(), 3), number(rows.quality.max(), 3)
+        quality = low if low == high else f"{low} to {high}"
+        time, memory = (number(rows[column].iloc[0], 3) for column in ("time_ratio", "memory_ratio"))
+        parts.append(
+            f"{', '.join(map(str, names))}: {name_of(metric)} {quality} times, training time {time} times, "
+            f"memory {memory} times"
+        )
+    return f"As multiples of the baseline's. {'. '.join(parts)}."
+
+
+def describe_residuals(consistency: pd.DataFrame, objectives: list[str]) -> str:
+    """The mean residuals of a figure of cross-time consistency."""
+    shown = consistency[consistency.metric == "residual"]
+    cells = []
+    for pair, cell in shown.groupby(["dataset", "formulation"], sort=False):
+        means = ((name, cell[cell.objective == name].value) for name in objectives)
+        sides = [f"{name} {spread(values.mean(), values.std())}" for name, values in means if len(values)]
+        cells.append(f"{', '.join(map(str, pair))}: {'; '.join(sides)}")
+    return f"Cross-time residual by time of the grid; means over times and seeds. {'. '.join(cells)}."
+
+
+def describe_nearest(nearest: pd.DataFrame, dataset: str, formulation: str) -> str:
+    """What pictures of samples and their nearest images show."""
+    shown = nearest[(nearest.dataset == dataset) & (nearest.formulation == formulation)]
+    shares = [f"{row.objective} {number(100 * row.share, 2)} %" for row in shown.itertuples()]
+    return (
+        f"The samples of {dataset}, {formulation} that come nearest to an image of the data, above that image. Share "
+        f"of samples as near as 1 % of the images lie to another: {'; '.join(shares)}."
+    )
+
+
+def describe_curves(runs: pd.DataFrame, dataset: str, formulation: str, objectives: list[str]) -> str:
+    """The last losses of a figure of training curves."""
+    shown = runs[(runs.dataset == dataset) & (runs.formulation == formulation)]
+    parts = []
+    for objective in objectives:
+        loss = shown[shown.objective == objective].loss
+        parts.append(f"{objective} {spread(loss.mean(), loss.std())}")
+    return (
+        f"Loss, base loss, TD loss and gradient norm of {dataset}, {formulation} against images shown. "
+        f"What is minimised ends at {'; '.join(parts)} (another quantity for each objective)."
+    )
+
+
+def describe_samples(plan: Plan, per_run: pd.DataFrame, dataset: str, formulation: str, objectives: list[str]) -> str:
+    """What a figure of sample grids holds, with the score of each grid's budget."""
+    metric = leading(per_run.metric)
+    fid = per_run[(per_run.metric == metric) & (per_run.seed == plan.experiment.seeds[0])]
+    fid = _first_library(fid[(fid.dataset == dataset) & (fid.formulation == formulation)])
+    rows = []
+    for objective in objectives:
+        found = fid[fid.objective == objective].sort_values("steps")
+        scores = ", ".join(f"{number(v, 3)} at {budget(s)}" for v, s in zip(found.value, found.steps, strict=True))
+        rows.append(f"{objective}: {name_of(metric)} {scores}")
+    return (
+        f"Grids of 49 samples of {dataset}, {formulation}, seed {plan.experiment.seeds[0]}, a row an objective, "
+        f"a column a step budget. {'. '.join(rows)}."
+    )
+
+
+def _first_library(scores: pd.DataFrame) -> pd.DataFrame:
+    """Those of the library that figures show."""
+    return scores[scores.library == scores.groupby(["dataset", "formulation"])["library"].transform("first")]

@@ -1,0 +1,153 @@
+"""A page of the default experiment's shape from made-up scores, which takes seconds where trainings take minutes."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from tdbench.diffusion.samplers import count_evaluations
+from tdbench.files import write_json
+from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
+from tdbench.plan import Plan, Run, load_plan
+from tdbench.provenance import provenance
+from tdbench.reporting.page.html import Findings, write_html
+from tdbench.reporting.statistics import agreement
+from tests.conftest import ROOT
+
+FAILED, RESUMED = "digits/vp-td-seed1", "digits/edm-td-seed0"
+DESCRIPTION = "Six formulations </script><script>console.error('not escaped')</script> & more"
+_LEVELS = {"ddpm": 29.0, "ddim": 53.0, "vp": 54.0, "ve": 102.0, "edm": 9.0, "ct": 31.0}
+_EFFECTS = {"ddpm": 1.4, "ddim": 1.3, "vp": 2.4, "ve": 1.1, "edm": 0.95, "ct": 1.0}
+
+
+class MadePage(NamedTuple):
+    """report.html, and what it was made from."""
+
+    path: Path
+    plan: Plan
+    scores: pd.DataFrame
+
+
+@pytest.fixture(scope="session")
+def made_page(tmp_path_factory: pytest.TempPathFactory) -> MadePage:
+    return make_page(tmp_path_factory.mktemp("page"), description=DESCRIPTION)
+
+
+def make_page(folder: Path, **changes: Any) -> MadePage:
+    """A page of the default experiment with other settings."""
+    content = YAML(typ="safe", pure=True).load(ROOT / "workflow" / "experiments" / "digits.yaml")
+    YAML().dump(content | changes, folder / "made.yaml")
+    plan, results = load_plan(str(folder / "made.yaml")), folder / "results"
+    scores, runs = _scores(plan), _runs(plan)
+    _write_records(plan, results)
+    _write_figures(plan, results)
+    write_html(plan, results, Findings(scores, runs, agreement(scores), _consistency(plan), _nearest(plan)))
+    return MadePage(ReportLayout(results, plan.experiment.name).html, plan, scores)
+
+
+def _scores(plan: Plan) -> pd.DataFrame:
+    """FID from 5 to 250, KID that is negative at times, and a metric of one library of which higher is better."""
+    random, rows = np.random.default_rng(0), []
+    for run in plan.runs.values():
+        name, treated = run.formulation_name, run.objective.kind != "baseline"
+        level = _LEVELS[name] * (_EFFECTS[name] if treated else 1.0) * (1 + 0.05 * run.seed)
+        for steps in run.sampling.steps:
+            fid = level * (1 + 2 / steps) * random.lognormal(0, 0.03)
+            nfe = count_evaluations(run.sampling.sampler, run.formulation, steps)
+            identity = {
+                "dataset": run.dataset_name, "formulation": name, "objective": run.objective_name, "seed": run.seed,
+                "run": run.name, "snapshot_kimg": 25.6, "steps": steps, "nfe": nfe, "features": "classifier",
+                "resize": "native",
+            }  # fmt: skip
+            for library in run.evaluation.libraries:
+                values = {"fid": fid, "kid": fid / 1000 - 0.02}
+                values |= {"precision": 1 / (1 + fid / 50)} if library == "torch-fidelity" else {}
+                rows += [
+                    identity | {"library": library, "metric": metric, "value": value}
+                    for metric, value in values.items()
+                    if metric in run.evaluation.metrics
+                ]
+    return pd.DataFrame(rows)
+
+
+def _consistency(plan: Plan) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "dataset": run.dataset_name, "formulation": run.formulation_name, "objective": run.objective_name,
+                "seed": run.seed, "run": run.name, "library": "tdbench", "features": "none", "metric": "residual",
+                "steps": 0, "nfe": 0, "value": 0.4 + 0.01 * run.seed - 0.1 * (run.objective.kind != "baseline"),
+            }
+            for run in plan.comparison
+        ]
+    )  # fmt: skip
+
+
+def _nearest(plan: Plan) -> pd.DataFrame:
+    cells = dict.fromkeys((r.dataset_name, r.formulation_name, r.objective_name) for r in plan.comparison)
+    names = ["dataset", "formulation", "objective", "steps", "samples", "share", "share_std", "nearest", "n"]
+    return pd.DataFrame([(*cell, 12, 500, 0.012, 0.004, 0.5, 3) for cell in cells], columns=names)
+
+
+def _runs(plan: Plan) -> pd.DataFrame:
+    rows = []
+    for run in plan.runs.values():
+        treated = run.objective.kind != "baseline"
+        rows.append(
+            {
+                "dataset": run.dataset_name, "formulation": run.formulation_name, "objective": run.objective_name,
+                "seed": run.seed, "run": run.name, "parameters": 164625,
+                "training_seconds": (14.0 + run.seed) * (1.35 if treated else 1.0), "memory_mb": 905.0 + 4 * treated,
+                "kimg": 25.6, "loss": 0.3, "valid_share": 0.9, "device": "cpu", "threads": 1, "network_passes": 1,
+                "target_passes": int(treated), "data": "a1" * 32, "git_commit": "0" * 40, "torch": "2.12.0",
+                "started_at": "2026-01-01T00:00:00+00:00",
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _write_records(plan: Plan, results: Path) -> None:
+    """What stages leave behind, as far as the page reads it."""
+    files = DatasetLayout(results, "digits")
+    write_json(files.summary, {"sha256": "a1" * 32, "images": 1797, "resolution": 8, "channels": 1, "classes": 10})
+    write_json(files.classifier_report, {"test_accuracy": 0.99, "test_images": 360})
+    origin = provenance()
+    hardware = {"device": "cpu", "threads": 1, "processor": "x86_64", "logical_cpus": 2}
+    for run in plan.runs.values():
+        layout = RunLayout(results, run)
+        parts = [{"from_step": step, "hardware": hardware} for step in ([0, 120] if run.name == RESUMED else [0])]
+        write_json(layout.settings, {"parts": parts, "provenance": origin})
+        write_json(layout.snapshots, {"snapshots": [{"images": run.training.images_at(run.training.steps)}]})
+        write_json(layout.samples, {"samples": list(run.sampling.steps)})
+        write_json(layout.scores, {"scores": []})
+        lines = _log(run)
+        layout.progress.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def _log(run: Run) -> list[dict[str, Any]]:
+    begun = 1_700_000_000.0 + 100 * run.seed
+    lines = [
+        {"epoch": begun + 20 * i + 9 * j, "stage": stage, "state": state, "host": "machine", "pid": 1}
+        for i, stage in enumerate(("train", "sample", "evaluate"))
+        for j, state in enumerate(("running", "finished"))
+    ]
+    if run.name == FAILED:
+        # In the future of the files, so that it is what happened last.
+        lines.append(lines[-1] | {"epoch": 9e10, "state": "failed", "error": "the disk is <full>"})
+    return lines
+
+
+def _write_figures(plan: Plan, results: Path) -> None:
+    """Stand-ins: the page takes its pictures as they are."""
+    layout, pairs = ReportLayout(results, plan.experiment.name), plan.experiment.pairs
+    names = ["fid-against-nfe", "cost-against-quality", "consistency", *(f"ablation-{name}" for name in plan.ablations)]
+    names += [f"{kind}-{pair}" for kind in ("samples", "training", "nearest") for pair in pairs]
+    for i, name in enumerate(names):
+        path = next(path for path in layout.figure(name) if path.suffix == ".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (900, 300), (255, 255, 5 * i)).save(path)
