@@ -117,7 +117,8 @@ def test_comparison_is_recomputed_from_the_scores(project: Project) -> None:
         pd.read_parquet(output(project, "scores.parquet")),
         pd.read_csv(output(project, "tables", "comparison.csv")),
     )
-    assert len(table) == 2 * 2 * 2 and (table.n == 2).all()
+    # budgets x (metrics of both libraries and of one)
+    assert len(table) == 2 * (2 * 2 + 4) and (table.n == 2).all()
     row = table[(table.metric == "fid") & (table.library == "torch-fidelity") & (table.steps == 4)].iloc[0]
     cell = scores[(scores.metric == "fid") & (scores.library == "torch-fidelity") & (scores.steps == 4)]
     means = cell.groupby(["objective", "seed"]).value.mean()
