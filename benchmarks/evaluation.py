@@ -106,6 +106,7 @@ def our_way(samples: list[Path], data: Path) -> dict[str, Any]:
         "kid_subset_size": min(KID_SIZE, len(read_samples(samples[0]))),
         "metrics": ["fid", "kid", "precision", "recall", "inception-score"], "bootstrap": 0,
     }  # fmt: skip
+    content["sampling"]["images"] = len(read_samples(samples[0]))
     run, seconds, scores = Run.model_validate(content), [], {}
     with tempfile.TemporaryDirectory() as folder:
         files, begun = DatasetLayout(Path(folder), "data"), time.perf_counter()
