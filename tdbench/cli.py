@@ -133,10 +133,8 @@ def reference(
     from tdbench.evaluation.scores import write_references
     from tdbench.layout import DatasetLayout
 
-    files, given = (
-        DatasetLayout(results, dataset),
-        {} if weights is None else dict.fromkeys(PUBLISHERS.values(), weights),
-    )
+    files = DatasetLayout(results, dataset)
+    given = {} if weights is None else dict.fromkeys(PUBLISHERS.values(), weights)
     write_references(read_archive(files.archive), features, batch_size, files, threads, libraries, given)
 
 
