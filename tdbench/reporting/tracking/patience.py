@@ -16,6 +16,9 @@ from tdbench.reporting.store import without_password
 WAITS_S = (1, 2, 4, 8, 16, 30)
 """Seconds before each further try."""
 _PASSING = {408, 429, 500, 502, 503, 504}
+_LOST = re.compile(
+    r"\[Errno \d+\] [\w ]+|Name or service not known|timed out|Remote end closed connection without response"
+)
 _PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]+)@")
 
 Result = TypeVar("Result")
@@ -73,8 +76,8 @@ def _may_pass(error: Exception) -> bool:
 def _reason(error: Exception, uri: str) -> str:
     """The library's words in one line, without a password."""
     text = str(error).replace(uri, without_password(uri))
-    refused = re.search(r"\[Errno \d+\] [\w ]+|Name or service not known|timed out", text)
-    if refused and "Max retries exceeded" in text:
-        return f"cannot be reached ({refused[0]})"
+    lost = _LOST.search(text)
+    if lost and ("Max retries exceeded" in text or "Connection aborted" in text):
+        return f"cannot be reached ({lost[0]})"
     line = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
     return _PASSWORD.sub(r"\1:***@", line.strip())
