@@ -45,5 +45,5 @@ $(INSTALLED): requirements.lock pyproject.toml
 
 # Choose new versions within pyproject.toml's bounds (run the tests afterwards).
 lock: install
-	$(BIN)/uv pip compile pyproject.toml --group test --group build --extra paper-networks --universal \
-	    --python-version 3.11 --generate-hashes --upgrade --no-header --quiet --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --group test --group build --group check --group docs --group audit \
+	    --extra paper-networks --extra cluster --universal --python-version 3.11 --generate-hashes --upgrade --no-header --quiet --output-file requirements.lock
