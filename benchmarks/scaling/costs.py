@@ -59,9 +59,7 @@ def _of_dataset(flow: ExperimentFlow, name: str, rates: Rates) -> Iterator[tuple
     source, files, features = flow.plan.experiment.datasets[name].source, flow.dataset(name), flow.features
     nominal, columns = SOURCES[source].nominal, flow.plan.libraries(name)
     if nominal is None:
-        raise TdbenchError(
-            f"{flow.path}: datasets.{name}: source {source!r}: nobody knows its images before they are read"
-        )
+        raise TdbenchError(f"{flow.path}: datasets.{name}: source {source!r}: how many images it has is not known yet")
     yield files.archive, Cost(rates.start_s + nominal.images * rates.decoding_s(source))
     if features == "classifier":
         yield files.classifier, Cost(rates.start_s + rates.classifier_s)

@@ -1,13 +1,14 @@
 """An executor of Snakemake that simulates: jobs end by a clock that jumps, and leave empty files.
 
-Snakemake selects, starts and finishes jobs as ever, its records included. `snakemake_simulated.py` makes the executor known to it.
+Snakemake selects, starts and finishes jobs as ever, its records included. `snakemake_simulated.py` makes the executor
+known to it.
 """
 
 import itertools
 import json
+import os
 import resource
 import threading
-import time
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from pathlib import Path
@@ -30,6 +31,9 @@ class ExecutorSettings(ExecutorSettingsBase):
     )
     record: Path | None = field(
         default=None, metadata={"help": "File for what was done", "required": True, "type": Path}
+    )
+    stop_after: int = field(
+        default=0, metadata={"help": "Start no more jobs when so many have ended; 0 for all", "type": int}
     )
 
 
@@ -61,7 +65,7 @@ class Executor(RealExecutor):
     """
 
     def __post_init__(self) -> None:
-        self._begun = time.time()
+        self._begun, self._ended = _processor_s(), 0
         content = json.loads(Path(self.executor_settings.costs).read_text())
         self._costs, self._efficiency = content["jobs"], content["efficiency"]
         self.now, self._numbers = 0.0, itertools.count()
@@ -92,6 +96,9 @@ class Executor(RealExecutor):
         self.now = self._running[0][0]
         while self._running and self._running[0][0] == self.now:
             job = heappop(self._running)[2]
+            self._ended += 1
+            if self._ended == self.executor_settings.stop_after:
+                self.workflow.scheduler.exit_gracefully()
             for path in map(Path, job.output):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()
@@ -109,7 +116,7 @@ class Executor(RealExecutor):
 
     def shutdown(self) -> None:
         facts = {
-            "scheduler_begun": self._begun, "scheduler_ended": time.time(),
+            "planning_s": self._begun, "scheduling_s": _processor_s() - self._begun,
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "jobs": self._record,
         }  # fmt: skip
         Path(self.executor_settings.record).write_text(json.dumps(facts))
@@ -126,6 +133,11 @@ class Executor(RealExecutor):
     @property
     def cores(self) -> Any:
         return self.workflow.resource_settings.cores
+
+
+def _processor_s() -> float:
+    """Seconds that this process and those which it started have computed so far."""
+    return sum(os.times()[:4])
 
 
 def _name(job: Any) -> str:

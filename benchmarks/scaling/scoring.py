@@ -3,7 +3,8 @@
     python -m benchmarks.scaling.scoring
 
 Inception's weights are random, which takes as long as the published ones and needs no network. The distances, of which
-precision and recall grow with the square of the images, are measured for two smaller sets and reckoned from there.
+precision and recall grow with the square of the images, are measured for two smaller sets and reckoned from there. What
+counts is the time of the processor, so that other programs disturb little.
 """
 
 import io
@@ -26,7 +27,7 @@ from tdbench.evaluation.features import ReferenceFeatures, Statistics
 from tdbench.evaluation.inception import load_inception
 from tdbench.evaluation.measure import Samples, measure
 from tdbench.evaluation.scores import MODULES
-from tdbench.experiment import Evaluation
+from tdbench.evaluation.settings import Evaluation
 from tdbench.progress import say
 
 DIMENSION, CLASSES = 2048, 1008
@@ -40,9 +41,9 @@ def images_per_second(library: str, resolution: int, images: int) -> float:
         save_file({name: tensor.contiguous() for name, tensor in _untrained().state_dict().items()}, path)
         extractor = load_inception(library, path)
         MODULES[library].features(pixels[:16], extractor, 256)
-        begun = time.perf_counter()
+        begun = time.process_time()
         MODULES[library].features(pixels, extractor, 256)
-    return images / (time.perf_counter() - begun)
+    return images / (time.process_time() - begun)
 
 
 def distance_seconds(sizes: tuple[int, int], images: int, metrics: tuple[str, ...]) -> dict[str, float]:
@@ -60,17 +61,17 @@ def _distances(library: str, size: int, settings: Evaluation) -> float:
     source = np.random.default_rng(0)
     mine, theirs = (source.random((size, DIMENSION)) for _ in range(2))
     reference = ReferenceFeatures(theirs, {}, Statistics.of(theirs))
-    begun = time.perf_counter()
+    begun = time.process_time()
     samples = Samples(mine, Statistics.of(mine), source.random((size, CLASSES)))
     measure(MODULES[library], samples, reference, settings, last=False)
-    return time.perf_counter() - begun
+    return time.process_time() - begun
 
 
 def _untrained() -> FeatureExtractorInceptionV3:
     """torch-fidelity's Inception with the weights that it is made with."""
 
     class Untrained(FeatureExtractorInceptionV3):
-        def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:  # type: ignore[override]
+        def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
             assert state == {}
 
     empty = io.BytesIO()

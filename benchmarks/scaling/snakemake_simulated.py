@@ -1,4 +1,4 @@
-"""``python -m benchmarks.scaling.snakemake_simulated``: the command `snakemake` that also knows ``--executor simulated``."""
+"""``python -m benchmarks.scaling.snakemake_simulated``: `snakemake` that also knows ``--executor simulated``."""
 
 from snakemake.cli import main
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry

@@ -63,7 +63,8 @@ def _chain(outcome: Outcome) -> str:
     path = outcome.critical_path
     stages = {job.rule: job for job in path if job.rule in STAGES}
     told = ", ".join(f"{rule} {duration(job.seconds)}" for rule, job in stages.items())
-    return f"{duration(outcome.critical_s)}: {_run(stages['train'])}: {told}"
+    runs = ", ".join(dict.fromkeys(_run(job) for job in stages.values()))
+    return f"{duration(outcome.critical_s)}: {runs}: {told}"
 
 
 def _run(job: Job) -> str:
