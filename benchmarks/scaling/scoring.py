@@ -40,9 +40,9 @@ def images_per_second(library: str, resolution: int, images: int) -> float:
         path = Path(folder) / "random.safetensors"
         save_file({name: tensor.contiguous() for name, tensor in _untrained().state_dict().items()}, path)
         extractor = load_inception(library, path)
-        MODULES[library].features(pixels[:16], extractor, 256)
+        MODULES[library].features(pixels[:16], extractor, 16)
         begun = time.process_time()
-        MODULES[library].features(pixels, extractor, 256)
+        MODULES[library].features(pixels, extractor, images)
     return images / (time.process_time() - begun)
 
 
@@ -82,7 +82,7 @@ def _untrained() -> FeatureExtractorInceptionV3:
 
 @torch.no_grad()
 def main(
-    images: Annotated[int, typer.Option(min=32, help="Images to extract the features of.")] = 256,
+    images: Annotated[int, typer.Option(min=32, help="Images to extract the features of.")] = 128,
     resolution: Annotated[int, typer.Option(min=8, help="Their size.")] = 32,
     sizes: Annotated[tuple[int, int], typer.Option(help="Sizes of the sets whose distances are measured.")] = (
         3000,
