@@ -44,6 +44,7 @@ class ExperimentFlow:
         self.name, self.features = plan.experiment.name, plan.experiment.evaluation.features
         self.report = ReportLayout(results, self.name)
         self.batches = batches(plan)
+        self._runs = plan.runs
         self._batch_of = {run.name: batch.name for batch in self.batches.values() for run in batch.runs}
 
     def files(self, run: Run) -> RunLayout:
@@ -85,7 +86,7 @@ class ExperimentFlow:
 
     def trained(self, batch: str) -> list[Path]:
         """Jobs that train the weights which a batch samples; some may be those of other batches."""
-        runs = [self.plan.runs[run.weights_name] for run in self.batches[batch].runs]
+        runs = [self._runs[run.weights_name] for run in self.batches[batch].runs]
         return _once(self.job("train", run) for run in runs)
 
     def references(self, batch: str) -> list[Path]:
