@@ -11,7 +11,7 @@ from tdbench.consistency import consistency_measured, measure_consistency
 from tdbench.distributed import ALONE, World
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.stored import read_scored
-from tdbench.files import read_json, remove_leftovers, write_json
+from tdbench.files import read_json, remove_leftovers, sha256, write_json
 from tdbench.layout import DatasetLayout, RunLayout
 from tdbench.locks import Busy, hold_run
 from tdbench.plan import Run
@@ -47,7 +47,7 @@ def _train(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> N
 def _trained(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
     record, taken = read_trained(run, layout), read_json(layout.snapshots, "tdbench train")["snapshots"]
     data = read_json(files.summary, "tdbench data")
-    whole = all((layout.training / entry["file"]).is_file() for entry in taken)
+    whole = all(sha256(layout.training / entry["file"]) == entry["sha256"] for entry in taken)
     return whole and record["data"] == data and all(same_code(part["provenance"]) for part in record["parts"])
 
 
@@ -59,8 +59,8 @@ def _sample(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> 
 
 def _sampled(run: Run, layout: RunLayout, _: DatasetLayout) -> bool:
     records = read_sampled(run, layout)
-    files = [layout.folder / record["file"] for record in records]
-    whole = all(path.is_file() and path.with_suffix(".png").is_file() for path in files)
+    files = {layout.folder / record["file"]: record["sha256"] for record in records}
+    whole = all(sha256(path) == found and path.with_suffix(".png").is_file() for path, found in files.items())
     whole = whole and consistency_measured(run, layout)
     return whole and all(same_code(record["provenance"]) for record in records)
 

@@ -128,7 +128,8 @@ def evaluate_run(run: Run, layout: RunLayout, files: DatasetLayout, world: World
         for entry in sets:
             path = layout.folder / entry["file"]
             if not path.exists() or sha256(path) != entry["sha256"]:
-                raise TdbenchError(f"{path}: missing or changed since it was sampled; run `tdbench sample` again")
+                command = f"tdbench sample {run.experiment} {run.name}"
+                raise TdbenchError(f"{path}: missing or changed since it was sampled; run `{command}` again")
             pixels = read_samples(path).transpose(0, 3, 1, 2).copy()
             for name, scored, samples in score_set(run, entry, pixels, extractors, references, world):
                 rows += scored

@@ -14,7 +14,7 @@ from torch import Tensor
 from tdbench.device import memory_mb
 from tdbench.diffusion.formulations.base import Losses
 from tdbench.distributed import ALONE, World
-from tdbench.errors import TrainingDiverged
+from tdbench.errors import TdbenchError, TrainingDiverged
 from tdbench.files import make_folder, writing
 from tdbench.progress import say
 
@@ -152,11 +152,22 @@ class MetricsWriter:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics file; a last line cut short by a killed process is left out."""
+    """The lines of a metrics file; a last line cut short by a killed process is left out.
+
+    Raises
+    ------
+    TdbenchError
+        If it is missing, or damaged before its last line.
+    """
+    try:
+        texts = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise TdbenchError(f"{path}: cannot be read ({error.strerror}); train the run again") from error
     lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
+    for number, text in enumerate(texts, 1):
         try:
             lines.append(json.loads(text))
-        except ValueError:
-            break
+        except ValueError as error:
+            if number < len(texts):
+                raise TdbenchError(f"{path}: line {number} is damaged; train the run again") from error
     return lines
