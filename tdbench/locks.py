@@ -17,6 +17,7 @@ from tdbench.progress import say
 
 WAIT_S = 10.0
 """For the one before, which was asked to stop and is putting away what it has."""
+_WORTH_A_WORD_S = 2.0
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -59,7 +60,8 @@ class Hold:
         try:
             self._lock = self._taken(0)
             if self._lock is None and wait_s > 0:
-                say(f"{self._busy()}; waiting up to {wait_s:.0f} s")
+                if wait_s > _WORTH_A_WORD_S:
+                    say(f"{self._busy()}; waiting up to {wait_s:.0f} s")
                 self._lock = self._taken(wait_s)
         except OSError as error:
             raise TdbenchError(f"{self._folder}: cannot be locked ({error.strerror or error})") from error

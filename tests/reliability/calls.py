@@ -127,3 +127,9 @@ def reported(results: Path) -> dict[str, Any]:
 def leftovers(results: Path) -> list[Path]:
     """What was half written."""
     return [path for path in results.rglob("*") if ".tmp" in path.name]
+
+
+def stages_before(name: str) -> str:
+    """The stage whose results another begins with; ``data`` before the first."""
+    names = ("data", *STAGES, "report")
+    return names[names.index(name) - 1]
