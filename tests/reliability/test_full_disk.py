@@ -44,7 +44,7 @@ def at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], None
 
 @pytest.mark.parametrize(
     ("step", "minutes", "file"),
-    [(0, 60, "metrics.jsonl"), (4, 60, "snapshots/000000320.safetensors"), (7, 0, "checkpoints/000000512-")],
+    [(0, 60, "metrics.jsonl"), (4, 60, "snapshots/000000320.safetensors"), (7, 0, "checkpoints/000000000512-")],
 )
 def test_a_training_on_a_disk_that_fills_up_goes_on_where_it_stood(
     step: int, minutes: int, file: str, disk: Disk, stages_done: dict[str, Path], undisturbed: dict[str, object],
@@ -66,7 +66,7 @@ def test_a_training_on_a_disk_that_fills_up_goes_on_where_it_stood(
 @pytest.mark.parametrize(
     ("name", "leaves", "suffixes"),
     [
-        ("sample", (0, 16_384, 32_768), {".npz", ".json", ".png"}),
+        ("sample", tuple(range(0, 24_577, 4096)), {".npz", ".json", ".png"}),
         ("evaluate", (0,), {".json"}),
         ("report", (0, 200_000, 1_000_000), {".csv", ".svg", ".html"}),
     ],
@@ -83,7 +83,7 @@ def test_a_stage_on_a_full_disk_goes_on_once_there_is_space(
         assert done.code == 2 and not leftovers(disk.results)
         seen.add(Path(named(done.said)).suffix)
         disk.free()
-    assert seen == suffixes
+    assert seen >= suffixes
     assert stage(name, disk.results).code == 0
     if name == "report":
         assert reported(disk.results) == undisturbed_report
