@@ -12,11 +12,13 @@ from typing import Any, Self
 
 from tdbench.batches import Batch, batches
 from tdbench.errors import TdbenchError
-from tdbench.files import make_folder, write_json
+from tdbench.files import make_folder
 from tdbench.gpus import visible_gpus
 from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
 from tdbench.locks import hold_results
+from tdbench.markers import into_the_present, refresh_marker
 from tdbench.plan import Plan, Run, load_plans
+from tdbench.progress import say
 from tdbench.reporting.collect import runs_of
 from tdbench.reporting.outline import write_outline
 from tdbench.reporting.store import published_file, tracking_uri
@@ -62,26 +64,23 @@ class ExperimentFlow:
     def refresh_markers(self) -> None:
         """Make what says that a stage is done follow the runs' files, which Snakemake is not told of.
 
-        (It would delete those of a job that fails.) A marker whose files are gone goes too. Where a run was done
-        again by hand since, the marker is written anew, so that the stages that follow run again: Snakemake goes by
-        its time and its content.
+        (It would delete those of a job that fails.)
         """
+        self._leave_the_future()
         for batch in self.batches.values():
             for stage in STAGES:
-                runs, marker = _of_stage(stage, batch), self.report.job(batch.name, stage)
-                made = [self.files(run).made_by(stage) for run in runs]
-                if not marker.exists():
-                    continue
-                if not all(path.exists() for path in made):
-                    marker.unlink()
-                    continue
-                newest = max((path.stat().st_mtime_ns for path in made), default=0)
-                if newest > marker.stat().st_mtime_ns:
-                    by_hand_at = newest / 1e9
-                    write_json(marker, {"stage": stage, "runs": [r.name for r in runs], "done_by_hand_at": by_hand_at})
-                    # Where the clock was put back since, or this would come again and again.
-                    if newest > marker.stat().st_mtime_ns:
-                        os.utime(marker, ns=(newest, newest))
+                made = {run.name: self.files(run).made_by(stage) for run in _of_stage(stage, batch)}
+                refresh_marker(self.report.job(batch.name, stage), stage, made)
+
+    def _leave_the_future(self) -> None:
+        """Files that Snakemake or a marker goes by, where they were made by a clock that was ahead."""
+        folders = [self.dataset(name).folder for name in self.plan.experiment.datasets]
+        folders += [self.report.folder, *(self.report.folder / name for name in ("tables", "figures"))]
+        paths = [path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_file()]
+        paths += [self.report.job(batch, stage) for batch in self.batches for stage in STAGES]
+        paths += [self.files(run).made_by(stage) for run in self.plan.runs.values() for stage in STAGES]
+        if moved := into_the_present(paths):
+            say(f"{moved[0]}: its time lay in the future, as that of {len(moved) - 1} more; it is now that of today")
 
     def runs_of_job(self, stage: str, batch: str) -> str:
         """Names of the runs that a job takes through a stage, quoted for the shell."""

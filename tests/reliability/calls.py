@@ -103,14 +103,16 @@ DAMAGE: dict[str, Callable[[Path], Any]] = {
 }
 
 
-def outcome(results: Path) -> dict[str, Any]:
-    """All numbers: weights and samples to the byte, scores to the last digit."""
+def outcome(results: Path, name: str = "evaluate") -> dict[str, Any]:
+    """All numbers up to a stage: weights and samples to the byte, scores to the last digit."""
     runs, found = results / "small" / "runs", {}
     for run in RUNS:
-        for path in sorted([*(runs / run).rglob("*.safetensors"), *(runs / run).rglob("*.npz")]):
+        kinds = ["*.safetensors"] + ["*.npz"] * (name != "train")
+        for path in sorted(path for kind in kinds for path in (runs / run).rglob(kind)):
             found[str(path.relative_to(runs))] = path.read_bytes()
-        scores = json.loads((runs / run / "scores.json").read_text())["scores"]
-        found[f"{run} scores"] = [{k: v for k, v in score.items() if k not in _TIMES} for score in scores]
+        if name == "evaluate":
+            scores = json.loads((runs / run / "scores.json").read_text())["scores"]
+            found[f"{run} scores"] = [{k: v for k, v in score.items() if k not in _TIMES} for score in scores]
     return found
 
 

@@ -47,8 +47,8 @@ def at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], None
     [(0, 60, "metrics.jsonl"), (4, 60, "snapshots/000000320.safetensors"), (7, 0, "checkpoints/000000000512-")],
 )
 def test_a_training_on_a_disk_that_fills_up_goes_on_where_it_stood(
-    step: int, minutes: int, file: str, disk: Disk, stages_done: dict[str, Path], undisturbed: dict[str, object],
-    tmp_path: Path, at_step: Callable[[int, Callable[[], None]], None],
+    step: int, minutes: int, file: str, disk: Disk, stages_done: dict[str, Path], tmp_path: Path,
+    at_step: Callable[[int, Callable[[], None]], None],
 ) -> None:  # fmt: skip
     shutil.copytree(stages_done["data"], disk.results)
     at_step(step, disk.fill)
@@ -59,8 +59,7 @@ def test_a_training_on_a_disk_that_fills_up_goes_on_where_it_stood(
     disk.free()
     again = stage("train", disk.results)
     assert again.code == 0 and (minutes or f"goes on after step {step} " in again.said), again.said
-    finish(disk.results, "sample")
-    assert outcome(disk.results) == undisturbed and not leftovers(disk.results)
+    assert outcome(disk.results, "train") == outcome(stages_done["train"], "train") and not leftovers(disk.results)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +67,7 @@ def test_a_training_on_a_disk_that_fills_up_goes_on_where_it_stood(
     [
         ("sample", tuple(range(0, 24_577, 4096)), {".npz", ".json", ".png"}),
         ("evaluate", (0,), {".json"}),
-        ("report", (0, 200_000, 1_000_000), {".csv", ".svg", ".html"}),
+        ("report", (0, 1_000_000), {".csv", ".html"}),
     ],
 )
 def test_a_stage_on_a_full_disk_goes_on_once_there_is_space(
