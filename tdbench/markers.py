@@ -1,4 +1,4 @@
-"""What Snakemake goes by: markers that follow the runs' files, which it is not told of, and times that are not ahead."""
+"""What Snakemake goes by: markers that follow the runs' files, which it is not told of, and the times of files."""
 
 import os
 import time
