@@ -14,7 +14,7 @@ PAGE = ROOT / "docs" / "reliability.md"
 ROWS = [line for line in PAGE.read_text().splitlines() if line.startswith("| ") and not line.startswith("| fault")]
 # Quotation marks within a quotation.
 _INNER = re.compile(r"`(tdbench (?:data|sample|reference|classifier|status|STAGE)[^`]*)`")
-_PLACEHOLDER = re.compile(r"\b[A-Z]{3,}\b|: ")
+_PLACEHOLDER = re.compile(r"\b[A-Z]{3,}\b|: | \(")
 
 
 def test_there_is_a_row_for_every_test_of_a_fault() -> None:
