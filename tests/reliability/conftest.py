@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability.calls import STAGES, reported, stage, tdbench
+from tdbench.layout import DatasetLayout
+from tests.conftest import results_with_data
+from tests.reliability.calls import STAGES, reported, stage
 from tests.reliability.calls import outcome as outcome_of
 from tests.reliability.disks import Disk, mounted
 
@@ -14,17 +16,10 @@ After = Callable[[str], Path]
 
 
 @pytest.fixture(scope="session")
-def stages_done(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def stages_done(prepared: DatasetLayout, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Stage -> a results folder in which all was done up to it, undisturbed; ``data`` comes before the first."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    results = folder / "data"
-    for command in (
-        ("data", "digits", "--output", results / "datasets" / "digits" / "archive.zip"),
-        ("classifier", "digits", "--results", results),
-        ("reference", "digits", "--results", results),
-    ):
-        done = tdbench(*command)
-        assert done.code == 0, done.said
+    results = results_with_data(folder / "data", prepared)
     made = {"data": results}
     for name in (*STAGES, "report"):
         made[name] = shutil.copytree(results, folder / name)
