@@ -13,7 +13,7 @@ from tdbench.evaluation import DEFAULT_LIBRARIES, FEATURES, LIBRARIES
 from tdbench.resources import Requests
 from tdbench.workflow import Workflow, limit_gpus
 
-W = Workflow.from_config(config)
+W = Workflow.from_config(config, workflow.is_main_process)
 limit_gpus(workflow)
 ask = Requests(W)
 
@@ -37,7 +37,7 @@ wildcard_constraints:
 
 
 onstart:
-    W.weights.fetch_first(workflow)
+    W.begin(workflow)
 
 
 localrules:
