@@ -1,23 +1,23 @@
 """The workflow on a real SLURM, by the profile as it is shipped, beside the same on this machine."""
 
 import json
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from tdbench.layout import DatasetLayout
 from tests.cluster.slurm import Slurm, why_not_installed
 from tests.conftest import ROOT, results_with_data
+from tests.reliability.calls import tdbench
 
 EXPERIMENT = Path(__file__).parent / "small.yaml"
 RUNS = ("edm-baseline-seed0", "edm-td-seed0")
-STEPS, LONGEST_S = 200, 400
+STEPS, LONGEST_S = 100, 400
 # What a site changes: its queue, and here the seconds until a job is asked after, which are many on a large cluster.
 OF_THE_SITE = (
     "--workflow-profile", "slurm", "--slurm-init-seconds-before-status-checks", "6", "--latency-wait", "10",
@@ -32,27 +32,11 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
         yield cluster
 
 
-class Call:
-    """A Snakemake on a results folder of its own, which has the data set."""
+class Done:
+    """What is in a results folder."""
 
-    def __init__(self, folder: Path, prepared: DatasetLayout, env: dict[str, str], *options: str) -> None:
-        folder.mkdir()
-        self.results, self.log = results_with_data(folder / "my results", prepared), folder / "log"
-        # What is asked for: the last stage of the one batch of runs.
-        target = self.results / "small" / "jobs" / "digits" / "comparison" / "edm-1" / "evaluate.json"
-        config = ("--config", f"experiment={EXPERIMENT}", f"results={self.results}")
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "snakemake", *options, str(target), *config],
-                cwd=ROOT, env=env | {"PYTHONPATH": str(ROOT)}, stdout=log, stderr=log,
-            )  # fmt: skip
-
-    def end(self) -> None:
-        """Wait for it; what it did not end in time is ended."""
-        try:
-            assert self.process.wait(LONGEST_S) == 0, self.log.read_text()[-5000:]
-        finally:
-            self.process.kill()
+    def __init__(self, results: Path) -> None:
+        self.results = results
 
     def of_run(self, name: str, file: str) -> Any:
         return json.loads((self.results / "small" / "runs" / "digits" / name / file).read_text())
@@ -66,33 +50,55 @@ class Call:
         return [entry["sha256"] for name in RUNS for entry in self.of_run(name, "snapshots.json")["snapshots"]]
 
 
-def _cancelled_on_the_way(slurm: Slurm, call: Call) -> str:
-    """End the job that trains, once it is well under way; its id."""
-    progress = call.results / "small" / "runs" / "digits" / RUNS[0] / "metrics.jsonl"
-    slurm.wait(lambda: progress.is_file() and progress.stat().st_size > 0, f"it trains\n{call.log.read_text()}", 200)
+class Both(NamedTuple):
+    """The same on the cluster, disturbed, and on this machine."""
+
+    there: Done
+    here: Done
+    cancelled: str
+    """Id of the job that was cancelled."""
+
+
+def _called(slurm: Slurm, results: Path, log: Path) -> subprocess.Popen[bytes]:
+    """A Snakemake that is asked for the last stage of the one batch of runs."""
+    target = results / "small" / "jobs" / "digits" / "comparison" / "edm-1" / "evaluate.json"
+    options = (*OF_THE_SITE, "--default-resources", *_resources(), "--slurm-logdir", str(log.parent / "logs"))
+    config = ("--config", f"experiment={EXPERIMENT}", f"results={results}")
+    command = [sys.executable, "-m", "snakemake", *options, str(target), *config]
+    with log.open("w") as file:
+        return subprocess.Popen(
+            # It ends with this process, however that ends.
+            ["setpriv", "--pdeathsig", "KILL", *command],
+            cwd=ROOT, env=slurm.environment | {"PYTHONPATH": str(ROOT)}, stdout=file, stderr=file,
+        )  # fmt: skip
+
+
+def _cancelled_on_the_way(slurm: Slurm, results: Path, log: Path) -> str:
+    """End the job that trains, once it is under way; its id."""
+    metrics = results / "small" / "runs" / "digits" / RUNS[0] / "metrics.jsonl"
+    slurm.wait(lambda: metrics.is_file() and metrics.stat().st_size > 0, f"it trains\n{log.read_text()}", LONGEST_S)
     (training,) = (id_ for id_, job in slurm.jobs().items() if job["Comment"].startswith("rule_train"))
     slurm.call("scancel", training)
     return training
 
 
 @pytest.fixture(scope="module")
-def calls(
-    slurm: Slurm, prepared: DatasetLayout, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Call, Call, str]]:
-    """On the cluster, with the training cancelled on the way, and on this machine, undisturbed."""
+def both(slurm: Slurm, prepared: DatasetLayout, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     folder = tmp_path_factory.mktemp("calls")
-    options = (*OF_THE_SITE, "--default-resources", *_resources(), "--slurm-logdir", str(folder / "logs"))
-    there = Call(folder / "there", prepared, slurm.environment, *options)
-    here = None
+    there, here, log = folder / "my results", folder / "here", folder / "log"
+    for results in (there, here):
+        results_with_data(results, prepared)
+    snakemake = _called(slurm, there, log)
     try:
-        cancelled = _cancelled_on_the_way(slurm, there)
-        here = Call(folder / "here", prepared, dict(os.environ), "--cores", "1")
-        here.end()
-        there.end()
-        yield there, here, cancelled
+        cancelled = _cancelled_on_the_way(slurm, there, log)
+        # The commands of the jobs, in this process meanwhile.
+        for stage in ("train", "sample", "evaluate"):
+            done = tdbench(stage, EXPERIMENT, *(f"digits/{run}" for run in RUNS), "--results", here)
+            assert done.code == 0, done.said
+        assert snakemake.wait(LONGEST_S) == 0, log.read_text()[-5000:]
+        yield Both(Done(there), Done(here), cancelled)
     finally:
-        for call in filter(None, (there, here)):
-            call.process.kill()
+        snakemake.kill()
 
 
 def _resources() -> tuple[str, ...]:
@@ -104,16 +110,14 @@ def _resources() -> tuple[str, ...]:
     return tuple(f"{name}={value}" for name, value in resources.items())
 
 
-def test_scores_and_weights_are_those_of_a_local_run_to_the_bit(calls: tuple[Call, Call, str]) -> None:
-    there, here, _ = calls
+def test_scores_and_weights_are_those_of_a_local_run_to_the_bit(both: Both) -> None:
+    there, here, _ = both
     assert len(here.scores()) > 10 and there.scores() == here.scores()
     assert there.weights() == here.weights()
 
 
-def test_a_cancelled_training_goes_on_from_its_checkpoint_in_another_job(
-    slurm: Slurm, calls: tuple[Call, Call, str]
-) -> None:
-    there, here, cancelled = calls
+def test_a_cancelled_training_goes_on_from_its_checkpoint_in_another_job(slurm: Slurm, both: Both) -> None:
+    there, here, cancelled = both
     assert slurm.jobs()[cancelled]["JobState"] == "CANCELLED"
     parts = [there.of_run(name, "run.json")["parts"] for name in RUNS]
     begun = [part["from_step"] for run in parts for part in run]
@@ -121,9 +125,7 @@ def test_a_cancelled_training_goes_on_from_its_checkpoint_in_another_job(
     assert all(len(here.of_run(name, "run.json")["parts"]) == 1 for name in RUNS)
 
 
-def test_jobs_get_what_the_rules_ask_for_and_more_at_the_second_attempt(
-    slurm: Slurm, calls: tuple[Call, Call, str]
-) -> None:
+def test_jobs_get_what_the_rules_ask_for_and_more_at_the_second_attempt(slurm: Slurm, both: Both) -> None:
     asked: dict[str, list[dict[str, str]]] = {}
     for _, job in sorted(slurm.jobs().items(), key=lambda item: int(item[0])):
         asked.setdefault(job["Comment"].split("_wildcards_")[0], []).append(job)
