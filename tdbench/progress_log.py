@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,7 +83,8 @@ class ProgressLog:
 
     def failed(self, error: BaseException) -> None:
         """Note a failure outside the block that `following` watches, such as an input that is missing."""
-        last = next((line for line in reversed(json_lines(self._path)) if line.get("stage") == self._stage), {})
+        written: Iterable[dict[str, Any]] = reversed(json_lines(self._path))
+        last = next((line for line in written if line.get("stage") == self._stage), {})
         mine = last.get("epoch", 0) >= self._created
         if mine and last.get("state") == "failed":
             return

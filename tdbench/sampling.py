@@ -41,7 +41,7 @@ def read_trained(run: Run, layout: RunLayout) -> dict[str, Any]:
     TdbenchError
         If it is missing or was made with other settings than the experiment now has.
     """
-    record = read_json(layout.settings, f"tdbench train {run.experiment} {run.name}")
+    record: dict[str, Any] = read_json(layout.settings, f"tdbench train {run.experiment} {run.name}")
     try:
         trained = Run.model_validate(record["run"]).training_settings()
     except (ValidationError, KeyError, TypeError):  # written by another version of tdbench
@@ -215,7 +215,8 @@ def _store(
     """Write a sample set of (images shown, steps) with its picture and its record."""
     path = layout.sample_set(*place)
     with atomic_path(path) as temporary:
-        np.savez(temporary, arr_0=pixels, **({"arr_1": latents.labels.numpy()} if latents.num_classes else {}))
+        arrays = [pixels, latents.labels.numpy()] if latents.num_classes else [pixels]
+        np.savez(temporary, *arrays)
     save_grid(layout.sample_grid(*place), pixels)
     record = {
         "key": key, "snapshot_images": place[0], "steps": place[1], "nfe": len(moves) + 1,

@@ -58,7 +58,8 @@ class ClassifierNetwork(nn.Module):
         return silu(self.hidden(self.pool(x).flatten(1)))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.classes(self.dropout(self.features(images)))
+        logits: Tensor = self.classes(self.dropout(self.features(images)))
+        return logits
 
 
 def train_classifier(data: ImageSet, weights: Path, report: Path, threads: int = 1) -> float:
