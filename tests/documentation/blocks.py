@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 
 SHELL = ("sh", "bash", "console")
 _FENCE = re.compile(r"^(?P<fence>```+)(?P<language>[^\n`]*)\n(?P<text>.*?)^(?P=fence) *$", re.MULTILINE | re.DOTALL)
-_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*=.*")
+VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*=.*")
 
 
 class Block(NamedTuple):
@@ -36,7 +36,7 @@ class Command(NamedTuple):
     def words(self) -> list[str]:
         """Without the variables that are set before it."""
         words = shlex.split(self.text)
-        while words and _VARIABLE.fullmatch(words[0]):
+        while words and VARIABLE.fullmatch(words[0]):
             words = words[1:]
         return words
 

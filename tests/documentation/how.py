@@ -1,9 +1,9 @@
 """How each documented command is checked: the one list of it.
 
 Commands are run as they stand, in a copy of the project (`Project`) where what the documentation names is small: the
-experiments ``digits`` and ``my.yaml`` are tests/workflow/tiny.yaml under another name, ``my/images`` has a few pictures,
-and ``results`` and ``other/results`` hold the finished small experiment. What would take hours, another program, a GPU
-or a cluster is planned, or its options are compared with the program's own help; then the reason stands here.
+experiments ``digits`` and ``my.yaml`` are small.yaml beside this file, ``my/images`` has a few pictures, and
+``results`` and ``other/results`` hold the finished small experiment. What would take hours, another program, a GPU or a
+cluster is planned, or its options are compared with the program's own help; then the reason stands here.
 """
 
 import re

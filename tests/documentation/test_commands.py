@@ -7,7 +7,7 @@ import pytest
 
 from tests.documentation.blocks import Command, commands
 from tests.documentation.how import HOW, how
-from tests.documentation.project import Project, check
+from tests.documentation.project import Programs, Project, check
 
 COMMANDS = commands()
 
@@ -17,8 +17,9 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What is wrong with each command. Those that are run follow each other; planning goes on beside them."""
     ran = [command for command in COMMANDS if (entry := how(command.text)) and entry.way == "run"]
     others = [command for command in COMMANDS if command not in ran]
-    finished, fresh = (Project(tmp_path_factory.mktemp(name) / "project") for name in ("run", "planned"))
-    with ThreadPoolExecutor(1) as pool:
+    places = [tmp_path_factory.mktemp(name) / "project" for name in ("run", "planned")]
+    with Programs() as first, Programs() as second, ThreadPoolExecutor(1) as pool:
+        finished, fresh = Project(places[0], first), Project(places[1], second)
         planned = pool.submit(lambda: {command.text: check(fresh, command) for command in others})
         finished.finish_small_experiment()
         found = {command.text: check(finished, command) for command in ran}
