@@ -12,7 +12,7 @@ min_version("9.0")
 from tdbench.evaluation import DEFAULT_LIBRARIES, FEATURES, LIBRARIES
 from tdbench.workflow import Workflow, limit_gpus
 
-W = Workflow.from_config(config)
+W = Workflow.from_config(config, workflow.is_main_process)
 limit_gpus(workflow)
 
 
@@ -35,7 +35,7 @@ wildcard_constraints:
 
 
 onstart:
-    W.weights.fetch_first(workflow)
+    W.begin(workflow)
 
 
 localrules:

@@ -140,7 +140,7 @@ def load_classifier(weights: Path, report: Path) -> FeatureExtractor:
     """The extractor that `train_classifier` wrote."""
     facts: dict[str, Any] = read_json(report, "tdbench classifier")
     network = ClassifierNetwork(facts["channels"], facts["classes"])
-    load_snapshot(weights, network)
+    load_snapshot(weights, network, "tdbench classifier")
     checksum = sha256(weights)
     if checksum != facts["sha256"]:
         raise TdbenchError(f"{weights}: does not belong to {report}; run `tdbench classifier` again")

@@ -24,7 +24,7 @@ from tdbench.reporting.cost import COSTS, LEAST_SHOWN
 from tdbench.reporting.statistics import compare, summarise
 from tdbench.reporting.tables import budget
 from tdbench.reporting.wording import metric_title
-from tdbench.sampling import read_samples, tile
+from tdbench.sampling import sample_set_of, tile
 
 # Text stays text, and the same figure gives the same bytes.
 plt.rcParams.update({"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "tdbench", "figure.dpi": 110})
@@ -253,7 +253,7 @@ def sample_grids(plan: Plan, results: Path, dataset: str, formulation: str) -> F
 
 
 def _grid(axis: Axes, run: Run, layout: RunLayout, steps: int) -> None:
-    pixels = read_samples(layout.sample_set(run.scored_snapshots()[-1], steps))
+    pixels = sample_set_of(run, layout, run.scored_snapshots()[-1], steps)
     axis.imshow(np.asarray(tile(pixels, columns=7, rows=7)), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axis.set(xticks=[], yticks=[])
     axis.grid(visible=False)

@@ -32,7 +32,7 @@ HOW: tuple[How, ...] = (
     How(r"(TDBENCH_GPUS=\S+ )?snakemake .*", "plan", "trains; the small experiment is run by tests/workflow"),
     How(r"make (install|lock)", "plan", "installs from the package index"),
     How(r"make( .*)?", "plan", "each takes minutes; what it calls is planned, run, or a test of its own"),
-    How(r"python -m benchmarks(\.\w+)?( .*)?", "options", "measures for minutes; tests/benchmarks runs it briefly"),
+    How(r"python -m benchmarks(\.\w+)*( .*)?", "options", "measures for minutes; tests/benchmarks runs it briefly"),
 )
 
 

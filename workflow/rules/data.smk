@@ -6,9 +6,9 @@
 rule weights:
     output:
         W.weights.records,
+    priority: 100
     params:
         libraries=W.weights.arguments,
-    priority: 100
     shell:
         "tdbench weights inception {params.libraries} --results {W.results:q}"
 
@@ -19,9 +19,9 @@ rule data:
     output:
         archive=W.dataset("{dataset}").archive,
         summary=W.dataset("{dataset}").summary,
+    priority: 50
     params:
         settings=lambda wildcards: W.source_arguments(wildcards.dataset),
-    priority: 50
     shell:
         "tdbench data {params.settings} --output {output.archive:q}"
 
@@ -32,8 +32,8 @@ rule classifier:
     output:
         weights=W.dataset("{dataset}").classifier,
         report=W.dataset("{dataset}").classifier_report,
-    threads: 1
     priority: 50
+    threads: 1
     shell:
         "tdbench classifier {wildcards.dataset:q} --results {W.results:q} --threads {threads}"
 
@@ -47,8 +47,8 @@ rule reference:
         W.dataset("{dataset}").references("{features}", DEFAULT_LIBRARIES),
     wildcard_constraints:
         features="|".join(set(FEATURES) - {"inception"}),
-    threads: 1
     priority: 50
+    threads: 1
     shell:
         "tdbench reference {wildcards.dataset:q} --features {wildcards.features:q} --results {W.results:q} --threads {threads}"
 
@@ -60,9 +60,9 @@ rule inception:
         weights=lambda wildcards: W.weights.files(**wildcards),
     output:
         W.dataset("{dataset}").reference("inception", "{library}"),
+    priority: 50
+    threads: 1
     params:
         weights=lambda wildcards: W.weights.option(**wildcards),
-    threads: 1
-    priority: 50
     shell:
         "tdbench reference {wildcards.dataset:q} --features inception --library {wildcards.library:q} {params.weights} --results {W.results:q} --threads {threads}"
