@@ -390,8 +390,10 @@ def main() -> Any:
         # The reader of a pipe went away; keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        # A file that went away, a full disk, a permission: the operating system's words name it.
-        print(f"tdbench: error: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
+        # A file that went away, a full disk, a permission: the operating system's words name it. Of two
+        # files the second is the one written to.
+        place = error.filename2 or error.filename or "file"
+        print(f"tdbench: error: {place}: {error.strerror or error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("tdbench: interrupted; what was finished is kept", file=sys.stderr)
         sys.exit(130)

@@ -48,7 +48,8 @@ def _key(content: Any, location: tuple[int | str, ...]) -> str:
             continue
         inside = part in block if isinstance(block, dict) else isinstance(block, list) and isinstance(part, int)
         if inside:
-            block = block[part] if isinstance(block, dict) or part < len(block) else None
+            present = isinstance(block, dict) or (isinstance(part, int) and part < len(block))
+            block = block[part] if present else None
         if inside or i == len(location) - 1:
             parts.append(str(part))
     return f"{'.'.join(parts)}: " if parts else ""

@@ -12,14 +12,13 @@ from pydantic import ValidationError, model_validator
 
 from tdbench.errors import TdbenchError
 from tdbench.evaluation import LIBRARIES
-from tdbench.evaluation.settings import FOLDER
+from tdbench.evaluation.settings import FOLDER, Evaluation
 from tdbench.experiment import (
     Ablation,
     AnyFormulation,
     AnyObjective,
     Collection,
     Dataset,
-    Evaluation,
     Experiment,
     Name,
     Sampling,

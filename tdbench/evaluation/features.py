@@ -1,5 +1,6 @@
 """Feature extractors, and features kept in files."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from tdbench.layout import DatasetLayout
 
 # Images that a large network sees at once: more need gigabytes for its activations and are no faster on a CPU.
 CHUNK = 16
+_CONTENT = "content"
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,21 @@ class ReferenceFeatures:
 
 
 def save_reference(path: Path, reference: ReferenceFeatures) -> None:
+    facts = reference.facts | {_CONTENT: _checksum(reference)}
     with atomic_path(path) as temporary:
         np.savez(
-            temporary, features=reference.features, facts=np.array(json.dumps(reference.facts)),
+            temporary, features=reference.features, facts=np.array(json.dumps(facts)),
             **reference.statistics._asdict(),
         )  # fmt: skip
+
+
+def _checksum(reference: ReferenceFeatures) -> str:
+    """SHA-256 of all that a reference holds: the checksums in a zip do not cover the zip's own records."""
+    digest = hashlib.sha256(json.dumps(reference.facts, sort_keys=True).encode())
+    for array in (reference.features, *reference.statistics):
+        digest.update(f"{array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def load_reference(path: Path) -> ReferenceFeatures:
@@ -100,14 +112,20 @@ def load_reference(path: Path) -> ReferenceFeatures:
         If it is missing or damaged.
     """
     with _opened(path) as archive:
-        statistics = Statistics(archive["mean"], archive["covariance"])
-        return ReferenceFeatures(archive["features"], json.loads(str(archive["facts"])), statistics)
+        statistics, facts = Statistics(archive["mean"], archive["covariance"]), json.loads(str(archive["facts"]))
+        expected = facts.pop(_CONTENT, None)
+        reference = ReferenceFeatures(archive["features"], facts, statistics)
+        # Earlier versions of tdbench wrote none.
+        if expected is not None and _checksum(reference) != expected:
+            raise ValueError("its content has another checksum than when it was written")
+        return reference
 
 
 def read_facts(path: Path) -> dict[str, Any]:
     """The facts of a reference without its features, which may be large; raises as `load_reference` does."""
     with _opened(path) as archive:
         facts: dict[str, Any] = json.loads(str(archive["facts"]))
+    facts.pop(_CONTENT, None)
     return facts
 
 

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from torch import Tensor
 from tdbench.device import memory_mb
 from tdbench.diffusion.formulations.base import Losses
 from tdbench.distributed import ALONE, World
-from tdbench.errors import TrainingDiverged
-from tdbench.files import make_folder
+from tdbench.errors import TdbenchError, TrainingDiverged
+from tdbench.files import make_folder, writing
 from tdbench.progress import say
 
 FIELDS = {
@@ -50,7 +51,8 @@ class MetricsWriter:
     def __init__(self, path: Path, device: torch.device, batch_size: int, world: World = ALONE) -> None:
         make_folder(path.parent)
         self._path, self._world = path, world
-        self._file = path.open("a", encoding="utf-8", buffering=1) if world.leader else None
+        with writing(path):
+            self._file = path.open("a", encoding="utf-8", buffering=1) if world.leader else None
         self._device, self._batch_size = device, batch_size
         self._pending: list[tuple[Tensor, Tensor]] = []
         self._table = torch.zeros(0, 5, dtype=torch.float64)
@@ -60,9 +62,11 @@ class MetricsWriter:
     def __enter__(self) -> "MetricsWriter":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         if self._file is not None:
-            self._file.close()
+            # What could not be written is tried once more here, and has been reported.
+            with suppress(OSError) if kind else writing(self._path):
+                self._file.close()
 
     @property
     def seconds(self) -> float:
@@ -104,7 +108,8 @@ class MetricsWriter:
             raise TrainingDiverged(f"diverged at step {self._step - len(table) + 1 + first}: {', '.join(bad)}")
         line = self._line(table) | {"learning_rate": learning_rate, "ema_decay": ema_decay}
         if self._file is not None:
-            self._file.write(json.dumps(line) + "\n")
+            with writing(self._path):
+                self._file.write(json.dumps(line) + "\n")
         self._table = self._table[:0]
         return line
 
@@ -129,8 +134,9 @@ class MetricsWriter:
         """
         size = 0
         if self._file is not None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            with writing(self._path):
+                self._file.flush()
+                os.fsync(self._file.fileno())
             size = self._path.stat().st_size
         return self._collect(), {"metrics_bytes": size, "seconds": self.seconds}
 
@@ -146,11 +152,22 @@ class MetricsWriter:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics file; a last line cut short by a killed process is left out."""
+    """The lines of a metrics file; a last line cut short by a killed process is left out.
+
+    Raises
+    ------
+    TdbenchError
+        If it is missing, or damaged before its last line.
+    """
+    try:
+        texts = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise TdbenchError(f"{path}: cannot be read ({error.strerror}); train the run again") from error
     lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
+    for number, text in enumerate(texts, 1):
         try:
             lines.append(json.loads(text))
-        except ValueError:
-            break
+        except ValueError as error:
+            if number < len(texts):
+                raise TdbenchError(f"{path}: line {number} is damaged; train the run again") from error
     return lines
