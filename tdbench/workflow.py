@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from tdbench.batches import Batch, batches
 from tdbench.errors import TdbenchError
+from tdbench.experiment import Dataset
 from tdbench.files import make_folder
 from tdbench.gpus import visible_gpus
 from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
@@ -229,6 +230,10 @@ class Workflow:
     def _owner(self, dataset: str) -> ExperimentFlow:
         """An experiment that names a data set; all that do mean the same."""
         return next(flow for flow in self.flows.values() if dataset in flow.plan.experiment.datasets)
+
+    def source(self, name: str) -> Dataset:
+        """A data set's settings."""
+        return self._owner(name).plan.experiment.datasets[name]
 
     def source_arguments(self, name: str) -> str:
         """Arguments of `tdbench data`, quoted for the shell."""

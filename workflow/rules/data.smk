@@ -20,6 +20,9 @@ rule data:
         archive=W.dataset("{dataset}").archive,
         summary=W.dataset("{dataset}").summary,
     priority: 50
+    resources:
+        mem_mb=ask.mem_mb("data"),
+        runtime=ask.minutes("data"),
     params:
         settings=lambda wildcards: W.source_arguments(wildcards.dataset),
     shell:
@@ -34,6 +37,9 @@ rule classifier:
         report=W.dataset("{dataset}").classifier_report,
     priority: 50
     threads: 1
+    resources:
+        mem_mb=ask.mem_mb("classifier"),
+        runtime=ask.minutes("classifier"),
     shell:
         "tdbench classifier {wildcards.dataset:q} --results {W.results:q} --threads {threads}"
 
@@ -49,6 +55,9 @@ rule reference:
         features="|".join(set(FEATURES) - {"inception"}),
     priority: 50
     threads: 1
+    resources:
+        mem_mb=ask.mem_mb("reference"),
+        runtime=ask.minutes("reference"),
     shell:
         "tdbench reference {wildcards.dataset:q} --features {wildcards.features:q} --results {W.results:q} --threads {threads}"
 
@@ -62,6 +71,9 @@ rule inception:
         W.dataset("{dataset}").reference("inception", "{library}"),
     priority: 50
     threads: 1
+    resources:
+        mem_mb=ask.mem_mb("inception"),
+        runtime=ask.minutes("inception"),
     params:
         weights=lambda wildcards: W.weights.option(**wildcards),
     shell:

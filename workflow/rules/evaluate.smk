@@ -10,6 +10,8 @@ rule evaluate:
     threads: lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].cores
     resources:
         processes=lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].processes,
+        mem_mb=ask.mem_mb("evaluate"),
+        runtime=ask.minutes("evaluate"),
     params:
         settings=lambda wildcards: W[wildcards.experiment].evaluation_settings(wildcards.batch),
         runs=lambda wildcards: W[wildcards.experiment].runs_of_job("evaluate", wildcards.batch),

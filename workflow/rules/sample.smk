@@ -9,6 +9,8 @@ rule sample:
     threads: lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].cores
     resources:
         gpu=lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].gpus,
+        mem_mb=ask.mem_mb("sample"),
+        runtime=ask.minutes("sample"),
     params:
         settings=lambda wildcards: W[wildcards.experiment].sampling_settings(wildcards.batch),
         runs=lambda wildcards: W[wildcards.experiment].runs_of_job("sample", wildcards.batch),

@@ -11,6 +11,8 @@ rule train:
     threads: lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].cores
     resources:
         gpu=lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].gpus,
+        mem_mb=ask.mem_mb("train"),
+        runtime=ask.minutes("train"),
     params:
         settings=lambda wildcards: W[wildcards.experiment].training_settings(wildcards.batch),
         runs=lambda wildcards: W[wildcards.experiment].runs_of_job("train", wildcards.batch),
