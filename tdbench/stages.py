@@ -107,7 +107,8 @@ def do_stage(
     TdbenchError
         One line a run that failed.
     """
-    stage, chosen, failed = STAGES[name], list(runs), []
+    stage, chosen = STAGES[name], list(runs)
+    failed: list[str] = []
     for i, run in enumerate(chosen):
         place = f"{name} {i + 1} of {len(chosen)}: {run.name}"
         layout, files = RunLayout(results, run), DatasetLayout(results, run.dataset_name)
@@ -124,10 +125,10 @@ def do_stage(
             if world.count > 1:
                 # The others may be in the middle of the run, waiting for this process.
                 raise
-            failed.append(str(error) if isinstance(error, TdbenchError) else f"{run.name}: {first_line(error)}")
+            failed += error.mistakes if isinstance(error, TdbenchError) else [f"{run.name}: {first_line(error)}"]
             if i + 1 < len(chosen):
                 say(f"{place}: failed ({error}); going on with the next")
     if failed:
-        raise TdbenchError("\ntdbench: error: ".join(failed))
+        raise TdbenchError(*failed)
     if marker is not None and world.leader:
         write_json(marker, {"stage": name, "runs": [run.name for run in chosen], "provenance": provenance()})
