@@ -46,7 +46,9 @@ class Dataset(Parameters):
 
     source: Annotated[str, one_of(SOURCES, "data source")]
     path: Annotated[Path | None, Field(description="for sources that read a user's files")] = None
-    resolution: Annotated[int | None, Field(ge=2, le=LARGEST_IMAGE, description="for sources that resize images")] = None
+    resolution: Annotated[int | None, Field(ge=2, le=LARGEST_IMAGE, description="for sources that resize images")] = (
+        None
+    )
 
     @model_validator(mode="after")
     def _as_the_source_needs(self) -> Self:
@@ -85,7 +87,11 @@ class Training(Parameters):
     threads: Annotated[int, Field(ge=1, le=MOST_THREADS, description="CPU threads; part of the result, to the bit")] = 1
     processes: Annotated[
         int,
-        Field(ge=1, le=MOST_THREADS, description="processes of one training, each with a GPU of its own where there are any"),
+        Field(
+            ge=1,
+            le=MOST_THREADS,
+            description="processes of one training, each with a GPU of its own where there are any",
+        ),
     ] = 1
 
     @property
@@ -107,7 +113,8 @@ class Training(Parameters):
             raise ValueError(f"snapshot_kimg {self.snapshot_kimg:g} exceeds duration_kimg {self.duration_kimg:g}")
         if self.duration_kimg > MOST_SNAPSHOTS * self.snapshot_kimg:
             raise ValueError(
-                f"snapshot_kimg {self.snapshot_kimg:g}: gives more than {MOST_SNAPSHOTS:,} snapshots of {self.duration_kimg:g} kimg"
+                f"snapshot_kimg {self.snapshot_kimg:g}: makes more than {MOST_SNAPSHOTS:,} snapshots of "
+                f"duration_kimg {self.duration_kimg:g}"
             )
         if self.steps < 1:
             raise ValueError(f"duration_kimg {self.duration_kimg:g} is less than one image")

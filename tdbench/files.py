@@ -102,7 +102,7 @@ def read_json(path: Path, made_by: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise TdbenchError(f"{path}: no such file; `{made_by}` writes it") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise TdbenchError(f"{path}: cannot be read as JSON ({error}); `{made_by}` writes it anew") from error
 
 
@@ -123,7 +123,7 @@ def json_lines(path: Path, last_bytes: int | None = 65_536) -> list[dict[str, An
     for text in texts[1:] if begin else texts:
         try:
             lines.append(json.loads(text))
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
     return [line for line in lines if isinstance(line, dict)]
 

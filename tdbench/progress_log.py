@@ -84,7 +84,8 @@ class ProgressLog:
     def failed(self, error: BaseException) -> None:
         """Note a failure outside the block that `following` watches, such as an input that is missing."""
         last = next((line for line in reversed(json_lines(self._path)) if line.get("stage") == self._stage), {})
-        mine = last.get("epoch", 0) >= self._created
+        since = last.get("epoch")
+        mine = isinstance(since, int | float) and since >= self._created
         if mine and last.get("state") == "failed":
             return
         if not mine:

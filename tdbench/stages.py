@@ -10,12 +10,13 @@ from tdbench.consistency import consistency_measured, measure_consistency
 from tdbench.distributed import ALONE, World
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.stored import read_scored
-from tdbench.files import read_json, write_json
+from tdbench.files import write_json
 from tdbench.layout import DatasetLayout, RunLayout
 from tdbench.plan import Run
 from tdbench.progress import say
 from tdbench.progress_log import ProgressLog, first_line
 from tdbench.provenance import provenance, same_code
+from tdbench.records import Data, Finished, Scored, read_record
 from tdbench.sampling import read_sampled, read_trained, sample_run
 from tdbench.training.loop import train
 
@@ -43,8 +44,8 @@ def _train(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> N
 
 
 def _trained(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
-    record, taken = read_trained(run, layout), read_json(layout.snapshots, "tdbench train")["snapshots"]
-    data = read_json(files.summary, "tdbench data")
+    record, taken = read_trained(run, layout), read_record(layout.snapshots, "tdbench train", Finished)["snapshots"]
+    data = read_record(files.summary, "tdbench data", Data)
     whole = all((layout.training / entry["file"]).is_file() for entry in taken)
     return whole and record["data"] == data and all(same_code(part["provenance"]) for part in record["parts"])
 
@@ -74,7 +75,7 @@ def _evaluated(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
     from tdbench.evaluation.scores import reference_checksums
 
     read_scored(run, layout)
-    stored = read_json(layout.scores, "tdbench evaluate")
+    stored = read_record(layout.scores, "tdbench evaluate", Scored)
     return stored["references"] == reference_checksums(run, files) and same_code(stored["provenance"])
 
 

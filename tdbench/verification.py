@@ -20,6 +20,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from tdbench.arrays import read_arrays
 from tdbench.diffusion.formulations.base import Losses, Noise, PairTimes
 from tdbench.diffusion.formulations.ct import CT, Scales
 from tdbench.diffusion.formulations.edm import EDM
@@ -149,7 +150,7 @@ def _ct_losses(path: Path, case: str, content: dict[str, np.ndarray], given: dic
     each = shape[:1]
     _check_shapes(path, case, content, {"x0": shape, "noise": shape, "loss": each, "loss_ct": each, "loss_td": each})
     indices = _get(path, content, case, "indices")
-    if indices.shape != each or indices.dtype.kind != "i" or indices.min() < 0 or indices.max() > n - 2:
+    if indices.shape != each or indices.dtype != np.int64 or indices.min() < 0 or indices.max() > n - 2:
         raise TdbenchError(f"{path}: {case}/indices: expected {each} whole numbers in 0..{n - 2}")
     x0, image = (torch.from_numpy(_get(path, content, case, k)) for k in ("x0", "noise"))
     # The normal draw for which the formulation picks that index.
@@ -180,7 +181,7 @@ def _refused(path: Path, case: str, error: ValueError) -> TdbenchError:
 def _check_shapes(path: Path, case: str, content: dict[str, np.ndarray], wanted: dict[str, tuple[int, ...]]) -> None:
     for key, expected in wanted.items():
         found = _get(path, content, case, key)
-        if found.shape != expected or found.dtype != np.float64 or len(wanted["x0"]) != 4:
+        if found.shape != expected or found.dtype != np.float64 or len(wanted["x0"]) != 4 or 0 in wanted["x0"]:
             raise TdbenchError(
                 f"{path}: {case}/{key}: {found.dtype} {found.shape}; expected float64 {expected}, x0 (N, C, H, W)"
             )
@@ -195,8 +196,7 @@ def _denoiser(a: float, b: float) -> DenoiserCall:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
+        return read_arrays(path)
     except FileNotFoundError as error:
         raise TdbenchError(f"{path}: no such file") from error
     except Exception as error:  # numpy and zipfile raise many kinds for damaged files
@@ -213,9 +213,11 @@ def _settings(path: Path, case: str, content: dict[str, np.ndarray], known: dict
     text = str(_get(path, content, case, "kwargs"))
     try:
         settings = ast.literal_eval(text)
-    except (ValueError, SyntaxError) as error:
+    except Exception as error:  # literal_eval raises many kinds
         raise TdbenchError(f"{path}: {case}/kwargs: {text!r:.60}: not the repr of a dict") from error
-    unknown = set(settings) - set(known) if isinstance(settings, dict) else {text}
+    if not isinstance(settings, dict):
+        raise TdbenchError(f"{path}: {case}/kwargs: {text!r:.60}: not the repr of a dict")
+    unknown = [key for key in settings if key not in known]
     if unknown:
-        raise TdbenchError(f"{path}: {case}/kwargs: unknown settings {sorted(unknown)}; known: {', '.join(known)}")
-    return dict(settings)
+        raise TdbenchError(f"{path}: {case}/kwargs: unknown settings {unknown!r:.60}; known: {', '.join(known)}")
+    return settings

@@ -13,9 +13,10 @@ from torch import Tensor
 from tdbench.device import memory_mb
 from tdbench.diffusion.formulations.base import Losses
 from tdbench.distributed import ALONE, World
-from tdbench.errors import TrainingDiverged
+from tdbench.errors import TdbenchError, TrainingDiverged
 from tdbench.files import make_folder
 from tdbench.progress import say
+from tdbench.records import MetricsLine, check_record
 
 FIELDS = {
     "loss": "mean training loss since the last line",
@@ -146,11 +147,27 @@ class MetricsWriter:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics file; a last line cut short by a killed process is left out."""
+    """The lines of a metrics file; a last line cut short by a killed process is left out.
+
+    Raises
+    ------
+    TdbenchError
+        If it is missing, or another line than the last is not as a training writes it.
+    """
+    try:
+        texts = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise TdbenchError(f"{path}: no such file; `tdbench train` writes it") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise TdbenchError(f"{path}: cannot be read ({error}); run `tdbench train` again") from error
     lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
+    for number, text in enumerate(texts, start=1):
         try:
-            lines.append(json.loads(text))
-        except ValueError:
-            break
+            line = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            if number == len(texts):
+                break
+            raise TdbenchError(f"{path}: line {number}: not JSON; run `tdbench train` again") from error
+        check_record(f"{path}: line {number}", line, "tdbench train", MetricsLine)
+        lines.append(line)
     return lines

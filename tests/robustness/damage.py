@@ -28,7 +28,9 @@ def mutate(draw: st.DrawFn, content: bytes) -> bytes:
         return draw(st.binary(max_size=64))
     size = len(content)
     at = draw(
-        st.one_of(st.integers(0, size - 1), st.integers(0, min(size - 1, 100)), st.integers(max(0, size - 200), size - 1))
+        st.one_of(
+            st.integers(0, size - 1), st.integers(0, min(size - 1, 100)), st.integers(max(0, size - 200), size - 1)
+        )
     )
     kind = draw(st.sampled_from(["flip", "flips", "forge", "cut", "drop", "repeat", "insert", "zero", "swap"]))
     length = draw(st.integers(1, 64))

@@ -37,18 +37,22 @@ def judge(reader: str, file: Path | str, read: Callable[[], Any]) -> bool:
         What every line of a refusal has to name.
     """
     with _in_time(reader):
-        try:
-            read()
-        except TdbenchError as error:
-            assert error.mistakes, f"{reader} refuses without a word"
-            for mistake in error.mistakes:
-                assert str(file) in mistake, f"{reader} does not name {file}: {mistake}"
-                assert mistake.isprintable(), mistake
-            refused = True
-        else:
-            refused = False
-    COUNTS.setdefault(reader, Counter())["refused" if refused else "taken"] += 1
-    return refused
+        refusal = _refusal(read)
+    if refusal is not None:
+        assert refusal.mistakes, f"{reader} refuses without a word"
+        for mistake in refusal.mistakes:
+            assert str(file) in mistake, f"{reader} does not name {file}: {mistake}"
+            assert mistake.isprintable(), mistake
+    COUNTS.setdefault(reader, Counter())["taken" if refusal is None else "refused"] += 1
+    return refusal is not None
+
+
+def _refusal(read: Callable[[], Any]) -> TdbenchError | None:
+    try:
+        read()
+    except TdbenchError as error:
+        return error
+    return None
 
 
 @contextmanager

@@ -19,7 +19,8 @@ EVERYTHING = """\
 name: everything
 description: every block once
 datasets: {digits: {source: digits}, mine: {source: folder, path: images, resolution: 8}}
-formulations: {ddpm: {}, ddim: {schedule: cosine}, vp: {}, ve: {}, edm: {grid: {num_steps: 18}}, ct: {scales: {final: 9}}}
+formulations: {ddpm: {}, ddim: {schedule: cosine}, vp: {}, ve: {}, edm: {grid: {num_steps: 18}},
+  ct: {scales: {final: 9}}}
 objectives: {baseline: {}, td: {lambda: 0.5, weight: constant}}
 seeds: [0, 1]
 network: {kind: unet-tiny, dropout: 0.1}
@@ -27,13 +28,15 @@ training: {duration_kimg: 2.56, batch_size: 64, learning_rate: 1e-3, ema_half_li
   betas: [0.9, 0.99], augmentation: 0.1, precision: fp32, processes: 2, microbatch_size: 8}
 sampling: {sampler: {kind: heun}, steps: [2, 4], images: 128, batch_size: 64}
 evaluation: {features: inception, libraries: [clean-fid], weights: w.pth, kid_subset_size: 64, metrics: [fid]}
-overrides: [{formulations: [ct], objectives: [td], set: {training.batch_size: 32}}, {formulations: [edm, vp], objectives: [td], set: {objective.target: {kind: ema, decay: 0.9}}}]
+overrides: [{formulations: [ct], objectives: [td], set: {training.batch_size: 32}},
+  {formulations: [edm, vp], objectives: [td], set: {objective.target: {kind: ema, decay: 0.9}}}]
 ablations: {weight: {base: td, vary: {objective.lambda: [0.1, 1]}, description: of the weight, formulations: [edm]}}
 published: [main]
 """
 STRUCTURES: dict[str, Any] = {
-    "tiny": YAML(typ="safe", pure=True).load(TINY.read_text()), "everything": YAML(typ="safe", pure=True).load(EVERYTHING)
-}  # fmt: skip
+    name: YAML(typ="safe", pure=True).load(text)
+    for name, text in {"tiny": TINY.read_text(), "everything": EVERYTHING}.items()
+}
 
 
 def plain(block: Any) -> Any:
@@ -76,18 +79,24 @@ def test_text(tmp_path: Path, little_memory: None) -> None:
     check()
 
 
+def mapping(pairs: list[tuple[str, str]]) -> str:
+    return "{" + ", ".join(f"{key}: {value}" for key, value in pairs) + "}"
+
+
+KEYS = ["name", "datasets", "seeds", "training", "ablations", "includes", "plugins", "other"]
 VALUES = st.recursive(
     st.one_of(
         st.text(max_size=8), st.integers().map(str),
         st.sampled_from([
-            "&a", "*a", "!!int", "!!float", "!!binary", "!!timestamp", "2001-99-99", "!!set", "!!omap", "<<", "? ", "|", "---",
-            "!!python/object/apply:os.system", "!x", "%YAML 1.1", "\x07", "\u2028", "0x", "1e999", ".nan", "9" * 5_000, "\ud7ff",
+            "&a", "*a", "!!int", "!!float", "!!binary", "!!timestamp", "2001-99-99", "!!set", "!!omap", "<<", "? ", "|",
+            "---", "!!python/object/apply:os.system", "!x", "%YAML 1.1", "\x07", "\u2028", "0x",
+            "1e999", ".nan", "9" * 5_000, "\ud7ff",
         ]),
     ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=4).map(lambda parts: f"[{', '.join(parts)}]"),
-        st.lists(st.tuples(inner, inner), max_size=4).map(lambda pairs: "{%s}" % ", ".join(f"{a}: {b}" for a, b in pairs)),
-        st.tuples(st.sampled_from(["&a ", "!!set ", "!!omap ", "!!str ", "!!int ", "!!binary ", "? "]), inner).map("".join),
+        st.lists(st.tuples(inner, inner), max_size=4).map(mapping),
+        st.tuples(st.sampled_from(["&a ", "!!set ", "!!omap ", "!!str ", "!!binary ", "? "]), inner).map("".join),
     ),
     max_leaves=12,
 )  # fmt: skip
@@ -97,7 +106,7 @@ def test_yaml_of_all_kinds(tmp_path: Path, little_memory: None) -> None:
     path = tmp_path / "experiment.yaml"
 
     @inputs(900)
-    @given(VALUES, st.sampled_from(["name", "datasets", "seeds", "training", "ablations", "includes", "plugins", "other"]))
+    @given(VALUES, st.sampled_from(KEYS))
     def check(value: str, key: str) -> None:
         path.write_text(f"{key}: {value}\n", encoding="utf-8", errors="replace")
         judge("experiment, YAML", path, lambda: load_plans(str(path)))
@@ -106,7 +115,8 @@ def test_yaml_of_all_kinds(tmp_path: Path, little_memory: None) -> None:
 
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefghij", "bcdefghijk", strict=True)
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"
+    for before, name in zip("abcdefghij", "bcdefghijk", strict=True)
 )
 
 
