@@ -99,7 +99,7 @@ def some(items: Sequence[object]) -> str:
 def _reason(error: Exception) -> str:
     """One short line without paths or addresses."""
     if isinstance(error, UnidentifiedImageError):
-        return "none of the kinds of image that are read, or damaged at its start"
+        return "no image of a kind that is read, or damaged at its start"
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

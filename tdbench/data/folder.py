@@ -20,7 +20,7 @@ from tdbench.data.decoding import FORMATS, allocate, decode_all, some
 from tdbench.errors import TdbenchError
 
 SUFFIXES = IMAGE_SUFFIXES | {".tif", ".tiff"}
-_FORMATS = (*FORMATS, "TIFF", "MPO")
+_FORMATS = (*FORMATS, "TIFF")
 _GREY = frozenset({"1", "L", "LA"})
 _MODES = _GREY | {"P", "PA", "RGB", "RGBA", "YCbCr", "CMYK"}
 

@@ -89,18 +89,13 @@ def published_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
 def _row(figure: dict[str, Any], libraries: list[str], found: dict[str, Any], run: Run | None) -> dict[str, Any]:
     """A published figure beside ours of each library."""
     row = {key: "" if pd.isna(figure[key]) else figure[key] for key in _SHOWN}
-    row |= {
-        "metric": label(figure["metric"]),
-        "published": "—" if pd.isna(figure["value"]) else number(figure["value"], 4),
-    }
+    known = not pd.isna(figure["value"])
+    row |= {"metric": label(figure["metric"]), "published": number(figure["value"], 4) if known else "—"}
     for name in libraries:
         mine = found.get(name)
         row[name] = f"{spread(mine['mean'], mine['std'])} (n = {mine['n']})" if mine else "—"
-        row[f"{name}, × published"] = (
-            f"{mine['mean'] / figure['value']:.3f}"
-            if mine and figure["value"] and not pd.isna(figure["value"])
-            else "—"
-        )
+        comparable = mine and known and figure["value"]
+        row[f"{name}, × published"] = f"{mine['mean'] / figure['value']:.3f}" if comparable else "—"
     if not known:
         result = "no figure given"
     elif run is None or not found:

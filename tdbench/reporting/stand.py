@@ -121,13 +121,9 @@ def _from_line(run: Expected, line: dict[str, Any]) -> Stand:
     if line["state"] == "failed":
         return replace(stand, state="failed", note=shown("error"))
     if line.get("host") == socket.gethostname() and not _lives(line.get("pid")):
-        return replace(
-            stand, state="stopped", note=f"process {printable(str(line.get('pid')))} is gone, last seen {clock(since)}"
-        )
+        return replace(stand, state="stopped", note=f"process {shown('pid')} is gone, last seen {clock(since)}")
     if time.time() - since > max(SILENT_AFTER_S, 3 * (number(line.get("every_s")) or 0)):
-        return replace(
-            stand, state="silent", note=f"no sign of life since {clock(since)} (on {printable(str(line.get('host')))})"
-        )
+        return replace(stand, state="silent", note=f"no sign of life since {clock(since)} (on {shown('host')})")
     return replace(stand, rate=rate, seconds_left=_seconds_left(run, stage, done, total, rate))
 
 
