@@ -123,6 +123,17 @@ class SnapshotEntry(Record):
     sha256: Checksum
 
 
+class Kept(Record):
+    """What a checkpoint says of itself."""
+
+    step: Count
+    snapshots: list[SnapshotEntry]
+    line: dict[str, Any]
+    parts: list[dict[str, Any]]
+    metrics_bytes: Count
+    seconds: Seconds
+
+
 class Passes(Record):
     """Forward passes of a step."""
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from tdbench.arrays import read_arrays
 from tdbench.distributed import World
 from tdbench.errors import TdbenchError
-from tdbench.files import atomic_path
+from tdbench.files import atomic_path, parse_json
 from tdbench.layout import DatasetLayout
 from tdbench.records import Accuracy, Reference, check_record, read_record
 
@@ -124,7 +124,7 @@ def _read(path: Path, *names: str) -> dict[str, np.ndarray]:
 
 def _facts(path: Path, stored: np.ndarray) -> dict[str, Any]:
     try:
-        facts: dict[str, Any] = json.loads(str(stored))
+        facts: dict[str, Any] = parse_json(str(stored))
     except (ValueError, RecursionError) as error:
         raise _unreadable(path, error) from error
     check_record(f"{path}: facts", facts, "tdbench reference", Reference)

@@ -3,7 +3,6 @@
 The log of a stage (`tdbench.progress_log`) says what happens; the file that a stage writes last says that it is done.
 """
 
-import json
 import math
 import os
 import socket
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tdbench.errors import printable
-from tdbench.files import json_lines
+from tdbench.files import json_lines, parse_json
 from tdbench.layout import RunLayout
 
 STAGES = {"train": "training", "sample": "sampling", "evaluate": "scoring"}
@@ -218,7 +217,7 @@ def content_of(layout: RunLayout, stage: str) -> Any:
     """What a stage wrote last, or None."""
     path = layout.made_by(stage)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except OSError as error:

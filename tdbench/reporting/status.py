@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tdbench.errors import TdbenchError, printable
+from tdbench.files import parse_json
 from tdbench.layout import ReportLayout
 from tdbench.reporting.estimate import seconds_left
 from tdbench.reporting.stand import AT_WORK, MOST_SETS, Expected, Stand, number, read_stand
@@ -75,7 +76,7 @@ def _read_experiment(results: Path, name: str) -> ExperimentStand:
     begun = sorted(str(path.relative_to(layout.runs)) for path in layout.runs.glob("*/*") if path.is_dir())
     path, expected, note = None, None, ""
     try:
-        content = json.loads(layout.plan.read_text(encoding="utf-8"))
+        content = parse_json(layout.plan.read_text(encoding="utf-8"))
         path, expected = printable(str(content["path"])), [_expected(name, entry) for entry in content["runs"]]
     except FileNotFoundError:
         note = "plan.json: not there; only runs that were begun are known"

@@ -14,7 +14,7 @@ from tdbench.device import memory_mb
 from tdbench.diffusion.formulations.base import Losses
 from tdbench.distributed import ALONE, World
 from tdbench.errors import TdbenchError, TrainingDiverged
-from tdbench.files import make_folder
+from tdbench.files import make_folder, parse_json
 from tdbench.progress import say
 from tdbench.records import MetricsLine, check_record
 
@@ -163,7 +163,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     lines = []
     for number, text in enumerate(texts, start=1):
         try:
-            line = json.loads(text)
+            line = parse_json(text)
         except (ValueError, RecursionError) as error:
             if number == len(texts):
                 break
