@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from tdbench.data.sources import SOURCES, check_source
 from tdbench.diffusion.formulations import FORMULATIONS, Formulation
@@ -33,7 +33,14 @@ def _name(value: Any) -> Any:
     return value
 
 
+def _text(value: str) -> str:
+    if not all(c.isprintable() or c in "\n\t" for c in value):
+        raise ValueError("holds a control character, which terminals would obey")
+    return value
+
+
 Name = Annotated[str, BeforeValidator(_name)]
+Text = Annotated[str, AfterValidator(_text)]
 Positive = Annotated[float, Field(gt=0)]
 Precision = Literal["auto", "fp32", "tf32", "bf16"]
 AnyFormulation = Annotated[SerializeAsAny[Formulation], of_kind(FORMULATIONS, "formulation")]
@@ -159,14 +166,14 @@ class Ablation(_Selection):
 
     base: Name
     vary: Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)]
-    description: str = ""
+    description: Text = ""
 
 
 class Experiment(Parameters):
     """What an experiment file holds."""
 
     name: Name
-    description: str = ""
+    description: Text = ""
     plugins: Annotated[tuple[str, ...], Field(description="Python files or entry points that bring more kinds")] = ()
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     formulations: Annotated[dict[Name, AnyFormulation], BeforeValidator(kind_from_name), Field(min_length=1)]
@@ -244,7 +251,7 @@ class Collection(Parameters):
     """A file that names experiments to be done together; each keeps its own results and report."""
 
     name: Name
-    description: str = ""
+    description: Text = ""
     includes: Annotated[
         tuple[str, ...], Field(min_length=1, description="names of experiments, or paths as seen from this file")
     ]

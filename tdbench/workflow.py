@@ -40,7 +40,9 @@ class ExperimentFlow:
     """
 
     def __init__(self, plan: Plan, results: Path) -> None:
-        self.plan, self.results, self.path = plan, results, plan.path
+        self.plan, self.results = plan, results
+        # A name that begins with a dash would be an option.
+        self.path = plan.path.absolute() if str(plan.path).startswith("-") else plan.path
         self.name, self.features = plan.experiment.name, plan.experiment.evaluation.features
         self.report = ReportLayout(results, self.name)
         self.batches = batches(plan)
@@ -172,8 +174,15 @@ class Workflow:
             )
         chosen = {key: str(config.get(key, default)) for key, default in KNOWN_CONFIG.items()}
         plans, results = load_plans(chosen["experiment"]), Path(chosen["results"])
-        if set("{}") & set(str(results)):
+        if set("{}<>") & set(str(results)):
             raise TdbenchError(f"results {str(results)!r}: Snakemake reads braces as wildcards; choose another folder")
+        for plan in plans:
+            for name, dataset in plan.experiment.datasets.items():
+                if dataset.path is not None and set("<>") & set(str(dataset.path)):
+                    raise TdbenchError(
+                        f"{plan.path}: datasets.{name}.path: {str(dataset.path)!r}: Snakemake reads < and > as variables; "
+                        "rename it"
+                    )
         for plan in plans:
             for name in plan.experiment.published:
                 published_file(name, f"{plan.path}: ")
