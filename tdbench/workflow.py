@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from tdbench.weights_plan import WeightsPlan
 
 KNOWN_CONFIG = {"experiment": "digits", "results": "results"}
 STAGES = ("train", "sample", "evaluate")
+_NO_PATH = re.compile("[{}]|<.+>")
 
 
 class ExperimentFlow:
@@ -174,15 +176,7 @@ class Workflow:
             )
         chosen = {key: str(config.get(key, default)) for key, default in KNOWN_CONFIG.items()}
         plans, results = load_plans(chosen["experiment"]), Path(chosen["results"])
-        if set("{}<>") & set(str(results)):
-            raise TdbenchError(f"results {str(results)!r}: Snakemake reads braces as wildcards; choose another folder")
-        for plan in plans:
-            for name, dataset in plan.experiment.datasets.items():
-                if dataset.path is not None and set("<>") & set(str(dataset.path)):
-                    raise TdbenchError(
-                        f"{plan.path}: datasets.{name}.path: {str(dataset.path)!r}: Snakemake reads < and > as variables; "
-                        "rename it"
-                    )
+        _check_paths(plans, results)
         for plan in plans:
             for name in plan.experiment.published:
                 published_file(name, f"{plan.path}: ")
@@ -248,6 +242,20 @@ def limit_gpus(workflow: Any) -> None:
         gpus = visible_gpus()
     if gpus:
         workflow.register_resource("gpu", len(gpus))
+
+
+def _check_paths(plans: list[Plan], results: Path) -> None:
+    """Refuse paths of files that Snakemake would not take as they are."""
+    if _NO_PATH.search(str(results)):
+        raise TdbenchError(f"results {str(results)!r}: Snakemake reads braces as wildcards; choose another folder")
+    for plan in plans:
+        sets, weights = plan.experiment.datasets, plan.experiment.evaluation.weights
+        given = {f"datasets.{name}.path": dataset.path for name, dataset in sets.items() if dataset.path is not None}
+        for key, path in (given | {f"evaluation.weights.{name}": path for name, path in weights.items()}).items():
+            if _NO_PATH.search(str(path)):
+                raise TdbenchError(
+                    f"{plan.path}: {key}: {str(path)!r}: Snakemake reads {{...}} and <...> as wildcards; rename it"
+                )
 
 
 @contextmanager
