@@ -34,9 +34,7 @@ _KINDS = {
 PERMISSIVE = ("MIT", "Apache-2.0", "BSD", "ISC", "Python", "other permissive")
 ALLOWED = (*PERMISSIVE, "MPL-2.0", "LGPL", "NVIDIA, proprietary")
 """What may be installed. GPL is none of it, but for `PARTS`."""
-PARTS = {
-    "docutils": "its Emacs mode and two of its tools are GPL; the library that is imported is in the public domain"
-}
+PARTS = {"docutils": "what is GPL of it is an Emacs mode in its source archive, which is not installed"}
 
 
 def installed() -> dict[str, tuple[str, str]]:
