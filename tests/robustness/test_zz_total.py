@@ -5,14 +5,14 @@ import pytest
 from tests.robustness.tally import COUNTS
 
 READERS = {
-    "experiment, structure", "experiment, text", "experiment, YAML", "archive, bytes", "archive, labels", "archive,
-    names",
+    "experiment, structure", "experiment, text", "experiment, YAML", "archive, bytes", "archive, labels",
+    "archive, names",
     "folder, bytes", "CIFAR-10", "samples, bytes", "samples, heads", "reference features, bytes",
     "reference features, content", "reference vectors", "reference vectors, bytes", "snapshot, bytes", "snapshot, head",
     "checkpoint", "weights, torch's format", "run.json", "snapshots.json", "samples.json", "scores.json",
     "consistency.json", "metrics.jsonl", "progress.jsonl", "plan.json", "records, by status", "classifier.json",
-    "published figures", "scores.parquet, bytes", "scores.parquet, columns", "runs.csv", "tables, shown", "crate,
-    bytes",
+    "published figures", "scores.parquet, bytes", "scores.parquet, columns", "runs.csv", "tables, shown",
+    "crate, bytes",
     "crate, description", "command line",
 }  # fmt: skip
 
