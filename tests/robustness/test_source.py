@@ -178,3 +178,16 @@ def test_workflow_files_hold_no_python_of_their_own_that_runs_programs() -> None
     for path in [ROOT / "Snakefile", *(ROOT / "workflow").rglob("*.smk")]:
         text = Path(path).read_text()
         assert not re.search(r"^ +run:|\bos\.system|subprocess|\bshell\(|\beval\(|\bexec\(", text, re.M), path
+
+
+def test_every_test_that_the_page_on_security_names_is_there() -> None:
+    file, named = "", 0
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    for reference in re.findall(r"`((?:[\w/]+\.py)?::\w+|[\w/]+\.py(?:::\w+)?)`", text):
+        path, _, test = reference.partition("::")
+        file = path or file
+        source = ROOT / file if "/" in file else ROOT / "tests" / "robustness" / file
+        assert source.is_file(), reference
+        assert not test or f"def {test}(" in source.read_text(), reference
+        named += 1
+    assert named > 30
