@@ -1,11 +1,18 @@
 """Fixtures that several tests share."""
 
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from tdbench.data.archive import ImageSet, read_archive, write_archive
 from tdbench.data.sources import digits
+from tdbench.files import write_json
+from tdbench.layout import DatasetLayout
 from tdbench.plan import Plan, load_plan
 
 ROOT = Path(__file__).parents[1]
@@ -23,6 +30,52 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def images(archive: Path) -> ImageSet:
     return read_archive(archive)
+
+
+@pytest.fixture(scope="session")
+def prepared(archive: Path, images: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> DatasetLayout:
+    """The digits with all that trainings and scores need, made once: for reading, or for `results_with_data`."""
+    # Libraries that take seconds to import.
+    from tdbench.evaluation.classifier import train_classifier
+    from tdbench.evaluation.scores import write_references
+
+    files = DatasetLayout(tmp_path_factory.mktemp("prepared"), "digits")
+    files.folder.mkdir(parents=True)
+    shutil.copy(archive, files.archive)
+    write_json(files.summary, images.summary())
+    train_classifier(images, files.classifier, files.classifier_report, 1)
+    write_references(images, "classifier", 256, files, 1)
+    return files
+
+
+def results_with_data(results: Path, prepared: DatasetLayout) -> Path:
+    """A folder of results that has the digits and nothing else yet."""
+    shutil.copytree(prepared.folder, DatasetLayout(results, "digits").folder)
+    return results
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], ThreadingHTTPServer]]:
+    """Serves a folder on this machine, beside any proxy, as long as the test takes."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None: ...
+
+    begun: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+    def begin(folder: Path) -> ThreadingHTTPServer:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        begun.append((server, thread))
+        return server
+
+    yield begin
+    for server, thread in begun:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 @pytest.fixture(scope="session")

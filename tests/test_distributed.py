@@ -22,7 +22,7 @@ from tdbench.plan import Plan, Run, load_plan
 from tdbench.sampling import read_samples
 from tdbench.stages import do_stage
 from tdbench.training.metrics import read_metrics
-from tests.conftest import ROOT, TINY
+from tests.conftest import ROOT, TINY, results_with_data
 
 NAME = "edm-td-seed0"
 
@@ -45,17 +45,6 @@ def run(plan: Plan) -> Run:
     return plan.run(NAME)
 
 
-def results_with_data(folder: Path, archive: Path) -> Path:
-    from tdbench.data.archive import read_archive
-    from tdbench.files import write_json
-
-    files = DatasetLayout(folder, "digits")
-    files.archive.parent.mkdir(parents=True)
-    files.archive.write_bytes(archive.read_bytes())
-    write_json(files.summary, read_archive(archive).summary())
-    return folder
-
-
 def tdbench(*arguments: str) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "tdbench", *arguments]
@@ -67,17 +56,17 @@ def in_two(stage: str, plan: Plan, results: Path, *options: str) -> subprocess.P
 
 
 @pytest.fixture(scope="module")
-def alone(plan: Plan, run: Run, archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def alone(plan: Plan, run: Run, prepared: DatasetLayout, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Trained in one process."""
-    results = results_with_data(tmp_path_factory.mktemp("alone"), archive)
+    results = results_with_data(tmp_path_factory.mktemp("alone"), prepared)
     do_stage("train", [run], results, keep_finished=False, marker=None)
     return results
 
 
 @pytest.fixture(scope="module")
-def together(plan: Plan, archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def together(plan: Plan, prepared: DatasetLayout, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Trained in two processes."""
-    results = results_with_data(tmp_path_factory.mktemp("together"), archive)
+    results = results_with_data(tmp_path_factory.mktemp("together"), prepared)
     marker = results / "marker.json"
     done = in_two("train", plan, results, "--keep-finished", "--marker", str(marker))
     _, said = done.communicate(timeout=300)
@@ -109,14 +98,7 @@ def test_two_processes_follow_the_same_curve_as_one(alone: Path, together: Path,
 
 
 def test_samples_and_scores_are_the_same_to_the_bit(plan: Plan, run: Run, together: Path) -> None:
-    from tdbench.data.archive import read_archive
-    from tdbench.evaluation.classifier import train_classifier
-    from tdbench.evaluation.scores import write_references
-
-    files, layout = DatasetLayout(together, "digits"), RunLayout(together, run)
-    data = read_archive(files.archive)
-    train_classifier(data, files.classifier, files.classifier_report, 1)
-    write_references(data, "classifier", 256, files, 1)
+    layout = RunLayout(together, run)
     found = []
     for shared in (False, True):
         for stage in ("sample", "evaluate"):
@@ -149,9 +131,9 @@ def started(plan: Plan, results: Path, run: Run) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("end", ["SIGTERM", "SIGKILL of a process", "SIGKILL of the parent"])
 def test_ended_and_started_again_it_ends_with_the_same_bytes(
-    end: str, plan: Plan, run: Run, together: Path, archive: Path, tmp_path: Path
+    end: str, plan: Plan, run: Run, together: Path, prepared: DatasetLayout, tmp_path: Path
 ) -> None:
-    results = results_with_data(tmp_path, archive)
+    results = results_with_data(tmp_path, prepared)
     child = started(plan, results, run)
     workers = psutil.Process(child.pid).children(recursive=True)
     begun = time.monotonic()
@@ -184,9 +166,11 @@ def test_a_mistake_is_told_once(plan: Plan, tmp_path: Path) -> None:
     assert said.count("no such archive") == 1
 
 
-def test_the_snakefile_starts_them(plan: Plan, run: Run, together: Path, archive: Path, tmp_path: Path) -> None:
+def test_the_snakefile_starts_them(
+    plan: Plan, run: Run, together: Path, prepared: DatasetLayout, tmp_path: Path
+) -> None:
     """`training.processes: 2` of the experiment, and nothing else."""
-    results = results_with_data(tmp_path, archive)
+    results = results_with_data(tmp_path, prepared)
     batch = f"digits/{NAME}"
     content = plan.path.read_text()
     experiment = tmp_path / "shared.yaml"
@@ -213,10 +197,10 @@ def test_shares_cover_the_batch(total: int, count: int) -> None:
     assert max(s.stop - s.start for s in shares) - min(s.stop - s.start for s in shares) <= 1
 
 
-def test_more_processes_than_images_in_a_batch(run: Run, archive: Path) -> None:
+def test_more_processes_than_images_in_a_batch(run: Run, prepared: DatasetLayout) -> None:
     from tdbench.data.archive import read_archive
     from tdbench.errors import TdbenchError
     from tdbench.training.state import build_state
 
     with pytest.raises(TdbenchError, match=r"65 processes: training\.batch_size 64 must be no less"):
-        build_state(run, read_archive(archive), torch.device("cpu"), World(64, 65))
+        build_state(run, read_archive(prepared.archive), torch.device("cpu"), World(64, 65))

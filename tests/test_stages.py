@@ -12,17 +12,12 @@ from tdbench.files import write_json
 from tdbench.layout import DatasetLayout, RunLayout
 from tdbench.plan import Plan, Run
 from tdbench.stages import do_stage
+from tests.conftest import results_with_data
 
 
 @pytest.fixture
-def results(archive: Path, tmp_path: Path) -> Path:
-    from tdbench.data.archive import read_archive
-
-    files = DatasetLayout(tmp_path, "digits")
-    files.archive.parent.mkdir(parents=True)
-    files.archive.write_bytes(archive.read_bytes())
-    write_json(files.summary, read_archive(archive).summary())
-    return tmp_path
+def results(prepared: DatasetLayout, tmp_path: Path) -> Path:
+    return results_with_data(tmp_path, prepared)
 
 
 def short(plan: Plan, name: str, **training: float) -> Run:

@@ -17,9 +17,6 @@ from typer.testing import CliRunner
 
 from tdbench.cli import app
 from tdbench.errors import TdbenchError
-from tdbench.evaluation.classifier import train_classifier
-from tdbench.evaluation.scores import write_references
-from tdbench.files import write_json
 from tdbench.layout import DatasetLayout, RunLayout
 from tdbench.plan import Plan, load_plan
 from tdbench.reporting.outline import write_outline
@@ -27,7 +24,7 @@ from tdbench.reporting.stand import Expected, Stand
 from tdbench.reporting.status import ExperimentStand, read_status
 from tdbench.reporting.status_table import describe, duration
 from tdbench.stages import do_stage
-from tests.conftest import ROOT, TINY
+from tests.conftest import ROOT, TINY, results_with_data
 
 RUN = "digits/edm-td-seed0"
 
@@ -46,17 +43,9 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 
 @pytest.fixture(scope="module")
-def finished(short: Plan, archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(short: Plan, prepared: DatasetLayout, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results in which one run went through all stages, and the others did not begin."""
-    from tdbench.data.archive import read_archive
-
-    results = tmp_path_factory.mktemp("results")
-    files, data = DatasetLayout(results, "digits"), read_archive(archive)
-    files.folder.mkdir(parents=True)
-    shutil.copy(archive, files.archive)
-    write_json(files.summary, data.summary())
-    train_classifier(data, files.classifier, files.classifier_report, 1)
-    write_references(data, "classifier", 256, files, 1)
+    results = results_with_data(tmp_path_factory.mktemp("results"), prepared)
     for stage in ("train", "sample", "evaluate"):
         do_stage(stage, [short.run(RUN)], results, keep_finished=False, marker=None)
     write_outline(short, results)
@@ -235,6 +224,8 @@ def test_results_from_before_there_were_logs_and_plans(results: Path, short: Pla
     layout.samples.unlink()
     assert (stand(results).state, stand(results).stage) == ("waiting", "sample")
     layout.snapshots.unlink()
+    # The run may have been made a while ago.
+    os.utime(layout.metrics)
     found = stand(results)
     assert (found.state, found.done, found.total) == ("training", 320, 320) and found.rate
     os.utime(layout.metrics, (time.time() - 3600,) * 2)

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from tdbench.diffusion.formulations.base import Formulation, per_image_mean
 from tdbench.diffusion.preconditioning import Condition, DenoiserCall
-from tdbench.diffusion.processes import couple_behind, like, posterior_coefficients
+from tdbench.diffusion.processes import like
 from tdbench.diffusion.samplers import CountingDenoiser
-from tdbench.diffusion.td import TD, residual
+from tdbench.diffusion.td import TD, draw_pair, pair_coefficients, residual
 
 YARDSTICK = "paper"
 """The settings of the temporal difference that all are measured by, whatever they were trained with."""
@@ -79,16 +79,12 @@ def _at(
     index: float,
     source: torch.Generator,
 ) -> Residual:
-    assert settings.span and settings.stride and settings.coupling and settings.posterior and settings.weight
     t = formulation.grid.time(torch.full((len(x0), 1, 1, 1), index, dtype=torch.float64))
-    times = formulation.pair_times(t, settings.span, settings.stride)
-    level, level_prime = formulation.level(t), formulation.level(times.t_prime)
     noise, other = (torch.randn(x0.shape, generator=source).to(x0) for _ in range(2))
-    x_t, x_prime = couple_behind(settings.coupling, x0, level, level_prime, noise, other)
-    a, _ = posterior_coefficients(settings.posterior, level, formulation.level(times.tau))
-    a_prime, _ = posterior_coefficients(settings.posterior, level_prime, formulation.level(times.tau_prime))
-    weight = formulation.pair_weight(settings.weight, a, t, a_prime, times.t_prime)
-    error, error_prime = (x0 - denoiser(x, at, condition) for x, at in ((x_t, t), (x_prime, times.t_prime)))
+    pair = draw_pair(formulation, settings, x0, t, noise, other)
+    a, a_prime, weight = pair_coefficients(formulation, settings, pair)
+    points = ((pair.x_t, t), (pair.x_prime, pair.times.t_prime))
+    error, error_prime = (x0 - denoiser(x, at, condition) for x, at in points)
     squared = per_image_mean(residual(like(a, x0), error, like(a_prime, x0), error_prime) ** 2).double().cpu()
     return Residual(index, float(squared.mean()), float((weight.flatten() * squared).mean()))
 

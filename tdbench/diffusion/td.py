@@ -10,16 +10,16 @@ where D' is the target network. The kappa x terms of the long form cancel exactl
 them keeps the digits that the long form loses at large sigma.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from tdbench.diffusion.formulations.base import Estimates, Formulation, Losses, Noise, Weight, per_image_mean
+from tdbench.diffusion.formulations.base import Estimates, Formulation, Losses, Noise, PairTimes, Weight, per_image_mean
 from tdbench.diffusion.objective import Objective
 from tdbench.diffusion.preconditioning import Condition, DenoiserCall
-from tdbench.diffusion.processes import Coupling, Posterior, couple, couple_behind, like, posterior_coefficients
+from tdbench.diffusion.processes import Coupling, Level, Posterior, couple, couple_behind, like, posterior_coefficients
 from tdbench.diffusion.targets import Target, TargetEMA, TargetOwn
 
 Preset = Literal["paper", "release"]
@@ -99,6 +99,47 @@ def _set(value: Any) -> Any:
     return value
 
 
+class Pair(NamedTuple):
+    """Two points of a path that the temporal difference compares, with their levels (N, 1, 1, 1)."""
+
+    t: Tensor
+    times: PairTimes
+    level: Level
+    level_prime: Level
+    x_t: Tensor
+    """(N, C, H, W)."""
+    x_prime: Tensor
+    """(N, C, H, W)."""
+
+
+def draw_pair(
+    formulation: Formulation, settings: TD, x0: Tensor, t: Tensor, noise: Tensor, other: Tensor, rotate: bool = True
+) -> Pair:
+    """The points at t and at its t', drawn together.
+
+    Parameters
+    ----------
+    t : Tensor
+        (N, 1, 1, 1) times of the formulation.
+    noise, other : Tensor
+        (N, C, H, W) independent standard normal noise: of x_t itself and what differs at x_t' (`couple_behind`);
+        without ``rotate`` as `couple` takes it.
+    """
+    times = formulation.pair_times(t, _set(settings.span), _set(settings.stride))
+    level, level_prime = formulation.level(t), formulation.level(times.t_prime)
+    draw = couple_behind if rotate else couple
+    x_t, x_prime = draw(_set(settings.coupling), x0, level, level_prime, noise, other)
+    return Pair(t, times, level, level_prime, x_t, x_prime)
+
+
+def pair_coefficients(formulation: Formulation, settings: TD, pair: Pair) -> tuple[Tensor, Tensor, Tensor]:
+    """A_{t,tau}, A_{t',tau'} and the weight w of a pair, (N, 1, 1, 1) float64; any where the pair is not valid."""
+    t, times, posterior = pair.t, pair.times, _set(settings.posterior)
+    a, _ = posterior_coefficients(posterior, pair.level, formulation.level(times.tau))
+    a_prime, _ = posterior_coefficients(posterior, pair.level_prime, formulation.level(times.tau_prime))
+    return a, a_prime, formulation.pair_weight(_set(settings.weight), a, t, a_prime, times.t_prime)
+
+
 def residual(a: Tensor, error: Tensor, a_prime: Tensor, error_prime: Tensor) -> Tensor:
     """delta in its cancelled form, (N, C, H, W).
 
@@ -142,20 +183,17 @@ def td_losses(
         the way from x_t' to x_t (for ``shared`` coupling, ``image`` is the noise of both points either way).
     """
     t = formulation.sample_time(noise.time)
-    times = formulation.pair_times(t, _set(settings.span), _set(settings.stride))
-    level_t, level_prime = formulation.level(t), formulation.level(times.t_prime)
-    draw = couple_behind if rotate else couple
-    x_t, x_prime = draw(_set(settings.coupling), x0, level_t, level_prime, noise.image, noise.pair)
+    pair = draw_pair(formulation, settings, x0, t, noise.image, noise.pair, rotate)
+    times = pair.times
 
     # A base loss that compares with the target needs its estimate of every image.
     needed = torch.ones_like(times.valid) if formulation.own_target else times.valid
     # The target first: its memory is free again before the network's forward pass keeps what its gradient needs.
-    denoised_prime = _target_estimate(target, x_prime, times.t_prime, condition, needed.flatten())
-    denoised = denoiser(x_t, t, condition)
+    denoised_prime = _target_estimate(target, pair.x_prime, times.t_prime, condition, needed.flatten())
+    denoised = denoiser(pair.x_t, t, condition)
 
-    a, _ = posterior_coefficients(_set(settings.posterior), level_t, formulation.level(times.tau))
-    a_prime, _ = posterior_coefficients(_set(settings.posterior), level_prime, formulation.level(times.tau_prime))
-    weight = formulation.pair_weight(_set(settings.weight), a, t, a_prime, times.t_prime)
+    # Computed on the CPU while a GPU is at the networks.
+    a, a_prime, weight = pair_coefficients(formulation, settings, pair)
     # Masked before they meet: behind the grid any may be infinite, and 0 times that is NaN, gradient included.
     a, a_prime, weight = (like(v.where(times.valid, 0.0), x0) for v in (a, a_prime, weight))
     error_prime = (x0 - denoised_prime).where(times.valid.to(x0.device, non_blocking=True), 0.0)

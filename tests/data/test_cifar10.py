@@ -4,10 +4,8 @@ import hashlib
 import io
 import struct
 import tarfile
-import threading
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -144,25 +142,17 @@ def test_a_path_that_is_no_file(path: str, words: str, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
+def server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serve: Callable[[Path], ThreadingHTTPServer]
+) -> ThreadingHTTPServer:
     """A site in place of the official one, with an archive of its own, and an empty cache."""
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None: ...
-
     (tmp_path / "site").mkdir()
     path = tar(tmp_path / "site" / cifar10.PYTHON, members(cifar10.PYTHON))
     trust(path, cifar10.PYTHON, monkeypatch)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
-    site = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(path.parent)))
+    site = serve(path.parent)
     monkeypatch.setattr(cifar10, "URL", f"http://127.0.0.1:{site.server_port}/")
-    thread = threading.Thread(target=site.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield site
-    site.shutdown()
-    site.server_close()
-    thread.join()
+    return site
 
 
 def test_a_download_is_kept_and_used_again(server: ThreadingHTTPServer, tmp_path: Path) -> None:

@@ -1,10 +1,8 @@
 """The files of Inception's weights: fetched once from a site, kept, checked, asked for where there is no network."""
 
 import hashlib
-import threading
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -22,28 +20,18 @@ CONTENT = {name: f"weights of {name}".encode() for name in PUBLISHED}
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serve: Callable[[Path], ThreadingHTTPServer]) -> Path:
     """A site in place of the libraries' own, with small files, and an empty cache."""
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None: ...
-
     folder = tmp_path / "site"
     folder.mkdir()
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    server = serve(folder)
     for name, file in list(PUBLISHED.items()):
         (folder / file.name).write_bytes(CONTENT[name])
         checksum = hashlib.sha256(CONTENT[name]).hexdigest()
         url = f"http://127.0.0.1:{server.server_port}/{file.name}"
         monkeypatch.setitem(PUBLISHED, name, file._replace(url=url, sha256=checksum))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield folder
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    return folder
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

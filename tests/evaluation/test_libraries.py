@@ -11,25 +11,24 @@ from tdbench.errors import TdbenchError
 from tdbench.evaluation import clean_fid, torch_fidelity
 from tdbench.evaluation.classifier import load_classifier, train_classifier
 from tdbench.evaluation.features import FeatureExtractor
+from tdbench.layout import DatasetLayout
 
 LIBRARIES = [clean_fid, torch_fidelity]
 
 
 @pytest.fixture(scope="module")
-def classifier(images: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> tuple[FeatureExtractor, Path]:
-    folder = tmp_path_factory.mktemp("classifier")
-    train_classifier(images, folder / "c.safetensors", folder / "c.json")
-    return load_classifier(folder / "c.safetensors", folder / "c.json"), folder
+def classifier(prepared: DatasetLayout) -> FeatureExtractor:
+    return load_classifier(prepared.classifier, prepared.classifier_report)
 
 
-def test_classifier_knows_its_classes(classifier: tuple[FeatureExtractor, Path]) -> None:
-    report = json.loads((classifier[1] / "c.json").read_text())
+def test_classifier_knows_its_classes(prepared: DatasetLayout) -> None:
+    report = json.loads(prepared.classifier_report.read_text())
     assert report["test_accuracy"] >= 0.97 and report["test_images"] == 360
 
 
-def test_classifier_is_repeatable(classifier: tuple[FeatureExtractor, Path], images: ImageSet, tmp_path: Path) -> None:
+def test_classifier_is_repeatable(prepared: DatasetLayout, images: ImageSet, tmp_path: Path) -> None:
     train_classifier(images, tmp_path / "c.safetensors", tmp_path / "c.json")
-    assert (tmp_path / "c.safetensors").read_bytes() == (classifier[1] / "c.safetensors").read_bytes()
+    assert (tmp_path / "c.safetensors").read_bytes() == prepared.classifier.read_bytes()
 
 
 def test_labels_that_mean_nothing_are_refused(images: ImageSet, tmp_path: Path) -> None:
@@ -51,21 +50,18 @@ def test_fid_of_two_gaussians(library, images: ImageSet) -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES, ids=lambda m: m.NAME)
-def test_features_are_those_of_the_extractor_in_order(
-    library, images: ImageSet, classifier: tuple[FeatureExtractor, Path]
-) -> None:
+def test_features_are_those_of_the_extractor_in_order(library, images: ImageSet, classifier: FeatureExtractor) -> None:
     import torch
 
-    extractor = classifier[0]
     with torch.no_grad():
-        expected = extractor.extract(torch.from_numpy(images.images[:300])).double().numpy()
+        expected = classifier.extract(torch.from_numpy(images.images[:300])).double().numpy()
         for batch_size in (256, 100, 299):
-            found = library.features(images.images[:300], extractor, batch_size)
+            found = library.features(images.images[:300], classifier, batch_size)
             assert found.dtype == np.float64
             np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_libraries_agree_and_rank_alike(images: ImageSet, classifier: tuple[FeatureExtractor, Path]) -> None:
+def test_libraries_agree_and_rank_alike(images: ImageSet, classifier: FeatureExtractor) -> None:
     """Halves of the data against each other: small; with noise or with classes dropped: larger. Agreement to 1e-3."""
     rng = np.random.default_rng(0)
     order = rng.permutation(len(images.images))
@@ -75,8 +71,8 @@ def test_libraries_agree_and_rank_alike(images: ImageSet, classifier: tuple[Feat
     candidates = {"half": second, "noise 20": noisy[20], "noise 60": noisy[60], "5 classes": second[labels < 5]}
     scores: dict[str, dict[str, tuple[float, float]]] = {}
     for library in LIBRARIES:
-        reference = library.features(first, classifier[0], 256)
-        found = {name: library.features(c, classifier[0], 256) for name, c in candidates.items()}
+        reference = library.features(first, classifier, 256)
+        found = {name: library.features(c, classifier, 256) for name, c in candidates.items()}
         scores[library.NAME] = {
             n: (library.fid(f, reference), library.kid(f, reference, 20, 300)) for n, f in found.items()
         }
@@ -89,14 +85,12 @@ def test_libraries_agree_and_rank_alike(images: ImageSet, classifier: tuple[Feat
         assert fid["half"] < fid["noise 20"] < fid["noise 60"] and fid["half"] < 0.2 * fid["5 classes"]
 
 
-def test_scoring_leaves_the_global_generators_alone(
-    images: ImageSet, classifier: tuple[FeatureExtractor, Path]
-) -> None:
+def test_scoring_leaves_the_global_generators_alone(images: ImageSet, classifier: FeatureExtractor) -> None:
     import torch
 
     np.random.seed(1)
     torch.manual_seed(1)
     before = np.random.get_state()[1].copy(), torch.get_rng_state()
-    found = clean_fid.features(images.images[:100], classifier[0], 64)
+    found = clean_fid.features(images.images[:100], classifier, 64)
     clean_fid.kid(found, found[::-1], 2, 50)
     assert (np.random.get_state()[1] == before[0]).all() and torch.equal(torch.get_rng_state(), before[1])

@@ -11,16 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tdbench.data.archive import ImageSet
-from tdbench.evaluation.classifier import train_classifier
-from tdbench.evaluation.scores import write_references
-from tdbench.files import write_json
 from tdbench.layout import DatasetLayout
 from tdbench.plan import Plan, load_plan
 from tdbench.reporting.report import write_comparison, write_report
 from tdbench.reporting.tracking.track import track
 from tdbench.stages import do_stage
-from tests.conftest import ROOT, TINY
+from tests.conftest import ROOT, TINY, results_with_data
 
 CHANGES = {
     # DDPM's and DDIM's baselines share one training.
@@ -79,7 +75,7 @@ def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def finished(archive: Path, images: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> Tracked:
+def finished(prepared: DatasetLayout, tmp_path_factory: pytest.TempPathFactory) -> Tracked:
     """Every stage of four runs, of which three are trained, and the report."""
     folder = tmp_path_factory.mktemp("tracking")
     text = TINY.read_text().split("ablations:")[0]
@@ -87,13 +83,7 @@ def finished(archive: Path, images: ImageSet, tmp_path_factory: pytest.TempPathF
         assert old in text
         text = text.replace(old, new)
     folder.joinpath("small.yaml").write_text(text)
-    plan, results = load_plan(str(folder / "small.yaml")), folder / "results"
-    files = DatasetLayout(results, "digits")
-    files.folder.mkdir(parents=True)
-    shutil.copy(archive, files.archive)
-    write_json(files.summary, images.summary())
-    train_classifier(images, files.classifier, files.classifier_report, 1)
-    write_references(images, "classifier", 256, files, 1)
+    plan, results = load_plan(str(folder / "small.yaml")), results_with_data(folder / "results", prepared)
     for stage in ("train", "sample", "evaluate"):
         runs = [run for run in plan.runs.values() if stage != "train" or run.trained_as is None]
         do_stage(stage, runs, results, keep_finished=False, marker=None)
