@@ -94,8 +94,8 @@ def _row(figure: dict[str, Any], libraries: list[str], found: dict[str, Any], ru
     for name in libraries:
         mine = found.get(name)
         row[name] = f"{spread(mine['mean'], mine['std'])} (n = {mine['n']})" if mine else "—"
-        comparable = mine and known and figure["value"]
-        row[f"{name}, × published"] = f"{mine['mean'] / figure['value']:.3f}" if comparable else "—"
+        ratio = mine["mean"] / figure["value"] if mine and known and figure["value"] else None
+        row[f"{name}, × published"] = "—" if ratio is None else f"{ratio:.3f}"
     if not known:
         result = "no figure given"
     elif run is None or not found:

@@ -66,7 +66,7 @@ def read_scores(path: Path) -> pd.DataFrame:
         lacking = [column for column in _NEEDED if column not in scores]
         numeric = not lacking and bool((scores["value"].astype(float).abs() < _LARGEST).all())
         whole = not lacking and all(pd.api.types.is_integer_dtype(scores[name]) for name in _WHOLE)
-        words = not lacking and all(scores[name].map(type).eq(str).all() for name in _WORDS)
+        words = not lacking and all(isinstance(value, str) for name in _WORDS for value in scores[name])
     except Exception as error:  # pyarrow raises many kinds for damaged files
         said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise TdbenchError(f"{path}: no readable scores ({said}); run `tdbench report` again") from error
