@@ -54,7 +54,7 @@ def plain(block: Any) -> Any:
 def test_structures(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, little_memory: None) -> None:
     path = tmp_path / "experiment.yaml"
 
-    @inputs(1_000)
+    @inputs(800)
     @given(st.one_of(altered(STRUCTURES[name]), altered(STRUCTURES[name]["training"]).map(
         lambda block: STRUCTURES[name] | {"training": block}
     )))  # fmt: skip

@@ -46,7 +46,7 @@ def test_bytes_of_an_archive(compression: int, tmp_path: Path, little_memory: No
     with zipfile.ZipFile(good) as archive:
         content = packed({name: archive.read(name) for name in archive.namelist()}, compression)
 
-    @inputs(700)
+    @inputs(500)
     @given(damaged(content))
     def check(content: bytes) -> None:
         path.write_bytes(content)
