@@ -38,7 +38,7 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/python tests/quality/lint_workflow.py
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir site
 
 format: install
 	$(BIN)/ruff check --fix .
@@ -54,7 +54,7 @@ coverage: install
 	$(BIN)/coverage html --quiet
 
 docs: install
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir site
 	@echo site/index.html
 
 # Known vulnerabilities of the locked versions, which asks a service on the network, and the licences of what is installed.

@@ -17,7 +17,7 @@ GATES = {
     "lint": ("ruff", "check", "."),
     "format": ("ruff", "format", "--check", "."),
     "snakefmt": ("snakefmt", "--check", "Snakefile", "workflow"),
-    "documentation": ("mkdocs", "build", "--quiet", "--strict", "--site-dir"),
+    "documentation": ("mkdocs", "build", "--strict", "--site-dir"),
 }
 
 
