@@ -66,7 +66,8 @@ def as_markdown(measured: list[tuple[int, Outcome]], first: int) -> str:
         "|---|---|---|---|",
     ]
     for count, outcome in measured:
-        each = 1000 * outcome.scheduling_s / len(outcome.jobs)
+        # Jobs that still ran when it was enough end in rounds that select nothing.
+        each = 1000 * outcome.scheduling_s / (first or len(outcome.jobs))
         lines.append(f"| {count:,} | {outcome.planning_s:.1f} | {each:.0f} | {outcome.peak_mb:,.0f} |")
     return "\n".join(lines)
 
