@@ -3,6 +3,7 @@
 import difflib
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +13,13 @@ from pydantic import ValidationError, model_validator
 
 from tdbench.errors import TdbenchError
 from tdbench.evaluation import LIBRARIES
-from tdbench.evaluation.settings import FOLDER
+from tdbench.evaluation.settings import FOLDER, Evaluation
 from tdbench.experiment import (
     Ablation,
     AnyFormulation,
     AnyObjective,
     Collection,
     Dataset,
-    Evaluation,
     Experiment,
     Name,
     Sampling,
@@ -31,6 +31,7 @@ from tdbench.networks import NetworkSettings
 from tdbench.parameters import Parameters
 from tdbench.plugins import load_plugins
 
+MOST_RUNS = 50_000
 VARIABLE = ("objective", "formulation", "network", "training", "sampling", "evaluation")
 
 
@@ -184,7 +185,7 @@ def load_plan(name: str) -> Plan:
     try:
         experiment = Experiment.model_validate(content, context={FOLDER: path.parent})
     except ValidationError as error:
-        raise TdbenchError(explain(path, content, error)) from error
+        raise TdbenchError(*explain(path, content, error)) from error
     return expand(experiment, path)
 
 
@@ -203,7 +204,7 @@ def load_plans(name: str) -> list[Plan]:
     try:
         included = Collection.model_validate(content).includes
     except ValidationError as error:
-        raise TdbenchError(explain(path, content, error)) from error
+        raise TdbenchError(*explain(path, content, error)) from error
     plans = [load_plan(str(_included(one, path))) for one in included]
     _check_together(path, plans)
     return plans
@@ -253,15 +254,28 @@ def _listed(names: Any) -> str:
 
 def expand(experiment: Experiment, path: Path) -> Plan:
     """All runs of an experiment and the cases of its ablations."""
-    known: dict[str, Run] = {}
+    _check_size(experiment, path)
+    known = _Known()
     builder = _Builder(experiment, path)
     builder.check_names()
-    comparison = tuple(_shared(run, known) for run in builder.matrix())
+    comparison = tuple(known.shared(run) for run in builder.matrix())
     _check_comparable(comparison, experiment, path)
     cases, runs = {}, {}
     for name, ablation in experiment.ablations.items():
         cases[name], runs[name] = builder.ablation(name, ablation, known)
     return Plan(experiment=experiment, path=path, comparison=comparison, ablations=cases, ablation_runs=runs)
+
+
+def _check_size(experiment: Experiment, path: Path) -> None:
+    """Refuse products that a slip made too many to be listed, before they are."""
+    e, seeds = experiment, len(experiment.seeds)
+    counts = {"seeds": len(e.datasets) * len(e.formulations) * len(e.objectives) * seeds}
+    for name, ablation in e.ablations.items():
+        cells = len(ablation.datasets or e.datasets) * len(ablation.formulations or e.formulations)
+        counts[f"ablations.{name}.vary"] = cells * seeds * math.prod(map(len, ablation.vary.values()))
+    for key, count in counts.items():
+        if count > MOST_RUNS:
+            raise TdbenchError(f"{path}: {key}: makes {count:,} runs; at most {MOST_RUNS:,}: split the experiment")
 
 
 def _check_comparable(comparison: tuple[Run, ...], experiment: Experiment, path: Path) -> None:
@@ -287,17 +301,35 @@ def _check_comparable(comparison: tuple[Run, ...], experiment: Experiment, path:
                 )
 
 
-def _shared(run: Run, known: dict[str, Run]) -> Run:
-    """``run``, pointed to the weights of an earlier one if they would be the same; remembered in ``known``."""
-    key = _weights_key(run)
-    twin = next((other for other in known.values() if _weights_key(other) == key), None)
-    found = run if twin is None else run.model_copy(update={"trained_as": twin.weights_name})
-    known[run.name] = found
-    return found
+class _Known:
+    """Runs found so far, kept so that asking costs the same however many there are."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self._by_weights: dict[str, Run] = {}
+        self._by_settings: dict[str, Run] = {}
+
+    def shared(self, run: Run) -> Run:
+        """``run``, pointed to the weights of an earlier one if they would be the same; it is known from now on."""
+        key = _weights_key(run)
+        twin = self._by_weights.get(key)
+        found = run if twin is None else run.model_copy(update={"trained_as": twin.weights_name})
+        self._by_weights.setdefault(key, found)
+        self._by_settings.setdefault(_settings_key(run), found)
+        self.names.add(run.name)
+        return found
+
+    def same_as(self, run: Run) -> Run | None:
+        """An earlier run that differs in its name alone."""
+        return self._by_settings.get(_settings_key(run))
 
 
 def _weights_key(run: Run) -> str:
     return json.dumps([run.dataset_name, run.training_settings()], sort_keys=True)
+
+
+def _settings_key(run: Run) -> str:
+    return json.dumps(run.model_dump(mode="json", exclude={"objective_name", "trained_as"}), sort_keys=True)
 
 
 class _Builder:
@@ -350,16 +382,14 @@ class _Builder:
         try:
             run = Run.model_validate(content)
         except ValidationError as error:
-            raise TdbenchError(explain(where, content, error)) from error
+            raise TdbenchError(*explain(where, content, error)) from error
         try:
             return run.model_copy(update={"objective": run.objective.resolved(run.formulation)})
         except ValueError as error:
             place = f"{self.path}: objectives.{objective}" if where == str(self.path) else where
             raise TdbenchError(f"{place}: {run.formulation_name}: {error}") from error
 
-    def ablation(
-        self, name: str, ablation: Ablation, known: dict[str, Run]
-    ) -> tuple[tuple[Case, ...], tuple[Run, ...]]:
+    def ablation(self, name: str, ablation: Ablation, known: _Known) -> tuple[tuple[Case, ...], tuple[Run, ...]]:
         """Cases and runs of one ablation; a case equal to a run that exists already uses that run."""
         cases, runs, e = [], [], self.experiment
         datasets, formulations = ablation.datasets or tuple(e.datasets), ablation.formulations or tuple(e.formulations)
@@ -383,20 +413,14 @@ class _Builder:
             )
         return tuple(cases), tuple(runs)
 
-    def _known_or_new(self, run: Run, known: dict[str, Run], ablation: str) -> Run:
-        for other in known.values():
-            if other.seed == run.seed and other.dataset_name == run.dataset_name and _same(other, run):
-                return other
-        if run.name in known:
+    def _known_or_new(self, run: Run, known: _Known, ablation: str) -> Run:
+        if (other := known.same_as(run)) is not None:
+            return other
+        if run.name in known.names:
             raise TdbenchError(
                 f"{self.path}: ablations.{ablation}: two different runs would be named {run.name!r}; rename one"
             )
-        return _shared(run, known)
-
-
-def _same(a: Run, b: Run) -> bool:
-    names = {"objective_name", "trained_as"}
-    return a.model_dump(exclude=names) == b.model_dump(exclude=names)
+        return known.shared(run)
 
 
 def _replace(content: dict[str, Any], key: str, value: Any, where: str) -> None:
