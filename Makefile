@@ -59,7 +59,7 @@ docs: install
 
 # Known vulnerabilities of the locked versions, which asks a service on the network, and the licences of what is installed.
 audit: install
-	$(BIN)/pip-audit --requirement requirements.lock --require-hashes --no-deps --disable-pip
+	$(BIN)/pip-audit --strict --requirement requirements.lock --require-hashes --no-deps --disable-pip
 	$(BIN)/pip-licenses --order=license
 
 install: $(INSTALLED)
