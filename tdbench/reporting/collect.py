@@ -10,9 +10,9 @@ from tdbench.consistency import read_consistency
 from tdbench.diffusion.consistency import Residual
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.stored import read_scored
-from tdbench.files import read_json
 from tdbench.layout import RunLayout
 from tdbench.plan import Plan, Run
+from tdbench.records import Finished, read_record
 from tdbench.sampling import read_sampled, read_trained
 from tdbench.training.metrics import read_metrics
 
@@ -52,7 +52,7 @@ def collect_runs(runs: Iterable[Run], results: Path) -> pd.DataFrame:
     for run in runs:
         layout = RunLayout(results, run)
         record = read_trained(run, layout)
-        finished = read_json(layout.snapshots, f"tdbench train {run.experiment} {run.name}")
+        finished = read_record(layout.snapshots, f"tdbench train {run.experiment} {run.name}", Finished)
         last, origin, passes = finished["last_metrics"], record["provenance"], finished["forward_passes_a_step"]
         rows.append(
             _identity(run)
@@ -63,7 +63,7 @@ def collect_runs(runs: Iterable[Run], results: Path) -> pd.DataFrame:
                 "threads": record["hardware"]["threads"],
                 "network_passes": passes["network"], "target_passes": passes["target"],
                 "data": record["data"]["sha256"],
-                "git_commit": origin["git_commit"], "torch": origin["versions"]["torch"],
+                "git_commit": origin["git_commit"], "torch": origin["versions"].get("torch", "unknown"),
                 "started_at": origin["written_at"],
             }
         )  # fmt: skip
