@@ -57,10 +57,10 @@ docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir site
 	@echo site/index.html
 
-# Known vulnerabilities of the locked versions, which asks a service on the network, and the licences of what is installed.
+# The licences of what is installed, and known vulnerabilities of the locked versions, which asks a service on the network.
 audit: install
-	$(BIN)/pip-audit --requirement requirements.lock --require-hashes --no-deps --disable-pip
-	$(BIN)/pip-licenses --order=license
+	$(BIN)/python -m tools.licences > docs/licences.md
+	$(BIN)/pip-audit --strict --requirement requirements.lock --require-hashes --no-deps --disable-pip
 
 install: $(INSTALLED)
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from tests.conftest import ROOT
 
-SHELL = ("sh", "bash", "console")
+SHELL = ("", "sh", "bash")
+"""Languages of blocks of commands; one without a name is meant as one."""
 _FENCE = re.compile(r"^(?P<fence>```+)(?P<language>[^\n`]*)\n(?P<text>.*?)^(?P=fence) *$", re.MULTILINE | re.DOTALL)
 VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*=.*")
 

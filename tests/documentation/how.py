@@ -3,13 +3,14 @@
 Commands are run as they stand, in a copy of the project (`Project`) where what the documentation names is small: the
 experiments ``digits`` and ``my.yaml`` are small.yaml beside this file, ``my/images`` has a few pictures, and
 ``results`` and ``other/results`` hold the finished small experiment. What would take hours, another program, a GPU or a
-cluster is planned, or its options are compared with the program's own help; then the reason stands here.
+cluster is planned, or its options are compared with the program's own help; what a cluster brings along is elsewhere.
+The reason stands here.
 """
 
 import re
 from typing import Literal, NamedTuple
 
-Way = Literal["run", "plan", "options"]
+Way = Literal["run", "plan", "options", "elsewhere"]
 
 
 class How(NamedTuple):
@@ -30,6 +31,8 @@ HOW: tuple[How, ...] = (
     How(r"tdbench .*", "run"),
     How(r"(TDBENCH_GPUS=\S+ )?snakemake .*--report .*", "options", "wants the results of Snakemake's own run"),
     How(r"(TDBENCH_GPUS=\S+ )?snakemake .*", "plan", "trains; the small experiment is run by tests/workflow"),
+    How(r"(squeue|sinfo|sacct|scontrol|scancel|sbatch|kubectl) .*", "elsewhere", "a cluster's own program"),
+    How(r"pip-audit .*", "options", "asks a service on the network"),
     How(r"make (install|lock)", "plan", "installs from the package index"),
     How(r"make( .*)?", "plan", "each takes minutes; what it calls is planned, run, or a test of its own"),
     How(r"python -m benchmarks(\.\w+)*( .*)?", "options", "measures for minutes; tests/benchmarks runs it briefly"),

@@ -132,6 +132,8 @@ def check(project: Project, command: Command) -> str:
         return project.call(command.text).fault
     if entry.way == "plan":
         return _plan(project, command)
+    if entry.way == "elsewhere":
+        return ""
     return _unknown_options(project, command.words)
 
 
@@ -146,7 +148,7 @@ def _plan(project: Project, command: Command) -> str:
 
 def _unknown_options(project: Project, words: list[str]) -> str:
     """Options that the program's own help does not name."""
-    program = words[: {"python": 3, "snakemake": 1}.get(words[0], 2)]
+    program = words[: {"python": 3, "snakemake": 1, "pip-audit": 1}.get(words[0], 2)]
     done = project.help(program)
     options = [word.split("=")[0] for word in words[len(program) :] if word.startswith("-")]
     unknown = [option for option in options if not re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", done.output)]
