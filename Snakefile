@@ -10,10 +10,12 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 from tdbench.evaluation import DEFAULT_LIBRARIES, FEATURES, LIBRARIES
+from tdbench.resources import Requests
 from tdbench.workflow import Workflow, limit_gpus
 
-W = Workflow.from_config(config)
+W = Workflow.from_config(config, workflow.is_main_process)
 limit_gpus(workflow)
+ask = Requests(W)
 
 
 include: "workflow/rules/data.smk"
@@ -35,7 +37,7 @@ wildcard_constraints:
 
 
 onstart:
-    W.weights.fetch_first(workflow)
+    W.begin(workflow)
 
 
 localrules:

@@ -8,7 +8,8 @@ from benchmarks.measure import Row
 from tdbench.errors import TdbenchError
 from tdbench.files import write_text
 
-BEGIN, END = "<!-- written by python -m benchmarks -->", "<!-- end of what python -m benchmarks writes -->"
+COMMAND = "python -m benchmarks"
+BEGIN, END = f"<!-- written by {COMMAND} -->", f"<!-- end of what {COMMAND} writes -->"
 
 
 def number(value: float) -> str:
@@ -73,20 +74,21 @@ def _origin(facts: dict[str, Any]) -> str:
     )
 
 
-def write_between_markers(path: Path, text: str) -> None:
-    """Put text in the place of what stands between the markers.
+def write_between_markers(path: Path, text: str, command: str = COMMAND) -> None:
+    """Put text in the place of what stands between the markers of a command.
 
     Raises
     ------
     TdbenchError
         If the file does not have both, in that order.
     """
+    begins, ends = BEGIN.replace(COMMAND, command), END.replace(COMMAND, command)
     try:
         content = path.read_text(encoding="utf-8")
     except OSError as error:
         raise TdbenchError(f"{path}: cannot be read ({error.strerror}); give a file with the markers") from error
-    before, begin, rest = content.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = content.partition(begins)
+    _, end, after = rest.partition(ends)
     if not (begin and end):
-        raise TdbenchError(f"{path}: lacks the lines {BEGIN!r} and {END!r}, between which the table goes")
-    write_text(path, f"{before}{BEGIN}\n{text}\n{END}{after}")
+        raise TdbenchError(f"{path}: lacks the lines {begins!r} and {ends!r}, between which the table goes")
+    write_text(path, f"{before}{begins}\n{text}\n{ends}{after}")

@@ -77,7 +77,7 @@ NOTHING = Budget(0, 0, 0, 0, 0.0, 0.0, 0)
 
 def run_budget(run: Run) -> Budget:
     """What one run takes; its training counts only where it is its own."""
-    resolution, channels = _image_size(run)
+    resolution, channels = image_size(run)
     flops = forward_flops(run.network.kind, resolution)
     snapshots, sampling = len(run.scored_snapshots()), run.sampling
     sampled = snapshots * len(sampling.steps) * sampling.images
@@ -148,7 +148,7 @@ def _jobs(plans: list[Plan]) -> int:
     return count
 
 
-def _image_size(run: Run) -> tuple[int, int]:
+def image_size(run: Run) -> tuple[int, int]:
     """Resolution and channels: the data set's where they are known beforehand, else what the network is meant for."""
     source, (resolution, channels) = SOURCES[run.dataset.source], NOMINAL[run.network.kind]
     if source.nominal is not None:
@@ -158,5 +158,5 @@ def _image_size(run: Run) -> tuple[int, int]:
 
 def _assumed(runs: Iterable[Run]) -> str:
     """The sizes of images that the plan is reckoned with; data need not be at hand to plan."""
-    sizes = sorted({_image_size(run) for run in runs})
+    sizes = sorted({image_size(run) for run in runs})
     return f"for images of {', '.join(f'{r}x{r}x{c}' for r, c in sizes)}"

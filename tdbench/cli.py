@@ -410,8 +410,9 @@ def main() -> Any:
         # The reader of a pipe went away; keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        # A file that went away, a full disk, a permission: the operating system's words name it.
-        said = f"{error.filename or 'file'}: {error.strerror or error}"
+        # A file that went away, a full disk, a permission: the operating system's words name it. Of two
+        # files the second is the one written to.
+        said = f"{error.filename2 or error.filename or 'file'}: {error.strerror or error}"
         print(f"tdbench: error: {printable(said)}", file=sys.stderr)
     except KeyboardInterrupt:
         print("tdbench: interrupted; what was finished is kept", file=sys.stderr)

@@ -1,5 +1,6 @@
 """Measuring a trained run's cross-time consistency on its data, part of the stage that samples."""
 
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -46,7 +47,7 @@ def measure_consistency(run: Run, layout: RunLayout, files: DatasetLayout) -> No
         )  # fmt: skip
     content = {
         "key": _key(run, layout), "images": len(batch.images), "yardstick": YARDSTICK,
-        "residuals": [point._asdict() for point in found],
+        "residuals": [asdict(point) for point in found],
         "mean": sum(point.squared for point in found) / len(found),
         "weighted_mean": sum(point.weighted for point in found) / len(found),
         "provenance": provenance(),

@@ -12,8 +12,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from tdbench.data.sources import SOURCES, check_source
-from tdbench.diffusion.formulations import FORMULATIONS, Formulation
-from tdbench.diffusion.objectives import OBJECTIVES, Objective
+from tdbench.diffusion.formulations import FORMULATIONS
+from tdbench.diffusion.formulations.base import Formulation
+from tdbench.diffusion.objective import Objective
+from tdbench.diffusion.objectives import OBJECTIVES
 from tdbench.diffusion.samplers import SAMPLERS, Heun, Sampler
 from tdbench.evaluation.settings import Evaluation
 from tdbench.kinds import kind_from_name, of_kind, one_of

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,16 +70,30 @@ def _settle(temporary: Path, path: Path) -> None:
 def _temporary(path: Path) -> Iterator[Path]:
     """A path beside ``path`` that is gone after the block; what cannot be written is reported of ``path``."""
     make_folder(path.parent)
-    # The suffix stays, since libraries choose a format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    # The suffix stays, since libraries choose a format by it. Processes on two hosts may have the same number.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.tmp{path.suffix}")
     try:
-        yield temporary
+        with writing(path):
+            yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What cannot be written in the block, for want of space say, is reported of ``path``."""
+    try:
+        yield
     except OSError as error:
         raise TdbenchError(f"{path}: cannot be written ({error.strerror or error})") from error
     except SafetensorError as error:  # a full disk, which safetensors does not report as OSError
         raise TdbenchError(f"{path}: cannot be written ({error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Take away what processes that were killed had half written below a folder where nobody else writes now."""
+    for path in folder.rglob(".*.tmp*"):
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -102,7 +102,8 @@ def _key(content: Any, location: tuple[int | str, ...]) -> str:
             continue
         inside = part in block if isinstance(block, dict) else isinstance(block, list) and isinstance(part, int)
         if inside:
-            block = block[part] if isinstance(block, dict) or int(part) < len(block) else None
+            present = isinstance(block, dict) or (isinstance(part, int) and part < len(block))
+            block = block[part] if present else None
         if inside or i == len(location) - 1:
             parts.append(printable(str(part))[:_SHOWN])
     return f"{'.'.join(parts)}: " if parts else ""

@@ -13,14 +13,13 @@ from pydantic import ValidationError, model_validator
 
 from tdbench.errors import TdbenchError
 from tdbench.evaluation import LIBRARIES
-from tdbench.evaluation.settings import FOLDER
+from tdbench.evaluation.settings import FOLDER, Evaluation
 from tdbench.experiment import (
     Ablation,
     AnyFormulation,
     AnyObjective,
     Collection,
     Dataset,
-    Evaluation,
     Experiment,
     Name,
     Sampling,
@@ -256,10 +255,10 @@ def _listed(names: Any) -> str:
 def expand(experiment: Experiment, path: Path) -> Plan:
     """All runs of an experiment and the cases of its ablations."""
     _check_size(experiment, path)
-    known: dict[str, Run] = {}
+    known = _Known()
     builder = _Builder(experiment, path)
     builder.check_names()
-    comparison = tuple(_shared(run, known) for run in builder.matrix())
+    comparison = tuple(known.shared(run) for run in builder.matrix())
     _check_comparable(comparison, experiment, path)
     cases, runs = {}, {}
     for name, ablation in experiment.ablations.items():
@@ -302,17 +301,35 @@ def _check_comparable(comparison: tuple[Run, ...], experiment: Experiment, path:
                 )
 
 
-def _shared(run: Run, known: dict[str, Run]) -> Run:
-    """``run``, pointed to the weights of an earlier one if they would be the same; remembered in ``known``."""
-    key = _weights_key(run)
-    twin = next((other for other in known.values() if _weights_key(other) == key), None)
-    found = run if twin is None else run.model_copy(update={"trained_as": twin.weights_name})
-    known[run.name] = found
-    return found
+class _Known:
+    """Runs found so far, kept so that asking costs the same however many there are."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self._by_weights: dict[str, Run] = {}
+        self._by_settings: dict[str, Run] = {}
+
+    def shared(self, run: Run) -> Run:
+        """``run``, pointed to the weights of an earlier one if they would be the same; it is known from now on."""
+        key = _weights_key(run)
+        twin = self._by_weights.get(key)
+        found = run if twin is None else run.model_copy(update={"trained_as": twin.weights_name})
+        self._by_weights.setdefault(key, found)
+        self._by_settings.setdefault(_settings_key(run), found)
+        self.names.add(run.name)
+        return found
+
+    def same_as(self, run: Run) -> Run | None:
+        """An earlier run that differs in its name alone."""
+        return self._by_settings.get(_settings_key(run))
 
 
 def _weights_key(run: Run) -> str:
     return json.dumps([run.dataset_name, run.training_settings()], sort_keys=True)
+
+
+def _settings_key(run: Run) -> str:
+    return json.dumps(run.model_dump(mode="json", exclude={"objective_name", "trained_as"}), sort_keys=True)
 
 
 class _Builder:
@@ -372,9 +389,7 @@ class _Builder:
             place = f"{self.path}: objectives.{objective}" if where == str(self.path) else where
             raise TdbenchError(f"{place}: {run.formulation_name}: {error}") from error
 
-    def ablation(
-        self, name: str, ablation: Ablation, known: dict[str, Run]
-    ) -> tuple[tuple[Case, ...], tuple[Run, ...]]:
+    def ablation(self, name: str, ablation: Ablation, known: _Known) -> tuple[tuple[Case, ...], tuple[Run, ...]]:
         """Cases and runs of one ablation; a case equal to a run that exists already uses that run."""
         cases, runs, e = [], [], self.experiment
         datasets, formulations = ablation.datasets or tuple(e.datasets), ablation.formulations or tuple(e.formulations)
@@ -398,20 +413,14 @@ class _Builder:
             )
         return tuple(cases), tuple(runs)
 
-    def _known_or_new(self, run: Run, known: dict[str, Run], ablation: str) -> Run:
-        for other in known.values():
-            if other.seed == run.seed and other.dataset_name == run.dataset_name and _same(other, run):
-                return other
-        if run.name in known:
+    def _known_or_new(self, run: Run, known: _Known, ablation: str) -> Run:
+        if (other := known.same_as(run)) is not None:
+            return other
+        if run.name in known.names:
             raise TdbenchError(
                 f"{self.path}: ablations.{ablation}: two different runs would be named {run.name!r}; rename one"
             )
-        return _shared(run, known)
-
-
-def _same(a: Run, b: Run) -> bool:
-    names = {"objective_name", "trained_as"}
-    return a.model_dump(exclude=names) == b.model_dump(exclude=names)
+        return known.shared(run)
 
 
 def _replace(content: dict[str, Any], key: str, value: Any, where: str) -> None:

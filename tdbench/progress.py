@@ -1,8 +1,10 @@
 """Progress of long work, with the time left: a live bar in a terminal, a line now and then elsewhere, a log beside."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 from tqdm import tqdm
 
@@ -24,7 +26,17 @@ def _quiet() -> bool:
 
 
 class Bar(tqdm):  # type: ignore[type-arg]
-    """tqdm's bar, which can be told of work that was done before."""
+    """tqdm's bar, which can be told of work that was done before, and does not mind a clock that is put right."""
+
+    # The thread that looks after bars reads the clock of the day; with `miniters=1` a bar needs none.
+    monitor_interval = 0
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(miniters=1, **options)
+        if not self.disable:
+            # tqdm has no option for it. Its own clock may jump, and an hour back would be an hour of silence.
+            self._time = time.monotonic
+            self.start_t = self.last_print_t = self._time()
 
     def skip(self, n: int) -> None:
         """Count ``n`` units as done without counting them in the rate."""

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,7 +46,7 @@ class ProgressLog:
 
     def __init__(self, path: Path, stage: str) -> None:
         self._path, self._stage = path, stage
-        self._created = round(time.time(), 3)  # as lines say it
+        self._before = self._last()
         self._torn = False
 
     @contextmanager
@@ -83,15 +83,19 @@ class ProgressLog:
 
     def failed(self, error: BaseException) -> None:
         """Note a failure outside the block that `following` watches, such as an input that is missing."""
-        last = next((line for line in reversed(json_lines(self._path)) if line.get("stage") == self._stage), {})
-        since = last.get("epoch")
-        mine = isinstance(since, int | float) and since >= self._created
+        last = self._last()
+        mine = last != self._before
         if mine and last.get("state") == "failed":
             return
         if not mine:
             self._drop_older()
         kept = {key: last.get(key) if mine else None for key in ("done", "total", "unit", "initial", "rate", "seconds")}
         self._write("failed", **kept, every_s=0.0, error=error)
+
+    def _last(self) -> dict[str, Any]:
+        """The last line about this stage; not told by its time whether it is new, since clocks may be put back."""
+        written: Iterable[dict[str, Any]] = reversed(json_lines(self._path))
+        return next((line for line in written if line.get("stage") == self._stage), {})
 
     def _drop_older(self) -> None:
         """Take away the lines of earlier attempts at this stage, and what a killed process left half written."""

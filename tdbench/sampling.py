@@ -159,6 +159,28 @@ def read_sampled(run: Run, layout: RunLayout) -> list[dict[str, Any]]:
     return records
 
 
+def read_sample_set(run: Run, layout: RunLayout, record: dict[str, Any]) -> np.ndarray:
+    """(N, H, W, C) uint8 images of a set that `read_sampled` knows, its bytes compared with its record.
+
+    Raises
+    ------
+    TdbenchError
+        If it is missing or changed.
+    """
+    path = layout.folder / record["file"]
+    if not path.exists() or sha256(path) != record["sha256"]:
+        command = f"tdbench sample {run.experiment} {run.name}"
+        raise TdbenchError(f"{path}: missing or changed since it was sampled; run `{command}` again")
+    return read_samples(path)
+
+
+def sample_set_of(run: Run, layout: RunLayout, images: int, steps: int) -> np.ndarray:
+    """The set of a snapshot, after ``images`` images, at a step budget; raises as `read_sample_set` does."""
+    wanted = (images, steps)
+    record = next(r for r in read_sampled(run, layout) if (r["snapshot_images"], r["steps"]) == wanted)
+    return read_sample_set(run, layout, record)
+
+
 def _key(run: Run, snapshot: str, steps: int) -> dict[str, Any]:
     """What a set of samples depends on."""
     return {
@@ -216,7 +238,8 @@ def _store(
     """Write a sample set of (images shown, steps) with its picture and its record."""
     path = layout.sample_set(*place)
     with atomic_path(path) as temporary:
-        np.savez(temporary, arr_0=pixels, **({"arr_1": latents.labels.numpy()} if latents.num_classes else {}))
+        arrays = [pixels, latents.labels.numpy()] if latents.num_classes else [pixels]
+        np.savez(temporary, *arrays)
     save_grid(layout.sample_grid(*place), pixels)
     record = {
         "key": key, "snapshot_images": place[0], "steps": place[1], "nfe": len(moves) + 1,

@@ -1,6 +1,7 @@
 """The stages of a run as jobs do them: several runs one after the other, and those that are finished left alone."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,8 +11,9 @@ from tdbench.consistency import consistency_measured, measure_consistency
 from tdbench.distributed import ALONE, World
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.stored import read_scored
-from tdbench.files import write_json
+from tdbench.files import remove_leftovers, sha256, write_json
 from tdbench.layout import DatasetLayout, RunLayout
+from tdbench.locks import Busy, hold_run
 from tdbench.plan import Run
 from tdbench.progress import say
 from tdbench.progress_log import ProgressLog, first_line
@@ -46,7 +48,7 @@ def _train(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> N
 def _trained(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
     record, taken = read_trained(run, layout), read_record(layout.snapshots, "tdbench train", Finished)["snapshots"]
     data = read_record(files.summary, "tdbench data", Data)
-    whole = all((layout.training / entry["file"]).is_file() for entry in taken)
+    whole = all(sha256(layout.training / entry["file"]) == entry["sha256"] for entry in taken)
     return whole and record["data"] == data and all(same_code(part["provenance"]) for part in record["parts"])
 
 
@@ -58,8 +60,8 @@ def _sample(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> 
 
 def _sampled(run: Run, layout: RunLayout, _: DatasetLayout) -> bool:
     records = read_sampled(run, layout)
-    files = [layout.folder / record["file"] for record in records]
-    whole = all(path.is_file() and path.with_suffix(".png").is_file() for path in files)
+    files = {layout.folder / record["file"]: record["sha256"] for record in records}
+    whole = all(sha256(path) == found and path.with_suffix(".png").is_file() for path, found in files.items())
     whole = whole and consistency_measured(run, layout)
     return whole and all(same_code(record["provenance"]) for record in records)
 
@@ -112,24 +114,59 @@ def do_stage(
     failed: list[str] = []
     for i, run in enumerate(chosen):
         place = f"{name} {i + 1} of {len(chosen)}: {run.name}"
-        layout, files = RunLayout(results, run), DatasetLayout(results, run.dataset_name)
-        if keep_finished and stage.finished(run, layout, files, world):
-            say(f"{place}: finished before, kept")
-            continue
-        if len(chosen) > 1:
-            say(place)
-        log = ProgressLog(layout.progress, name)
         try:
-            stage.do(run, layout, files, world)
+            with _alone(stage, run, RunLayout(results, run), world):
+                _do_run(stage, run, results, keep_finished, world, place if len(chosen) > 1 else "")
         except (TdbenchError, OSError, torch.OutOfMemoryError) as error:
-            log.failed(error)
             if world.count > 1:
                 # The others may be in the middle of the run, waiting for this process.
                 raise
             failed += error.mistakes if isinstance(error, TdbenchError) else [f"{run.name}: {first_line(error)}"]
             if i + 1 < len(chosen):
-                say(f"{place}: failed ({error}); going on with the next")
+                say(f"{place}: failed ({failed[-1]}); going on with the next")
     if failed:
         raise TdbenchError(*failed)
     if marker is not None and world.leader:
         write_json(marker, {"stage": name, "runs": [run.name for run in chosen], "provenance": provenance()})
+
+
+def _do_run(stage: Stage, run: Run, results: Path, keep_finished: bool, world: World, place: str) -> None:
+    """Take one run through a stage, unless it is to be kept; ``place`` says which of several it is."""
+    layout, files = RunLayout(results, run), DatasetLayout(results, run.dataset_name)
+    if keep_finished and stage.finished(run, layout, files, world):
+        say(f"{place or f'{stage.name}: {run.name}'}: finished before, kept")
+        return
+    if place:
+        say(place)
+    log = ProgressLog(layout.progress, stage.name)
+    try:
+        stage.do(run, layout, files, world)
+    except (TdbenchError, OSError, torch.OutOfMemoryError) as error:
+        log.failed(error)
+        raise
+
+
+@contextmanager
+def _alone(stage: Stage, run: Run, layout: RunLayout, world: World) -> Iterator[None]:
+    """No other process, on this host or another, at work in the folder that a stage writes to.
+
+    Raises
+    ------
+    Busy
+        In all processes of ``world``, if there is one.
+    """
+    folder = layout.training if stage.name == "train" else layout.folder
+    hold, refused = hold_run(folder, run.name), None
+    if world.leader:
+        try:
+            hold.take()
+        except TdbenchError as error:
+            refused = error
+    if world.leaders(refused is not None):
+        raise refused or Busy(f"{run.name}: another process is at work on this run")
+    try:
+        if world.leader:
+            remove_leftovers(folder)
+        yield
+    finally:
+        hold.release()

@@ -31,11 +31,11 @@ from tdbench.errors import TdbenchError
 
 TOLERANCE = 1e-10
 # The released code's names of the settings, and what they are without being given.
-_KNOWN_CT = {
+_KNOWN_CT: dict[str, Any] = {
     "num_scales": 18, "loss_norm": "l2", "weight_schedule": "uniform", "lambda_td": 0.5, "one_idx": 0.25,
     "weight_td": True, "sigma_data": 0.5, "sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0,
 }  # fmt: skip
-_KNOWN = {
+_KNOWN: dict[str, Any] = {
     "td_coupling": "markov", "weight_td": True, "k_idx": 1.0, "one_idx": 0.25, "lambda_edm": 0.5, "steps": 18,
     "sigma_data": 0.5, "sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0, "P_mean": -1.2, "P_std": 1.2,
 }  # fmt: skip
@@ -156,8 +156,9 @@ def _ct_losses(path: Path, case: str, content: dict[str, np.ndarray], given: dic
     # The normal draw for which the formulation picks that index.
     picked = torch.special.ndtri((torch.from_numpy(indices) + 0.5) / (n - 1)).view(-1, 1, 1, 1)
     noise = Noise(picked, image, torch.zeros_like(image))
-    networks = [Denoiser(_Raw(a, b), formulation.preconditioning()) for a, b in ((0.7, 0.1), (0.6, -0.05))]
-    return td_losses(*networks, formulation, settings, x0, UNCONDITIONAL, noise)
+    raws = (_Raw(0.7, 0.1), _Raw(0.6, -0.05))
+    network, target = (Denoiser(raw, formulation.preconditioning()) for raw in raws)
+    return td_losses(network, target, formulation, settings, x0, UNCONDITIONAL, noise)
 
 
 class _Raw(torch.nn.Module):

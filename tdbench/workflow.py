@@ -13,10 +13,14 @@ from typing import Any, Self
 
 from tdbench.batches import Batch, batches
 from tdbench.errors import TdbenchError
-from tdbench.files import make_folder, write_json
+from tdbench.experiment import Dataset
+from tdbench.files import make_folder
 from tdbench.gpus import visible_gpus
 from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
+from tdbench.locks import hold_results
+from tdbench.markers import into_the_present, refresh_marker
 from tdbench.plan import Plan, Run, load_plans
+from tdbench.progress import say
 from tdbench.reporting.collect import runs_of
 from tdbench.reporting.outline import write_outline
 from tdbench.reporting.store import published_file, tracking_uri
@@ -25,6 +29,8 @@ from tdbench.weights_plan import WeightsPlan
 KNOWN_CONFIG = {"experiment": "digits", "results": "results"}
 STAGES = ("train", "sample", "evaluate")
 _NO_PATH = re.compile("[{}]|<.+>")
+SHORTLY_S = 1.0
+"""A Snakemake that only plans looks at the lock too."""
 
 
 class ExperimentFlow:
@@ -48,6 +54,7 @@ class ExperimentFlow:
         self.name, self.features = plan.experiment.name, plan.experiment.evaluation.features
         self.report = ReportLayout(results, self.name)
         self.batches = batches(plan)
+        self._runs = plan.runs
         self._batch_of = {run.name: batch.name for batch in self.batches.values() for run in batch.runs}
 
     def files(self, run: Run) -> RunLayout:
@@ -63,22 +70,23 @@ class ExperimentFlow:
     def refresh_markers(self) -> None:
         """Make what says that a stage is done follow the runs' files, which Snakemake is not told of.
 
-        (It would delete those of a job that fails.) A marker whose files are gone goes too. Where a run was done
-        again by hand since, the marker is written anew, so that the stages that follow run again: Snakemake goes by
-        its time and its content.
+        (It would delete those of a job that fails.)
         """
+        self._leave_the_future()
         for batch in self.batches.values():
             for stage in STAGES:
-                runs, marker = _of_stage(stage, batch), self.report.job(batch.name, stage)
-                made = [self.files(run).made_by(stage) for run in runs]
-                if not marker.exists():
-                    continue
-                if not all(path.exists() for path in made):
-                    marker.unlink()
-                    continue
-                newest = max((path.stat().st_mtime for path in made), default=0.0)
-                if newest > marker.stat().st_mtime:
-                    write_json(marker, {"stage": stage, "runs": [r.name for r in runs], "done_by_hand_at": newest})
+                made = {run.name: self.files(run).made_by(stage) for run in _of_stage(stage, batch)}
+                refresh_marker(self.report.job(batch.name, stage), stage, made)
+
+    def _leave_the_future(self) -> None:
+        """Files that Snakemake or a marker goes by, where they were made by a clock that was ahead."""
+        folders = [self.dataset(name).folder for name in self.plan.experiment.datasets]
+        folders += [self.report.folder, *(self.report.folder / name for name in ("tables", "figures"))]
+        paths = [path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_file()]
+        paths += [self.report.job(batch, stage) for batch in self.batches for stage in STAGES]
+        paths += [self.files(run).made_by(stage) for run in self.plan.runs.values() for stage in STAGES]
+        if moved := into_the_present(paths):
+            say(f"{moved[0]}: its time lay in the future, as that of {len(moved) - 1} more; it is now that of today")
 
     def runs_of_job(self, stage: str, batch: str) -> str:
         """Names of the runs that a job takes through a stage, quoted for the shell."""
@@ -89,7 +97,7 @@ class ExperimentFlow:
 
     def trained(self, batch: str) -> list[Path]:
         """Jobs that train the weights which a batch samples; some may be those of other batches."""
-        runs = [self.plan.runs[run.weights_name] for run in self.batches[batch].runs]
+        runs = [self._runs[run.weights_name] for run in self.batches[batch].runs]
         return _once(self.job("train", run) for run in runs)
 
     def references(self, batch: str) -> list[Path]:
@@ -153,22 +161,29 @@ class Workflow:
     """The experiments of one Snakemake call: one, or those that a collection includes."""
 
     def __init__(self, plans: list[Plan], results: Path) -> None:
-        self.results, self.weights = results, WeightsPlan(plans, results)
+        self.results, self.weights, self.hold = results, WeightsPlan(plans, results), hold_results(results)
         self.flows = {plan.experiment.name: ExperimentFlow(plan, results) for plan in plans}
 
     def __getitem__(self, experiment: str) -> ExperimentFlow:
         return self.flows[experiment]
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """Read Snakemake's config; a mistake of the user ends the call with one line and exit code 2."""
+    def from_config(cls, config: dict[str, Any], main_process: bool = True) -> Self:
+        """Read Snakemake's config; a mistake of the user ends the call with one line and exit code 2.
+
+        Parameters
+        ----------
+        main_process : bool
+            Whether this is the Snakemake that a user called. Those that it starts for its jobs, on other hosts maybe,
+            read the same Snakefile and must leave alone what it wrote.
+        """
         # Rules call `tdbench` by name: let them find the one beside this Python, whatever the caller's PATH.
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         with _mistakes_end_the_call():
-            return cls._read(config)
+            return cls._read(config, main_process)
 
     @classmethod
-    def _read(cls, config: dict[str, Any]) -> Self:
+    def _read(cls, config: dict[str, Any], main_process: bool) -> Self:
         unknown = sorted(set(config) - set(KNOWN_CONFIG))
         if unknown:
             raise TdbenchError(
@@ -183,10 +198,29 @@ class Workflow:
         workflow = cls(plans, results)
         workflow.weights.check()
         make_folder(results)
-        for flow in workflow.flows.values():
-            flow.refresh_markers()
-            write_outline(flow.plan, results)
+        # A plan of what is left (`snakemake -n`) may be asked for while another Snakemake works.
+        if main_process and workflow.hold.free:
+            for flow in workflow.flows.values():
+                flow.refresh_markers()
+                write_outline(flow.plan, results)
         return workflow
+
+    def begin(self, workflow: Any) -> None:
+        """Before any job: have the results folder to oneself, and the weights that others publish.
+
+        Where either cannot be had, the call ends with a line and exit code 2.
+
+        Parameters
+        ----------
+        workflow : snakemake.workflow.Workflow
+            What a Snakefile knows by that name.
+        """
+        try:
+            self.hold.take(SHORTLY_S)
+        except TdbenchError as error:
+            print(f"tdbench: error: {error}", file=sys.stderr, flush=True)
+            raise SystemExit(2) from None
+        self.weights.fetch_first(workflow)
 
     def job(self, stage: str) -> Path:
         """What a job of a stage leaves behind, with wildcards for the experiment and the batch."""
@@ -199,6 +233,10 @@ class Workflow:
     def _owner(self, dataset: str) -> ExperimentFlow:
         """An experiment that names a data set; all that do mean the same."""
         return next(flow for flow in self.flows.values() if dataset in flow.plan.experiment.datasets)
+
+    def source(self, name: str) -> Dataset:
+        """A data set's settings."""
+        return self._owner(name).plan.experiment.datasets[name]
 
     def source_arguments(self, name: str) -> str:
         """Arguments of `tdbench data`, quoted for the shell."""

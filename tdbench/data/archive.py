@@ -56,11 +56,11 @@ class ImageSet:
 
     @property
     def channels(self) -> int:
-        return self.images.shape[1]
+        return int(self.images.shape[1])
 
     @property
     def resolution(self) -> int:
-        return self.images.shape[2]
+        return int(self.images.shape[2])
 
     @cached_property
     def num_classes(self) -> int:

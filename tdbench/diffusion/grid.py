@@ -78,11 +78,12 @@ class KarrasGrid(_SigmaRange):
 
     def time(self, index: Tensor) -> Tensor:
         top, bottom = self.sigma_max ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
-        return (top + index / self.last * (bottom - top)).clamp_min(0) ** self.rho
+        return torch.pow((top + index / self.last * (bottom - top)).clamp_min(0), self.rho)
 
     def index(self, time: Tensor) -> Tensor:
         top, bottom = self.sigma_max ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
-        return self.last * (time ** (1 / self.rho) - top) / (bottom - top)
+        index: Tensor = self.last * (time ** (1 / self.rho) - top) / (bottom - top)
+        return index
 
 
 class GeometricGrid(_SigmaRange):

@@ -58,7 +58,8 @@ class ClassifierNetwork(nn.Module):
         return silu(self.hidden(self.pool(x).flatten(1)))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.classes(self.dropout(self.features(images)))
+        logits: Tensor = self.classes(self.dropout(self.features(images)))
+        return logits
 
 
 def train_classifier(data: ImageSet, weights: Path, report: Path, threads: int = 1) -> float:
@@ -139,7 +140,7 @@ def load_classifier(weights: Path, report: Path) -> FeatureExtractor:
     """The extractor that `train_classifier` wrote."""
     facts = read_record(report, "tdbench classifier", ClassifierReport)
     network = ClassifierNetwork(facts["channels"], facts["classes"])
-    load_snapshot(weights, network)
+    load_snapshot(weights, network, "tdbench classifier")
     checksum = sha256(weights)
     if checksum != facts["sha256"]:
         raise TdbenchError(f"{weights}: does not belong to {report}; run `tdbench classifier` again")

@@ -1,5 +1,6 @@
 """Feature extractors, and features kept in files."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from tdbench.records import Accuracy, Reference, check_record, read_record
 
 # Images that a large network sees at once: more need gigabytes for its activations and are no faster on a CPU.
 CHUNK = 16
+_CONTENT = "content"
 
 
 @dataclass(frozen=True)
@@ -85,11 +87,21 @@ class ReferenceFeatures:
 
 
 def save_reference(path: Path, reference: ReferenceFeatures) -> None:
+    facts = reference.facts | {_CONTENT: _checksum(reference)}
     with atomic_path(path) as temporary:
         np.savez(
-            temporary, features=reference.features, facts=np.array(json.dumps(reference.facts)),
+            temporary, features=reference.features, facts=np.array(json.dumps(facts)),
             **reference.statistics._asdict(),
         )  # fmt: skip
+
+
+def _checksum(reference: ReferenceFeatures) -> str:
+    """SHA-256 of all that a reference holds: the checksums in a zip do not cover the zip's own records."""
+    digest = hashlib.sha256(json.dumps(reference.facts, sort_keys=True).encode())
+    for array in (reference.features, *reference.statistics):
+        digest.update(f"{array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def load_reference(path: Path) -> ReferenceFeatures:
@@ -107,12 +119,20 @@ def load_reference(path: Path) -> ReferenceFeatures:
     floats = all(array.dtype == np.float64 for array in (features, mean, covariance))
     if not (shapes and floats and all(np.isfinite(array).all() for array in (features, mean, covariance))):
         raise _unreadable(path, "features (N, D), mean (D,) and covariance (D, D) are not float64, or not finite")
-    return ReferenceFeatures(features, _facts(path, found["facts"]), Statistics(mean, covariance))
+    facts = _facts(path, found["facts"])
+    expected = facts.pop(_CONTENT, None)
+    reference = ReferenceFeatures(features, facts, Statistics(mean, covariance))
+    # Earlier versions of tdbench wrote none.
+    if expected is not None and _checksum(reference) != expected:
+        raise _unreadable(path, "its content has another checksum than when it was written")
+    return reference
 
 
 def read_facts(path: Path) -> dict[str, Any]:
     """The facts of a reference without its features, which may be large; raises as `load_reference` does."""
-    return _facts(path, _read(path, "facts")["facts"])
+    facts = _facts(path, _read(path, "facts")["facts"])
+    facts.pop(_CONTENT, None)
+    return facts
 
 
 def _read(path: Path, *names: str) -> dict[str, np.ndarray]:

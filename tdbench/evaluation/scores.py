@@ -36,7 +36,7 @@ from tdbench.plan import Run
 from tdbench.progress import progress
 from tdbench.progress_log import ProgressLog
 from tdbench.provenance import provenance
-from tdbench.sampling import read_sampled, read_samples, read_trained
+from tdbench.sampling import read_sample_set, read_sampled, read_trained
 
 _OF_PUBLISHER: dict[str, ModuleType] = {module.NAME: module for module in (clean_fid, torch_fidelity)}
 MODULES = {library: _OF_PUBLISHER[publisher] for library, publisher in PUBLISHERS.items()}
@@ -126,10 +126,7 @@ def evaluate_run(run: Run, layout: RunLayout, files: DatasetLayout, world: World
     log = ProgressLog(layout.progress, "evaluate")
     with progress(f"{run.name} scores", len(sets) * len(references), "set", log=log) as bar:
         for entry in sets:
-            path = layout.folder / entry["file"]
-            if not path.exists() or sha256(path) != entry["sha256"]:
-                raise TdbenchError(f"{path}: missing or changed since it was sampled; run `tdbench sample` again")
-            pixels = read_samples(path).transpose(0, 3, 1, 2).copy()
+            pixels = read_sample_set(run, layout, entry).transpose(0, 3, 1, 2).copy()
             for name, scored, samples in score_set(run, entry, pixels, extractors, references, world):
                 rows += scored
                 if samples is not None and entry is last_set and name == libraries[0]:

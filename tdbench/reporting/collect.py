@@ -1,6 +1,7 @@
 """Results of all runs of an experiment in data frames."""
 
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
@@ -81,7 +82,7 @@ def collect_residuals(runs: Iterable[Run], results: Path) -> pd.DataFrame:
     for run in runs:
         content = read_consistency(run, RunLayout(results, run))
         rows += [_identity(run) | point for point in (content["residuals"] if content else [])]
-    return pd.DataFrame(rows, columns=[*IDENTITY, *Residual._fields])
+    return pd.DataFrame(rows, columns=[*IDENTITY, *(field.name for field in fields(Residual))])
 
 
 def collect_consistency(runs: Iterable[Run], results: Path) -> pd.DataFrame:
@@ -143,7 +144,7 @@ def scores_of_ablation(plan: Plan, name: str, per_run: pd.DataFrame) -> pd.DataF
     baselines = {(*cell[:2], plan.experiment.baseline): BASELINE for cell in cases}
     parts = []
     for labels in (baselines, cases):
-        found = [labels.get(tuple(cell)) for cell in per_run[keys].itertuples(index=False)]
+        found = pd.Series([labels.get(tuple(cell)) for cell in per_run[keys].itertuples(index=False)], per_run.index)
         part = per_run.assign(objective_name=per_run.objective, objective=found)
         parts.append(part[part.objective.notna()])
     return pd.concat(parts, ignore_index=True)

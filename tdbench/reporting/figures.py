@@ -24,7 +24,7 @@ from tdbench.reporting.cost import COSTS, LEAST_SHOWN
 from tdbench.reporting.statistics import compare, summarise
 from tdbench.reporting.tables import budget
 from tdbench.reporting.wording import metric_title
-from tdbench.sampling import read_samples, tile
+from tdbench.sampling import sample_set_of, tile
 
 # Text stays text, and the same figure gives the same bytes.
 plt.rcParams.update({"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "tdbench", "figure.dpi": 110})
@@ -86,7 +86,7 @@ def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, c
         if comparable:
             shown = differences[(differences[keys] == list(cell)).all(axis=1)]
             _differences(below, shown, treated, colours, 100 / shown.baseline_mean if positive else 1.0)
-        above.set(title=", ".join(cell))
+        above.set(title=", ".join(map(str, cell)))
         if positive:
             above.set(yscale="log")
             _plain_ticks(above)
@@ -166,7 +166,7 @@ def cost_against_quality(costs: pd.DataFrame, title: str) -> Figure:
             up = (rows.quality_high - rows.quality).fillna(0)
             axis.errorbar(
                 rows[column], rows.quality, [down, up], fmt="o", markersize=5, capsize=3, color=colour, alpha=0.8,
-                label=", ".join(names),
+                label=", ".join(map(str, names)),
             )  # fmt: skip
         axis.set(xlabel=label, yscale="log")
         _plain_ticks(axis)
@@ -201,7 +201,7 @@ def residuals_over_time(residuals: pd.DataFrame, labels: dict[str, str], title: 
             found = panel[panel.objective == objective].groupby("index")["weighted"].agg(["mean", "std"]).reset_index()
             if len(found):
                 _line(axis, found.rename(columns={"index": "nfe"}), label, colours[objective])
-        axis.set(title=", ".join(cell), yscale="log", xlabel="grid index of t: noise left, data right")
+        axis.set(title=", ".join(map(str, cell)), yscale="log", xlabel="grid index of t: noise left, data right")
         _plain_ticks(axis)
         axis.set_ylabel(r"$w\,\|\delta\|^2$")
     if panels:
@@ -253,7 +253,7 @@ def sample_grids(plan: Plan, results: Path, dataset: str, formulation: str) -> F
 
 
 def _grid(axis: Axes, run: Run, layout: RunLayout, steps: int) -> None:
-    pixels = read_samples(layout.sample_set(run.scored_snapshots()[-1], steps))
+    pixels = sample_set_of(run, layout, run.scored_snapshots()[-1], steps)
     axis.imshow(np.asarray(tile(pixels, columns=7, rows=7)), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axis.set(xticks=[], yticks=[])
     axis.grid(visible=False)

@@ -13,7 +13,7 @@ from tdbench.evaluation.stored import read_nearest
 from tdbench.layout import DatasetLayout, RunLayout
 from tdbench.plan import Plan, Run
 from tdbench.reporting.tables import budget, number, spread
-from tdbench.sampling import read_samples, tile
+from tdbench.sampling import sample_set_of, tile
 
 
 def nearest_table(runs: list[Run], results: Path) -> pd.DataFrame:
@@ -66,7 +66,7 @@ def nearest_pairs(plan: Plan, results: Path, dataset: str, formulation: str) -> 
 
 
 def _above(found: dict[str, Any], run: Run, results: Path, images: np.ndarray) -> np.ndarray:
-    pixels = read_samples(RunLayout(results, run).sample_set(found["snapshot_images"], found["steps"]))
+    pixels = sample_set_of(run, RunLayout(results, run), found["snapshot_images"], found["steps"])
     pairs = found["pairs"]
     shown = np.concatenate([pixels[[p["sample"] for p in pairs]], images[[p["image"] for p in pairs]]])
     return np.asarray(tile(shown, columns=len(pairs), rows=2))

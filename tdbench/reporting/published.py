@@ -79,7 +79,9 @@ def published_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
     }  # fmt: skip
     libraries = list(per_run.library.unique())
     rows = []
-    for figure in figures.to_dict("records"):
+    columns = [str(name) for name in figures]
+    for values in figures.itertuples(index=False, name=None):
+        figure = dict(zip(columns, values, strict=True))
         run = runs.get((figure["dataset"], figure["formulation"], figure["objective"]))
         found = {name: ours[key] for name in libraries if (key := (tuple(figure[k] for k in KEY), name)) in ours}
         rows.append(_row(figure, libraries, found, run))

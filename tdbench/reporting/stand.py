@@ -99,6 +99,7 @@ def read_stand(results: Path, run: Expected) -> Stand:
 def last_line(path: Path) -> dict[str, Any] | None:
     """The last line of a log that makes sense."""
     states = ("running", "finished", "failed", "stopped")
+    line: dict[str, Any]
     for line in reversed(json_lines(path)):
         known = line.get("stage") in tuple(STAGES) and line.get("state") in states
         if known and 0 < (number(line.get("epoch")) or 0) < 1e11:

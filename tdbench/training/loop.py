@@ -178,7 +178,11 @@ def _record(training: Trainer, data: ImageSet) -> None:
     if not training.world.leader:
         return
     run, last = training.run, training.parts[-1]
-    record = {"name": run.name, "run": run.model_dump(mode="json", by_alias=True), "data": data.summary()}
+    record: dict[str, Any] = {
+        "name": run.name,
+        "run": run.model_dump(mode="json", by_alias=True),
+        "data": data.summary(),
+    }
     record |= {"parameters": count_parameters(training.state.denoiser), "hardware": last["hardware"]}
     record |= {"engine": last["engine"], "provenance": training.parts[0]["provenance"], "parts": training.parts}
     write_json(training.layout.settings, record)

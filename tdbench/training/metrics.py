@@ -4,6 +4,7 @@ import json
 import math
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tdbench.device import memory_mb
 from tdbench.diffusion.formulations.base import Losses
 from tdbench.distributed import ALONE, World
 from tdbench.errors import TdbenchError, TrainingDiverged
-from tdbench.files import make_folder, parse_json
+from tdbench.files import make_folder, parse_json, writing
 from tdbench.progress import say
 from tdbench.records import MetricsLine, check_record
 
@@ -51,7 +52,8 @@ class MetricsWriter:
     def __init__(self, path: Path, device: torch.device, batch_size: int, world: World = ALONE) -> None:
         make_folder(path.parent)
         self._path, self._world = path, world
-        self._file = path.open("a", encoding="utf-8", buffering=1) if world.leader else None
+        with writing(path):
+            self._file = path.open("a", encoding="utf-8", buffering=1) if world.leader else None
         self._device, self._batch_size = device, batch_size
         self._pending: list[tuple[Tensor, Tensor]] = []
         self._table = torch.zeros(0, 5, dtype=torch.float64)
@@ -61,9 +63,11 @@ class MetricsWriter:
     def __enter__(self) -> "MetricsWriter":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         if self._file is not None:
-            self._file.close()
+            # What could not be written is tried once more here, and has been reported.
+            with suppress(OSError) if kind else writing(self._path):
+                self._file.close()
 
     @property
     def seconds(self) -> float:
@@ -105,7 +109,8 @@ class MetricsWriter:
             raise TrainingDiverged(f"diverged at step {self._step - len(table) + 1 + first}: {', '.join(bad)}")
         line = self._line(table) | {"learning_rate": learning_rate, "ema_decay": ema_decay}
         if self._file is not None:
-            self._file.write(json.dumps(line) + "\n")
+            with writing(self._path):
+                self._file.write(json.dumps(line) + "\n")
         self._table = self._table[:0]
         return line
 
@@ -130,8 +135,9 @@ class MetricsWriter:
         """
         size = 0
         if self._file is not None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            with writing(self._path):
+                self._file.flush()
+                os.fsync(self._file.fileno())
             size = self._path.stat().st_size
         return self._collect(), {"metrics_bytes": size, "seconds": self.seconds}
 
@@ -155,11 +161,11 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         If it is missing, or another line than the last is not as a training writes it.
     """
     try:
-        texts = path.read_text(encoding="utf-8").splitlines()
+        texts = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError as error:
         raise TdbenchError(f"{path}: no such file; `tdbench train` writes it") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise TdbenchError(f"{path}: cannot be read ({error}); run `tdbench train` again") from error
+    except OSError as error:
+        raise TdbenchError(f"{path}: cannot be read ({error.strerror}); train the run again") from error
     lines = []
     for number, text in enumerate(texts, start=1):
         try:
@@ -167,7 +173,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         except (ValueError, RecursionError) as error:
             if number == len(texts):
                 break
-            raise TdbenchError(f"{path}: line {number}: not JSON; run `tdbench train` again") from error
+            raise TdbenchError(f"{path}: line {number} is damaged; train the run again") from error
         check_record(f"{path}: line {number}", line, "tdbench train", MetricsLine)
         lines.append(line)
     return lines

@@ -23,8 +23,8 @@ def save_snapshot(path: Path, network: nn.Module, facts: dict[str, Any]) -> str:
     return sha256(path)
 
 
-def load_snapshot(path: Path, network: nn.Module) -> None:
-    """Read weights into a network of the same architecture.
+def load_snapshot(path: Path, network: nn.Module, made_by: str = "tdbench train") -> None:
+    """Read weights into a network of the same architecture; ``made_by`` is the command that makes them anew.
 
     Raises
     ------
@@ -34,12 +34,12 @@ def load_snapshot(path: Path, network: nn.Module) -> None:
     try:
         network.load_state_dict(load_file(path))
     except FileNotFoundError as error:
-        raise TdbenchError(f"{path}: no such snapshot; run `tdbench train` again") from error
+        raise TdbenchError(f"{path}: no such snapshot; run `{made_by}` again") from error
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise TdbenchError(f"{path}: holds another architecture than the experiment names ({reason})") from error
     except Exception as error:  # safetensors has kinds of its own, and of Python's for types that it does not know
-        raise TdbenchError(f"{path}: damaged snapshot ({error}); delete it and run `tdbench train` again") from error
+        raise TdbenchError(f"{path}: damaged snapshot ({error}); delete it and run `{made_by}` again") from error
 
 
 def check_snapshot(path: Path, entry: dict[str, Any]) -> None:

@@ -6,9 +6,9 @@
 rule weights:
     output:
         W.weights.records,
+    priority: 100
     params:
         libraries=W.weights.arguments,
-    priority: 100
     shell:
         "tdbench weights inception {params.libraries} --results {W.results:q}"
 
@@ -19,9 +19,12 @@ rule data:
     output:
         archive=W.dataset("{dataset}").archive,
         summary=W.dataset("{dataset}").summary,
+    priority: 50
+    resources:
+        mem_mb=ask.mem_mb("data"),
+        runtime=ask.minutes("data"),
     params:
         settings=lambda wildcards: W.source_arguments(wildcards.dataset),
-    priority: 50
     shell:
         "tdbench data {params.settings} --output {output.archive:q}"
 
@@ -32,8 +35,11 @@ rule classifier:
     output:
         weights=W.dataset("{dataset}").classifier,
         report=W.dataset("{dataset}").classifier_report,
-    threads: 1
     priority: 50
+    threads: 1
+    resources:
+        mem_mb=ask.mem_mb("classifier"),
+        runtime=ask.minutes("classifier"),
     shell:
         "tdbench classifier {wildcards.dataset:q} --results {W.results:q} --threads {threads}"
 
@@ -47,8 +53,11 @@ rule reference:
         W.dataset("{dataset}").references("{features}", DEFAULT_LIBRARIES),
     wildcard_constraints:
         features="|".join(set(FEATURES) - {"inception"}),
-    threads: 1
     priority: 50
+    threads: 1
+    resources:
+        mem_mb=ask.mem_mb("reference"),
+        runtime=ask.minutes("reference"),
     shell:
         "tdbench reference {wildcards.dataset:q} --features {wildcards.features:q} --results {W.results:q} --threads {threads}"
 
@@ -60,9 +69,12 @@ rule inception:
         weights=lambda wildcards: W.weights.files(**wildcards),
     output:
         W.dataset("{dataset}").reference("inception", "{library}"),
+    priority: 50
+    threads: 1
+    resources:
+        mem_mb=ask.mem_mb("inception"),
+        runtime=ask.minutes("inception"),
     params:
         weights=lambda wildcards: W.weights.option(**wildcards),
-    threads: 1
-    priority: 50
     shell:
         "tdbench reference {wildcards.dataset:q} --features inception --library {wildcards.library:q} {params.weights} --results {W.results:q} --threads {threads}"

@@ -7,12 +7,14 @@ rule evaluate:
         references=lambda wildcards: W[wildcards.experiment].references(wildcards.batch),
     output:
         W.job("evaluate"),
+    threads: lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].cores
+    resources:
+        processes=lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].processes,
+        mem_mb=ask.mem_mb("evaluate"),
+        runtime=ask.minutes("evaluate"),
     params:
         settings=lambda wildcards: W[wildcards.experiment].evaluation_settings(wildcards.batch),
         runs=lambda wildcards: W[wildcards.experiment].runs_of_job("evaluate", wildcards.batch),
         experiment=lambda wildcards: W[wildcards.experiment].path,
-    threads: lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].cores
-    resources:
-        processes=lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].processes,
     shell:
         "tdbench evaluate {params.experiment:q} {params.runs} --results {W.results:q} --processes {resources.processes} --keep-finished --marker {output:q}"

@@ -21,6 +21,9 @@ for flow in W.flows.values():
                 category="Comparison",
                 subcategory="Figures",
             ),
+        resources:
+            mem_mb=ask.mem_mb("report"),
+            runtime=ask.minutes("report"),
         params:
             settings=flow.reporting_settings,
             experiment=flow.path,
@@ -40,6 +43,9 @@ for flow in W.flows.values():
                     caption="../report/ablations.rst",
                     category="Ablations",
                 ),
+            resources:
+                mem_mb=ask.mem_mb("report"),
+                runtime=ask.minutes("report"),
             params:
                 settings=flow.reporting_settings,
                 experiment=flow.path,
@@ -67,6 +73,9 @@ for flow in W.flows.values():
                 caption="../report/page.rst",
                 category="Report",
             ),
+        resources:
+            mem_mb=ask.mem_mb("report"),
+            runtime=ask.minutes("report"),
         params:
             settings=flow.reporting_settings,
             experiment=flow.path,
@@ -80,6 +89,9 @@ for flow in W.flows.values():
             flow.report.html,
         output:
             flow.report.tracked,
+        resources:
+            mem_mb=ask.mem_mb("report"),
+            runtime=ask.minutes("report"),
         params:
             store=flow.tracking_key,
             experiment=flow.path,

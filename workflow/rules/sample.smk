@@ -6,12 +6,14 @@ rule sample:
         lambda wildcards: W[wildcards.experiment].trained(wildcards.batch),
     output:
         W.job("sample"),
+    threads: lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].cores
+    resources:
+        gpu=lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].gpus,
+        mem_mb=ask.mem_mb("sample"),
+        runtime=ask.minutes("sample"),
     params:
         settings=lambda wildcards: W[wildcards.experiment].sampling_settings(wildcards.batch),
         runs=lambda wildcards: W[wildcards.experiment].runs_of_job("sample", wildcards.batch),
         experiment=lambda wildcards: W[wildcards.experiment].path,
-    threads: lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].cores
-    resources:
-        gpu=lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].gpus,
     shell:
         "tdbench sample {params.experiment:q} {params.runs} --results {W.results:q} --processes {resources.gpu} --keep-finished --marker {output:q}"

@@ -8,12 +8,14 @@ rule train:
         lambda wildcards: W[wildcards.experiment].archives(wildcards.batch),
     output:
         W.job("train"),
+    threads: lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].cores
+    resources:
+        gpu=lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].gpus,
+        mem_mb=ask.mem_mb("train"),
+        runtime=ask.minutes("train"),
     params:
         settings=lambda wildcards: W[wildcards.experiment].training_settings(wildcards.batch),
         runs=lambda wildcards: W[wildcards.experiment].runs_of_job("train", wildcards.batch),
         experiment=lambda wildcards: W[wildcards.experiment].path,
-    threads: lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].cores
-    resources:
-        gpu=lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].gpus,
     shell:
         "tdbench train {params.experiment:q} {params.runs} --results {W.results:q} --processes {resources.gpu} --keep-finished --marker {output:q}"

@@ -29,10 +29,10 @@ class Activity(NamedTuple):
 def training(run: Run, layout: RunLayout, record: dict[str, Any], used: list[str], made: list[str]) -> Activity:
     parts = record["parts"]
     facts = ", ".join(f"{key} {value}" for key, value in parts[-1]["hardware"].items())
+    begun = parts[0]["provenance"]["written_at"]
     return Activity(
         f"train/{run.name}", f"Training of {run.name}", f"tdbench train {run.experiment} {run.name}; {facts}",
-        [part["provenance"] for part in parts], parts[0]["provenance"]["written_at"], _finished(layout, "train"),
-        used, made, run.seed,
+        [part["provenance"] for part in parts], begun, _finished(layout, "train", begun), used, made, run.seed,
     )  # fmt: skip
 
 
@@ -73,9 +73,11 @@ def _lines(layout: RunLayout, stage: str) -> list[dict[str, Any]]:
     return [line for line in json_lines(layout.progress, last_bytes=None) if line.get("stage") == stage]
 
 
-def _finished(layout: RunLayout, stage: str) -> str | None:
+def _finished(layout: RunLayout, stage: str, begun: str) -> str | None:
     lines = _lines(layout, stage)
-    return str(lines[-1]["time"]) if lines and lines[-1].get("state") == "finished" and "time" in lines[-1] else None
+    time = lines[-1].get("time") if lines and lines[-1].get("state") == "finished" else None
+    # Where the clock was put back meanwhile, nothing says when it ended.
+    return time if isinstance(time, str) and time >= begun else None
 
 
 def _begun(layout: RunLayout, stage: str, ended: str) -> str | None:

@@ -41,7 +41,8 @@ class LoadedDenoiser:
                 raise TdbenchError(f"labels: {classes.min()}..{classes.max()}; expected 0..{self.classes - 1}")
             labels = one_hot(classes, self.classes).float()
         with torch.inference_mode():
-            return self.denoiser(images, times, Condition(labels)).numpy()
+            found: np.ndarray = self.denoiser(images, times, Condition(labels)).numpy()
+        return found
 
 
 def _load_pyfunc(folder: str) -> LoadedDenoiser:

@@ -1,0 +1,90 @@
+"""What every job of experiments takes: its work, from the plan, over the rates."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.scaling.rates import Rates
+from tdbench.batches import Batch
+from tdbench.budget import run_budget
+from tdbench.data.sources import SOURCES
+from tdbench.errors import TdbenchError
+from tdbench.plan import Plan
+from tdbench.workflow import ExperimentFlow, Workflow
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of a job: some that it always takes, and some that several GPUs or processes share."""
+
+    fixed_s: float
+    shared_s: float = 0.0
+    by: str = ""
+    """The resource that shares them; none if empty."""
+
+
+def costs_of(plans: list[Plan], results: Path, rates: Rates) -> dict[str, Cost]:
+    """First output of a job -> what the job takes, for all that Snakemake may want to do.
+
+    Parameters
+    ----------
+    results : Path
+        The results folder, as Snakemake gets it.
+
+    Raises
+    ------
+    TdbenchError
+        If something of an experiment has no rate, such as a folder of images whose number nobody knows beforehand.
+    """
+    workflow = Workflow(plans, results)
+    found = {str(path): Cost(rates.start_s) for path in workflow.weights.records}
+    for flow in workflow.flows.values():
+        for name in flow.plan.experiment.datasets:
+            found |= {str(path): cost for path, cost in _of_dataset(flow, name, rates)}
+        for batch in flow.batches.values():
+            found |= {str(path): cost for path, cost in _of_batch(flow, batch, rates)}
+        reports = [flow.comparison_files, flow.ablation_files, [flow.report.scores_parquet], [flow.report.tracked]]
+        found |= {str(files[0]): Cost(rates.start_s + rates.report_s) for files in reports if files}
+    return found
+
+
+def write_costs(path: Path, costs: dict[str, Cost], efficiency: float) -> None:
+    """The file that the executor reads."""
+    path.write_text(json.dumps({"efficiency": efficiency, "jobs": {name: asdict(c) for name, c in costs.items()}}))
+
+
+def _of_dataset(flow: ExperimentFlow, name: str, rates: Rates) -> Iterator[tuple[Path, Cost]]:
+    """The archive, the classifier where its activations are the features, and the reference features."""
+    source, files, features = flow.plan.experiment.datasets[name].source, flow.dataset(name), flow.features
+    nominal, columns = SOURCES[source].nominal, flow.plan.libraries(name)
+    if nominal is None:
+        raise TdbenchError(f"{flow.path}: datasets.{name}: source {source!r}: how many images it has is not known yet")
+    yield files.archive, Cost(rates.start_s + nominal.images * rates.decoding_s(source))
+    if features == "classifier":
+        yield files.classifier, Cost(rates.start_s + rates.classifier_s)
+    # Each library has its own Inception, and a job for it; other features are extracted once for all.
+    groups = [[column] for column in columns] if features == "inception" else [columns]
+    for group in groups:
+        path = files.references(features, group)[0]
+        yield path, Cost(rates.start_s + nominal.images * rates.extraction_s(features, group))
+
+
+def _of_batch(flow: ExperimentFlow, batch: Batch, rates: Rates) -> Iterator[tuple[Path, Cost]]:
+    """Training, sampling and scoring of the runs of a job."""
+    training, sampling, features, distances = 0.0, 0.0, 0.0, 0.0
+    for run in batch.runs:
+        budget, speed, libraries = (
+            run_budget(run),
+            rates.throughput.of(run.network.kind) * 1e12,
+            run.evaluation.libraries,
+        )
+        training += budget.training_flops / speed
+        sampling += budget.sampling_flops / speed
+        features += budget.sampled * rates.extraction_s(flow.features, libraries)
+        sets = budget.sampled / run.sampling.images
+        distances += sets * sum(rates.distances_s(flow.features, library, run.sampling.images) for library in libraries)
+    if batch.trainings:
+        yield flow.report.job(batch.name, "train"), Cost(rates.start_s, training, "gpu")
+    yield flow.report.job(batch.name, "sample"), Cost(rates.start_s, sampling, "gpu")
+    yield flow.report.job(batch.name, "evaluate"), Cost(rates.start_s + distances, features, "processes")

@@ -1,0 +1,36 @@
+"""The ways of running an experiment that are compared."""
+
+from dataclasses import dataclass
+
+CORES_A_GPU = 16
+"""Cores of a machine for each of its GPUs; an assumption."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How many GPUs a run has, and how many cores its scoring."""
+
+    name: str
+    gpus_a_run: int = 1
+    scoring_cores: int = 1
+
+    @property
+    def options(self) -> list[str]:
+        """What Snakemake is given besides the experiment; nothing where that is what it does anyway."""
+        resources, threads = [], []
+        if self.gpus_a_run > 1:
+            resources += [f"{rule}:gpu={self.gpus_a_run}" for rule in ("train", "sample")]
+            threads += [f"{rule}={self.gpus_a_run}" for rule in ("train", "sample")]
+        if self.scoring_cores > 1:
+            resources.append(f"evaluate:processes={self.scoring_cores}")
+            threads.append(f"evaluate={self.scoring_cores}")
+        return ["--set-resources", *resources, "--set-threads", *threads] if resources else []
+
+
+def settings(gpus_a_run: int) -> list[Setting]:
+    """As it comes; scoring on all cores that a GPU has; and several GPUs a run besides."""
+    return [
+        Setting("as it comes"),
+        Setting(f"scoring on {CORES_A_GPU} cores", 1, CORES_A_GPU),
+        Setting(f"and {gpus_a_run} GPUs a run", gpus_a_run, CORES_A_GPU),
+    ]
