@@ -28,9 +28,9 @@ from tdbench.weights_plan import WeightsPlan
 
 KNOWN_CONFIG = {"experiment": "digits", "results": "results"}
 STAGES = ("train", "sample", "evaluate")
+_NO_PATH = re.compile("[{}]|<.+>")
 SHORTLY_S = 1.0
 """A Snakemake that only plans looks at the lock too."""
-_NO_PATH = re.compile("[{}]|<.+>")
 
 
 class ExperimentFlow:

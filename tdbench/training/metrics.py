@@ -162,10 +162,12 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     """
     try:
         texts = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError as error:
+        raise TdbenchError(f"{path}: no such file; `tdbench train` writes it") from error
     except OSError as error:
         raise TdbenchError(f"{path}: cannot be read ({error.strerror}); train the run again") from error
     lines = []
-    for number, text in enumerate(texts, 1):
+    for number, text in enumerate(texts, start=1):
         try:
             line = parse_json(text)
         except (ValueError, RecursionError) as error:

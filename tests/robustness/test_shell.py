@@ -109,5 +109,5 @@ def test_what_snakemake_would_not_take_as_a_path_is_refused(
     features = "evaluation: {features: inception, weights: {clean-fid: '{w}.pt'}, "
     Path("weights.yaml").write_text(text.replace("evaluation: {", features))
     with pytest.raises(TdbenchError) as caught:
-        Workflow._read(config)
+        Workflow._read(config, main_process=False)
     assert words in str(caught.value) and not list(tmp_path.rglob("pwned"))
