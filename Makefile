@@ -10,6 +10,8 @@ EXPERIMENT ?= digits
 RESULTS    ?= results
 CORES      ?= all
 ARGS       ?=
+# Processes that the tests are shared among; WORKERS=0 has them one after the other.
+WORKERS    ?= 2
 
 UV_VERSION := 0.13.9
 BIN        := $(VENV)/bin
@@ -26,7 +28,7 @@ reproduce: install
 	@$(BIN)/tdbench show "$(EXPERIMENT)" --results "$(RESULTS)"
 
 test: install
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(ARGS)
 
 report: install
 	@$(BIN)/tdbench show "$(EXPERIMENT)" --results "$(RESULTS)" --paths
