@@ -43,7 +43,7 @@ class Call:
         config = ("--config", f"experiment={EXPERIMENT}", f"results={self.results}")
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "snakemake", *options, str(target), *config],
+                ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "snakemake", *options, str(target), *config],
                 cwd=ROOT, env=env | {"PYTHONPATH": str(ROOT)}, stdout=log, stderr=log,
             )  # fmt: skip
 
