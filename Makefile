@@ -1,7 +1,8 @@
 # Two commands do everything on a fresh machine:
 #   make reproduce   trains, samples, scores and reports the default experiment
 #   make test        passes the tests
-# Both create .venv from requirements.lock first, if it is missing or out of date.
+# For those who change it: make check, format, coverage, docs, audit (CONTRIBUTING.md).
+# All create .venv from requirements.lock first, if it is missing or out of date.
 
 PYTHON     ?= python3
 VENV       ?= .venv
@@ -9,6 +10,8 @@ EXPERIMENT ?= digits
 RESULTS    ?= results
 CORES      ?= all
 ARGS       ?=
+# Processes that the tests are shared among; WORKERS=0 has them one after the other.
+WORKERS    ?= 2
 
 UV_VERSION := 0.13.9
 BIN        := $(VENV)/bin
@@ -18,17 +21,48 @@ INSTALLED  := $(VENV)/.installed
 # half of its start. What is compiled here goes into $(VENV) and the checkout.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: reproduce test report install lock clean-results
+.PHONY: reproduce test report check format coverage docs audit install lock
 
 reproduce: install
 	$(BIN)/snakemake --cores $(CORES) $(ARGS) --config experiment="$(EXPERIMENT)" results="$(RESULTS)"
 	@$(BIN)/tdbench show "$(EXPERIMENT)" --results "$(RESULTS)"
 
 test: install
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(ARGS)
 
 report: install
 	@$(BIN)/tdbench show "$(EXPERIMENT)" --results "$(RESULTS)" --paths
+
+# What is the same for every change; `make test` runs them too.
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/python tests/quality/lint_workflow.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir site
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+# Lines and branches of the package that the tests reach, in their subprocesses too; ARGS="tests/data" takes a part.
+coverage: install
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+	$(BIN)/coverage html --quiet
+
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir site
+	@echo site/index.html
+
+# The licences of what is installed, and known vulnerabilities of the locked versions, which asks a service on the network.
+audit: install
+	$(BIN)/python -m tools.licences > docs/licences.md
+	$(BIN)/pip-audit --strict --requirement requirements.lock --require-hashes --no-deps --disable-pip
 
 install: $(INSTALLED)
 

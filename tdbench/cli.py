@@ -1,6 +1,8 @@
 """The command line: one command a stage. Each rule of the workflow is one of these commands."""
 
 import gc
+import io
+import math
 import os
 import signal
 import sys
@@ -11,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tdbench.errors import Stopped, TdbenchError
+from tdbench.errors import Stopped, TdbenchError, printable
 from tdbench.ranks import process_count, rank
 from tdbench.signals import end_on_sigterm
 
@@ -34,9 +36,12 @@ KeepFinished = Annotated[
 Marker = Annotated[Path | None, typer.Option("--marker", help="File to write once all is done; Snakemake's.")]
 Results = Annotated[Path, typer.Option("--results", help="Folder of all results.")]
 Processes = Annotated[
-    int, typer.Option("--processes", min=0, help="Processes of a run, with a GPU each where there are any; 0: no GPU.")
+    int,
+    typer.Option(
+        "--processes", min=0, max=4096, help="Processes of a run, with a GPU each where there are any; 0: no GPU."
+    ),
 ]
-Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")]
+Threads = Annotated[int, typer.Option("--threads", min=1, max=4096, help="CPU threads.")]
 DEFAULT_RESULTS = Path("results")
 SAY_AFTER_S = 5.0
 
@@ -55,7 +60,9 @@ def data(
     source: Annotated[str, typer.Argument(help="digits, cifar10, folder, ffhq, afhqv2 or archive.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Archive to write.")] = Path("archive.zip"),
     path: Annotated[Path | None, typer.Option(help="Where the source reads from.")] = None,
-    resolution: Annotated[int | None, typer.Option(min=1, help="Size to resize to, for folder, ffhq, afhqv2.")] = None,
+    resolution: Annotated[
+        int | None, typer.Option(min=1, max=16_384, help="Size to resize to, for folder, ffhq, afhqv2.")
+    ] = None,
     plugin: Annotated[list[str] | None, typer.Option(help="Python file or entry point that brings the source.")] = None,
 ) -> None:
     """Write a data set as an archive in EDM's format, with a summary (checksum, size, classes) beside it."""
@@ -111,7 +118,7 @@ def reference(
     weights: Annotated[
         Path | None, typer.Option(help="File of inception's weights in place of the published ones.")
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1)] = 256,
+    batch_size: Annotated[int, typer.Option(min=1, max=2**20)] = 256,
     results: Results = DEFAULT_RESULTS,
     threads: Threads = 1,
 ) -> None:
@@ -254,6 +261,7 @@ def plan(
     from tdbench.budget import PUBLISHED, Throughput, describe_plans
     from tdbench.plan import load_plans
 
+    _check_finite("--tflops", tflops)
     if measure and tflops is not None:
         raise TdbenchError("--tflops and --measure: give one of them")
     plans, throughput = load_plans(experiment), PUBLISHED if tflops is None else Throughput(tflops, "as given")
@@ -292,6 +300,7 @@ def status(
     """Show where every run stands and how long is left, from files alone: also while others work on them."""
     from tdbench.reporting.status_table import show_status
 
+    _check_finite("--watch", watch)
     show_status(results, every_run, watch, as_json)
 
 
@@ -307,6 +316,7 @@ def compare(
     """Are two reproductions, on two machines or of two commits, the same? Exits 1 if not."""
     from tdbench.reporting.reproduction import compare_results
 
+    _check_finite("--tolerance", tolerance)
     text, same = compare_results(a, b, tolerance, every_cell)
     typer.echo(text)
     if not same:
@@ -368,9 +378,19 @@ def verify(files: Annotated[list[Path], typer.Argument(help="npz files of refere
         raise typer.Exit(1)
 
 
+def _check_finite(option: str, value: float | None) -> None:
+    """Refuse what Python takes for a number and no range excludes."""
+    if value is not None and not math.isfinite(value):
+        raise TdbenchError(f"{option} {value}: expected a finite number")
+
+
 def main() -> Any:
     """Run the command line: mistakes of the user end in a line on standard error and exit code 2."""
     end_on_sigterm()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A file's name may be bytes that are no text.
+            stream.reconfigure(errors="backslashreplace")
     # Large libraries bring very many objects that stay; looking through them for garbage every 700 allocations takes a
     # sixth of the start of a job.
     gc.set_threshold(50_000)
@@ -392,8 +412,8 @@ def main() -> Any:
     except OSError as error:
         # A file that went away, a full disk, a permission: the operating system's words name it. Of two
         # files the second is the one written to.
-        place = error.filename2 or error.filename or "file"
-        print(f"tdbench: error: {place}: {error.strerror or error}", file=sys.stderr)
+        said = f"{error.filename2 or error.filename or 'file'}: {error.strerror or error}"
+        print(f"tdbench: error: {printable(said)}", file=sys.stderr)
     except KeyboardInterrupt:
         print("tdbench: interrupted; what was finished is kept", file=sys.stderr)
         sys.exit(130)

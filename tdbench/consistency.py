@@ -1,5 +1,6 @@
 """Measuring a trained run's cross-time consistency on its data, part of the stage that samples."""
 
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -10,10 +11,11 @@ from tdbench.device import choose_device, without_gradient
 from tdbench.diffusion.consistency import YARDSTICK, has_yardstick, residuals
 from tdbench.diffusion.preconditioning import Condition
 from tdbench.errors import TdbenchError
-from tdbench.files import read_json, write_json
+from tdbench.files import write_json
 from tdbench.layout import DatasetLayout, RunLayout
 from tdbench.plan import Run
 from tdbench.provenance import provenance, same_code
+from tdbench.records import Consistency, Finished, read_record
 from tdbench.sampling import read_trained
 from tdbench.seeds import generator
 from tdbench.training.snapshots import load_snapshot
@@ -45,7 +47,7 @@ def measure_consistency(run: Run, layout: RunLayout, files: DatasetLayout) -> No
         )  # fmt: skip
     content = {
         "key": _key(run, layout), "images": len(batch.images), "yardstick": YARDSTICK,
-        "residuals": [point._asdict() for point in found],
+        "residuals": [asdict(point) for point in found],
         "mean": sum(point.squared for point in found) / len(found),
         "weighted_mean": sum(point.weighted for point in found) / len(found),
         "provenance": provenance(),
@@ -62,7 +64,7 @@ def _at_the_end(run: Run) -> Any:
 
 def _key(run: Run, layout: RunLayout) -> dict[str, Any]:
     """What the figures depend on."""
-    entries = read_json(layout.snapshots, f"tdbench train {run.experiment} {run.name}")["snapshots"]
+    entries = read_record(layout.snapshots, f"tdbench train {run.experiment} {run.name}", Finished)["snapshots"]
     last = run.scored_snapshots()[-1]
     snapshot = next((entry["sha256"] for entry in entries if entry["images"] == last), None)
     return {
@@ -82,7 +84,7 @@ def read_consistency(run: Run, layout: RunLayout) -> dict[str, Any] | None:
     if not has_yardstick(run.formulation):
         return None
     command = f"tdbench sample {run.experiment} {run.name}"
-    content: dict[str, Any] = read_json(layout.consistency, command)
+    content = read_record(layout.consistency, command, Consistency)
     if content.get("key") != _key(run, layout):
         raise TdbenchError(f"{layout.consistency}: of another snapshot or other settings; run `{command}` again")
     return content

@@ -22,7 +22,7 @@ def choose_device(wanted: str, threads: int) -> torch.device:
     cuda = wanted != "cpu" and torch.cuda.is_available()
     torch.use_deterministic_algorithms(not cuda, warn_only=True)
     # Nothing here reads memory that was not written; filling it first costs a pass over every result.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if cuda:
         # Shapes repeat from step to step.
         torch.backends.cudnn.benchmark = True
@@ -32,7 +32,7 @@ def choose_device(wanted: str, threads: int) -> torch.device:
 def native_bf16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 in hardware; elsewhere it is slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     able = torch.cpu.get_capabilities()
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 

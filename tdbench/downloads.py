@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from platformdirs import user_cache_path
 from tqdm import tqdm
@@ -13,6 +14,7 @@ from tdbench.progress import progress
 
 CACHE_VARIABLE = "TDBENCH_CACHE"
 """Environment variable of the folder that keeps downloads."""
+_HERE = (("http", "127.0.0.1"), ("http", "localhost"))
 _TIMEOUTS_S = (15, 60)  # to connect, between two pieces
 
 
@@ -65,10 +67,15 @@ def fetch(file: Published, folder: Path, advice: str) -> Path:
     from requests import RequestException
 
     pooch.get_logger().setLevel("WARNING")
+    check_address(file.url)
     try:
         with progress(f"downloading {file.name}", file.size, "B", delay_s=1.0) as bar:
             downloader = pooch.HTTPDownloader(
-                progressbar=_DownloadBar(bar, file.size), chunk_size=2**16, timeout=_TIMEOUTS_S
+                progressbar=_DownloadBar(bar, file.size),
+                chunk_size=2**16,
+                timeout=_TIMEOUTS_S,
+                # Of every answer before it is followed.
+                hooks={"response": lambda answer, *_, **__: check_address(answer.headers.get("location", file.url))},
             )
             pooch.retrieve(file.url, f"sha256:{file.sha256}", fname=file.name, path=folder, downloader=downloader)
     except RequestException as error:
@@ -81,6 +88,19 @@ def fetch(file: Published, folder: Path, advice: str) -> Path:
             f"{folder}: cannot keep a download ({error.strerror or error}); set {CACHE_VARIABLE} to a writable folder"
         ) from error
     return path
+
+
+def check_address(url: str) -> None:
+    """Refuse an address that others can read along or answer in another's name; a path is one of the same site.
+
+    Raises
+    ------
+    TdbenchError
+        If it is neither https nor on this very machine.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("https", "") and (parts.scheme, parts.hostname) not in _HERE:
+        raise TdbenchError(f"{url}: files are fetched over https only")
 
 
 def _check(path: Path, file: Published, advice: str) -> None:

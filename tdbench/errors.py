@@ -1,12 +1,29 @@
 """What ends work early: a mistake that a user is meant to see, or a wish to stop."""
 
 
-class TdbenchError(Exception):
-    """A mistake that its reader can mend.
+def printable(text: str) -> str:
+    """Text on one line, with nothing in it that a terminal would obey or cannot show: names and files of strangers."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
 
-    The message is one line (or one line a mistake) that names the file, the key, the value and what
-    would be right. The command line prints it without a traceback and exits with code 2.
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+class TdbenchError(Exception):
+    """A mistake that its reader can mend, or several.
+
+    The message is one line a mistake that names the file, the key, the value and what would be right; what is not
+    printable in it is escaped. The command line prints it without a traceback and exits with code 2.
     """
+
+    def __init__(self, *mistakes: str) -> None:
+        super().__init__(*mistakes)
+        self.mistakes = tuple(printable(mistake) for mistake in mistakes)
+
+    def __str__(self) -> str:
+        # Whoever prints an error begins its first line so.
+        return "\ntdbench: error: ".join(self.mistakes)
 
 
 class TrainingDiverged(TdbenchError):

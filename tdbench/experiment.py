@@ -9,11 +9,13 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from tdbench.data.sources import SOURCES, check_source
-from tdbench.diffusion.formulations import FORMULATIONS, Formulation
-from tdbench.diffusion.objectives import OBJECTIVES, Objective
+from tdbench.diffusion.formulations import FORMULATIONS
+from tdbench.diffusion.formulations.base import Formulation
+from tdbench.diffusion.objective import Objective
+from tdbench.diffusion.objectives import OBJECTIVES
 from tdbench.diffusion.samplers import SAMPLERS, Heun, Sampler
 from tdbench.evaluation.settings import Evaluation
 from tdbench.kinds import kind_from_name, of_kind, one_of
@@ -22,6 +24,9 @@ from tdbench.parameters import Parameters
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 RESERVED = ("datasets", "mlflow", "published", "weights")
+# Far beyond any use: what exceeds them is a slip, and would fill a memory or a night before it is noticed.
+LARGEST_IMAGE, LARGEST_BATCH, MOST_IMAGES = 16_384, 2**20, 100_000_000
+MOST_STEPS, MOST_SNAPSHOTS, MOST_THREADS = 10_000, 10_000, 4_096
 
 
 def _name(value: Any) -> Any:
@@ -30,7 +35,14 @@ def _name(value: Any) -> Any:
     return value
 
 
+def _text(value: str) -> str:
+    if not all(c.isprintable() or c in "\n\t" for c in value):
+        raise ValueError("holds a control character, which terminals would obey")
+    return value
+
+
 Name = Annotated[str, BeforeValidator(_name)]
+Text = Annotated[str, AfterValidator(_text)]
 Positive = Annotated[float, Field(gt=0)]
 Precision = Literal["auto", "fp32", "tf32", "bf16"]
 AnyFormulation = Annotated[SerializeAsAny[Formulation], of_kind(FORMULATIONS, "formulation")]
@@ -43,7 +55,9 @@ class Dataset(Parameters):
 
     source: Annotated[str, one_of(SOURCES, "data source")]
     path: Annotated[Path | None, Field(description="for sources that read a user's files")] = None
-    resolution: Annotated[int | None, Field(ge=2, description="for sources that resize images")] = None
+    resolution: Annotated[int | None, Field(ge=2, le=LARGEST_IMAGE, description="for sources that resize images")] = (
+        None
+    )
 
     @model_validator(mode="after")
     def _as_the_source_needs(self) -> Self:
@@ -54,8 +68,8 @@ class Dataset(Parameters):
 class Training(Parameters):
     """How a network is trained. One kimg is 1,000 images shown."""
 
-    duration_kimg: Positive
-    batch_size: Annotated[int, Field(ge=1)]
+    duration_kimg: Annotated[float, Field(gt=0, le=1e9)]
+    batch_size: Annotated[int, Field(ge=1, le=LARGEST_BATCH)]
     learning_rate: Positive
     rampup_kimg: Annotated[float, Field(ge=0, description="linear ramp-up of the learning rate")] = 0.0
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
@@ -79,9 +93,14 @@ class Training(Parameters):
     target_precision: Annotated[Precision, Field(description="of the target network's; auto: the same")] = "auto"
     compile: Annotated[bool | Literal["auto"], Field(description="torch.compile; auto: on a GPU")] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Annotated[int, Field(ge=1, description="CPU threads; part of the result, to the bit")] = 1
+    threads: Annotated[int, Field(ge=1, le=MOST_THREADS, description="CPU threads; part of the result, to the bit")] = 1
     processes: Annotated[
-        int, Field(ge=1, description="processes of one training, each with a GPU of its own where there are any")
+        int,
+        Field(
+            ge=1,
+            le=MOST_THREADS,
+            description="processes of one training, each with a GPU of its own where there are any",
+        ),
     ] = 1
 
     @property
@@ -101,6 +120,11 @@ class Training(Parameters):
     def _consistent(self) -> Self:
         if self.snapshot_kimg > self.duration_kimg:
             raise ValueError(f"snapshot_kimg {self.snapshot_kimg:g} exceeds duration_kimg {self.duration_kimg:g}")
+        if self.duration_kimg > MOST_SNAPSHOTS * self.snapshot_kimg:
+            raise ValueError(
+                f"snapshot_kimg {self.snapshot_kimg:g}: makes more than {MOST_SNAPSHOTS:,} snapshots of "
+                f"duration_kimg {self.duration_kimg:g}"
+            )
         if self.steps < 1:
             raise ValueError(f"duration_kimg {self.duration_kimg:g} is less than one image")
         if self.processes > 1 and self.device == "cpu":
@@ -112,9 +136,11 @@ class Sampling(Parameters):
     """How snapshots are sampled."""
 
     sampler: AnySampler = Heun()
-    steps: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, description="step budgets")]
-    images: Annotated[int, Field(ge=2, description="images per snapshot and budget")]
-    batch_size: Annotated[int, Field(ge=1)] = 256
+    steps: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=MOST_STEPS)], ...], Field(min_length=1, description="step budgets")
+    ]
+    images: Annotated[int, Field(ge=2, le=MOST_IMAGES, description="images per snapshot and budget")]
+    batch_size: Annotated[int, Field(ge=1, le=LARGEST_BATCH)] = 256
 
     @model_validator(mode="after")
     def _rising(self) -> Self:
@@ -142,14 +168,14 @@ class Ablation(_Selection):
 
     base: Name
     vary: Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)]
-    description: str = ""
+    description: Text = ""
 
 
 class Experiment(Parameters):
     """What an experiment file holds."""
 
     name: Name
-    description: str = ""
+    description: Text = ""
     plugins: Annotated[tuple[str, ...], Field(description="Python files or entry points that bring more kinds")] = ()
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     formulations: Annotated[dict[Name, AnyFormulation], BeforeValidator(kind_from_name), Field(min_length=1)]
@@ -227,7 +253,7 @@ class Collection(Parameters):
     """A file that names experiments to be done together; each keeps its own results and report."""
 
     name: Name
-    description: str = ""
+    description: Text = ""
     includes: Annotated[
         tuple[str, ...], Field(min_length=1, description="names of experiments, or paths as seen from this file")
     ]

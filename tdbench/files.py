@@ -105,6 +105,20 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
+def parse_json(text: str) -> Any:
+    """What a text of JSON says.
+
+    Raises
+    ------
+    ValueError, RecursionError
+        If it is none, or holds half of a surrogate pair, which no table and no file can hold.
+    """
+    content = json.loads(text)
+    if "\\ud" in text.lower():
+        json.dumps(content, ensure_ascii=False).encode("utf-8")
+    return content
+
+
 def read_json(path: Path, made_by: str) -> Any:
     """The content of a JSON file that the command ``made_by`` wrote.
 
@@ -114,10 +128,10 @@ def read_json(path: Path, made_by: str) -> Any:
         If it is missing or is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise TdbenchError(f"{path}: no such file; `{made_by}` writes it") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise TdbenchError(f"{path}: cannot be read as JSON ({error}); `{made_by}` writes it anew") from error
 
 
@@ -137,8 +151,8 @@ def json_lines(path: Path, last_bytes: int | None = 65_536) -> list[dict[str, An
     lines = []
     for text in texts[1:] if begin else texts:
         try:
-            lines.append(json.loads(text))
-        except ValueError:
+            lines.append(parse_json(text.decode("utf-8")))
+        except (ValueError, RecursionError):
             continue
     return [line for line in lines if isinstance(line, dict)]
 

@@ -3,6 +3,7 @@
 import difflib
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +13,13 @@ from pydantic import ValidationError, model_validator
 
 from tdbench.errors import TdbenchError
 from tdbench.evaluation import LIBRARIES
-from tdbench.evaluation.settings import FOLDER
+from tdbench.evaluation.settings import FOLDER, Evaluation
 from tdbench.experiment import (
     Ablation,
     AnyFormulation,
     AnyObjective,
     Collection,
     Dataset,
-    Evaluation,
     Experiment,
     Name,
     Sampling,
@@ -31,6 +31,7 @@ from tdbench.networks import NetworkSettings
 from tdbench.parameters import Parameters
 from tdbench.plugins import load_plugins
 
+MOST_RUNS = 50_000
 VARIABLE = ("objective", "formulation", "network", "training", "sampling", "evaluation")
 
 
@@ -184,7 +185,7 @@ def load_plan(name: str) -> Plan:
     try:
         experiment = Experiment.model_validate(content, context={FOLDER: path.parent})
     except ValidationError as error:
-        raise TdbenchError(explain(path, content, error)) from error
+        raise TdbenchError(*explain(path, content, error)) from error
     return expand(experiment, path)
 
 
@@ -203,7 +204,7 @@ def load_plans(name: str) -> list[Plan]:
     try:
         included = Collection.model_validate(content).includes
     except ValidationError as error:
-        raise TdbenchError(explain(path, content, error)) from error
+        raise TdbenchError(*explain(path, content, error)) from error
     plans = [load_plan(str(_included(one, path))) for one in included]
     _check_together(path, plans)
     return plans
@@ -253,6 +254,7 @@ def _listed(names: Any) -> str:
 
 def expand(experiment: Experiment, path: Path) -> Plan:
     """All runs of an experiment and the cases of its ablations."""
+    _check_size(experiment, path)
     known = _Known()
     builder = _Builder(experiment, path)
     builder.check_names()
@@ -262,6 +264,18 @@ def expand(experiment: Experiment, path: Path) -> Plan:
     for name, ablation in experiment.ablations.items():
         cases[name], runs[name] = builder.ablation(name, ablation, known)
     return Plan(experiment=experiment, path=path, comparison=comparison, ablations=cases, ablation_runs=runs)
+
+
+def _check_size(experiment: Experiment, path: Path) -> None:
+    """Refuse products that a slip made too many to be listed, before they are."""
+    e, seeds = experiment, len(experiment.seeds)
+    counts = {"seeds": len(e.datasets) * len(e.formulations) * len(e.objectives) * seeds}
+    for name, ablation in e.ablations.items():
+        cells = len(ablation.datasets or e.datasets) * len(ablation.formulations or e.formulations)
+        counts[f"ablations.{name}.vary"] = cells * seeds * math.prod(map(len, ablation.vary.values()))
+    for key, count in counts.items():
+        if count > MOST_RUNS:
+            raise TdbenchError(f"{path}: {key}: makes {count:,} runs; at most {MOST_RUNS:,}: split the experiment")
 
 
 def _check_comparable(comparison: tuple[Run, ...], experiment: Experiment, path: Path) -> None:
@@ -368,7 +382,7 @@ class _Builder:
         try:
             run = Run.model_validate(content)
         except ValidationError as error:
-            raise TdbenchError(explain(where, content, error)) from error
+            raise TdbenchError(*explain(where, content, error)) from error
         try:
             return run.model_copy(update={"objective": run.objective.resolved(run.formulation)})
         except ValueError as error:

@@ -21,15 +21,17 @@ from pathlib import Path
 from typing import Any
 
 from tdbench.data.sources import SOURCES, Source
-from tdbench.diffusion.formulations import FORMULATIONS, Formulation
+from tdbench.diffusion.formulations import FORMULATIONS
+from tdbench.diffusion.formulations.base import Formulation
 from tdbench.diffusion.objective import Objective
 from tdbench.diffusion.objectives import OBJECTIVES
 from tdbench.diffusion.samplers import SAMPLERS, Sampler
 from tdbench.errors import TdbenchError
+from tdbench.parameters import Parameters
 from tdbench.provenance import trace_code
 
 GROUP = "tdbench.plugins"
-_CLASSES: dict[str, tuple[dict[str, Any], type]] = {
+_CLASSES: dict[str, tuple[dict[str, Any], type[Parameters]]] = {
     "formulation": (FORMULATIONS, Formulation), "objective": (OBJECTIVES, Objective), "sampler": (SAMPLERS, Sampler)
 }  # fmt: skip
 _BUILT_IN = {id(value) for registry in (FORMULATIONS, OBJECTIVES, SAMPLERS, SOURCES) for value in registry.values()}

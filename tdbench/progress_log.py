@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,7 +94,8 @@ class ProgressLog:
 
     def _last(self) -> dict[str, Any]:
         """The last line about this stage; not told by its time whether it is new, since clocks may be put back."""
-        return next((line for line in reversed(json_lines(self._path)) if line.get("stage") == self._stage), {})
+        written: Iterable[dict[str, Any]] = reversed(json_lines(self._path))
+        return next((line for line in written if line.get("stage") == self._stage), {})
 
     def _drop_older(self) -> None:
         """Take away the lines of earlier attempts at this stage, and what a killed process left half written."""

@@ -9,10 +9,10 @@ from typing import Any, Self
 import numpy as np
 import torch
 from PIL import Image
-from pydantic import ValidationError
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from tdbench.arrays import read_arrays
 from tdbench.data.loading import to_uint8
 from tdbench.device import choose_device, without_gradient
 from tdbench.diffusion.consistency import WatchedDenoiser
@@ -20,12 +20,13 @@ from tdbench.diffusion.preconditioning import Condition, Denoiser
 from tdbench.diffusion.samplers import FreshNoise
 from tdbench.distributed import ALONE, World
 from tdbench.errors import TdbenchError
-from tdbench.files import atomic_path, read_json, sha256, write_json
+from tdbench.files import atomic_path, sha256, write_json
 from tdbench.layout import RunLayout
 from tdbench.plan import Run
 from tdbench.progress import progress
 from tdbench.progress_log import ProgressLog
 from tdbench.provenance import provenance, same_code
+from tdbench.records import Finished, Sampled, Trained, read_record
 from tdbench.seeds import generator
 from tdbench.training.snapshots import check_snapshot, load_snapshot
 from tdbench.training.state import build_denoiser
@@ -41,10 +42,10 @@ def read_trained(run: Run, layout: RunLayout) -> dict[str, Any]:
     TdbenchError
         If it is missing or was made with other settings than the experiment now has.
     """
-    record = read_json(layout.settings, f"tdbench train {run.experiment} {run.name}")
+    record = read_record(layout.settings, f"tdbench train {run.experiment} {run.name}", Trained)
     try:
         trained = Run.model_validate(record["run"]).training_settings()
-    except (ValidationError, KeyError, TypeError):  # written by another version of tdbench
+    except Exception:  # of another version, or damaged, which settings take in many ways
         trained = None
     if trained != run.training_settings():
         raise TdbenchError(f"{layout.settings}: was trained with other settings than the experiment's; train it again")
@@ -132,7 +133,7 @@ def sample_run(run: Run, layout: RunLayout, world: World = ALONE) -> None:
 def _snapshots(run: Run, layout: RunLayout) -> dict[int, dict[str, Any]]:
     """The entries of a finished training's snapshots, by images shown."""
     command = f"tdbench train {run.experiment} {run.name}"
-    entries = {entry["images"]: entry for entry in read_json(layout.snapshots, command)["snapshots"]}
+    entries = {entry["images"]: entry for entry in read_record(layout.snapshots, command, Finished)["snapshots"]}
     missing = [images for images in run.scored_snapshots() if images not in entries]
     if missing:
         raise TdbenchError(f"{layout.snapshots}: no snapshot after {missing[0]} images; run `{command}` again")
@@ -149,7 +150,7 @@ def read_sampled(run: Run, layout: RunLayout) -> list[dict[str, Any]]:
     """
     command = f"tdbench sample {run.experiment} {run.name}"
     snapshots = _snapshots(run, layout)
-    records: list[dict[str, Any]] = read_json(layout.samples, command)["samples"]
+    records: list[dict[str, Any]] = read_record(layout.samples, command, Sampled)["samples"]
     wanted = [_key(run, snapshots[i]["sha256"], s) for i in run.scored_snapshots() for s in run.sampling.steps]
     if [record["key"] for record in records] != wanted:
         raise TdbenchError(
@@ -198,7 +199,7 @@ def _existing(layout: RunLayout, images: int, steps: int, key: dict[str, Any]) -
         return (
             record if fits and layout.sample_grid(images, steps).exists() and record["sha256"] == sha256(path) else None
         )
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, TdbenchError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, TdbenchError):
         return None
 
 
@@ -237,7 +238,8 @@ def _store(
     """Write a sample set of (images shown, steps) with its picture and its record."""
     path = layout.sample_set(*place)
     with atomic_path(path) as temporary:
-        np.savez(temporary, arr_0=pixels, **({"arr_1": latents.labels.numpy()} if latents.num_classes else {}))
+        arrays = [pixels, latents.labels.numpy()] if latents.num_classes else [pixels]
+        np.savez(temporary, *arrays)
     save_grid(layout.sample_grid(*place), pixels)
     record = {
         "key": key, "snapshot_images": place[0], "steps": place[1], "nfe": len(moves) + 1,
@@ -258,15 +260,14 @@ def read_samples(path: Path) -> np.ndarray:
         If it is missing, damaged, or not of that form.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            pixels: np.ndarray = archive["arr_0"]
+        pixels = read_arrays(path, "arr_0")["arr_0"]
     except FileNotFoundError as error:
         raise TdbenchError(f"{path}: no such sample set; run `tdbench sample` again") from error
     except Exception as error:  # numpy and zipfile raise many kinds for damaged files
         raise TdbenchError(
             f"{path}: not a whole npz with arr_0 ({error}); delete it and run `tdbench sample` again"
         ) from error
-    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] not in (1, 3):
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] not in (1, 3) or 0 in pixels.shape:
         raise TdbenchError(f"{path}: arr_0 is {pixels.dtype} {pixels.shape}; expected uint8 (N, H, W, 1 or 3)")
     return pixels
 

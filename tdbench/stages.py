@@ -11,13 +11,14 @@ from tdbench.consistency import consistency_measured, measure_consistency
 from tdbench.distributed import ALONE, World
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.stored import read_scored
-from tdbench.files import read_json, remove_leftovers, sha256, write_json
+from tdbench.files import remove_leftovers, sha256, write_json
 from tdbench.layout import DatasetLayout, RunLayout
 from tdbench.locks import Busy, hold_run
 from tdbench.plan import Run
 from tdbench.progress import say
 from tdbench.progress_log import ProgressLog, first_line
 from tdbench.provenance import provenance, same_code
+from tdbench.records import Data, Finished, Scored, read_record
 from tdbench.sampling import read_sampled, read_trained, sample_run
 from tdbench.training.loop import train
 
@@ -45,8 +46,8 @@ def _train(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> N
 
 
 def _trained(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
-    record, taken = read_trained(run, layout), read_json(layout.snapshots, "tdbench train")["snapshots"]
-    data = read_json(files.summary, "tdbench data")
+    record, taken = read_trained(run, layout), read_record(layout.snapshots, "tdbench train", Finished)["snapshots"]
+    data = read_record(files.summary, "tdbench data", Data)
     whole = all(sha256(layout.training / entry["file"]) == entry["sha256"] for entry in taken)
     return whole and record["data"] == data and all(same_code(part["provenance"]) for part in record["parts"])
 
@@ -76,7 +77,7 @@ def _evaluated(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
     from tdbench.evaluation.scores import reference_checksums
 
     read_scored(run, layout)
-    stored = read_json(layout.scores, "tdbench evaluate")
+    stored = read_record(layout.scores, "tdbench evaluate", Scored)
     return stored["references"] == reference_checksums(run, files) and same_code(stored["provenance"])
 
 
@@ -109,7 +110,8 @@ def do_stage(
     TdbenchError
         One line a run that failed.
     """
-    stage, chosen, failed = STAGES[name], list(runs), []
+    stage, chosen = STAGES[name], list(runs)
+    failed: list[str] = []
     for i, run in enumerate(chosen):
         place = f"{name} {i + 1} of {len(chosen)}: {run.name}"
         try:
@@ -119,11 +121,11 @@ def do_stage(
             if world.count > 1:
                 # The others may be in the middle of the run, waiting for this process.
                 raise
-            failed.append(str(error) if isinstance(error, TdbenchError) else f"{run.name}: {first_line(error)}")
+            failed += error.mistakes if isinstance(error, TdbenchError) else [f"{run.name}: {first_line(error)}"]
             if i + 1 < len(chosen):
                 say(f"{place}: failed ({failed[-1]}); going on with the next")
     if failed:
-        raise TdbenchError("\ntdbench: error: ".join(failed))
+        raise TdbenchError(*failed)
     if marker is not None and world.leader:
         write_json(marker, {"stage": name, "runs": [run.name for run in chosen], "provenance": provenance()})
 

@@ -20,6 +20,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from tdbench.arrays import read_arrays
 from tdbench.diffusion.formulations.base import Losses, Noise, PairTimes
 from tdbench.diffusion.formulations.ct import CT, Scales
 from tdbench.diffusion.formulations.edm import EDM
@@ -30,11 +31,11 @@ from tdbench.errors import TdbenchError
 
 TOLERANCE = 1e-10
 # The released code's names of the settings, and what they are without being given.
-_KNOWN_CT = {
+_KNOWN_CT: dict[str, Any] = {
     "num_scales": 18, "loss_norm": "l2", "weight_schedule": "uniform", "lambda_td": 0.5, "one_idx": 0.25,
     "weight_td": True, "sigma_data": 0.5, "sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0,
 }  # fmt: skip
-_KNOWN = {
+_KNOWN: dict[str, Any] = {
     "td_coupling": "markov", "weight_td": True, "k_idx": 1.0, "one_idx": 0.25, "lambda_edm": 0.5, "steps": 18,
     "sigma_data": 0.5, "sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0, "P_mean": -1.2, "P_std": 1.2,
 }  # fmt: skip
@@ -106,7 +107,7 @@ def _edm_losses(path: Path, case: str, content: dict[str, np.ndarray], given: di
         ).resolved(formulation)  # fmt: skip
     except ValueError as error:
         raise _refused(path, case, error) from error
-    shape = _get(path, content, case, "x0").shape
+    shape = _image_shape(path, content, case)
     wanted = {"x0": shape, "draw0": (shape[0], 1, 1, 1), "draw1": shape, "draw2": shape, "loss": ()}
     if s["td_coupling"] == "shared":
         del wanted["draw2"]
@@ -145,18 +146,19 @@ def _ct_losses(path: Path, case: str, content: dict[str, np.ndarray], given: dic
         ).resolved(formulation)  # fmt: skip
     except ValueError as error:
         raise _refused(path, case, error) from error
-    shape = _get(path, content, case, "x0").shape
+    shape = _image_shape(path, content, case)
     each = shape[:1]
     _check_shapes(path, case, content, {"x0": shape, "noise": shape, "loss": each, "loss_ct": each, "loss_td": each})
     indices = _get(path, content, case, "indices")
-    if indices.shape != each or indices.dtype.kind != "i" or indices.min() < 0 or indices.max() > n - 2:
+    if indices.shape != each or indices.dtype != np.int64 or indices.min() < 0 or indices.max() > n - 2:
         raise TdbenchError(f"{path}: {case}/indices: expected {each} whole numbers in 0..{n - 2}")
     x0, image = (torch.from_numpy(_get(path, content, case, k)) for k in ("x0", "noise"))
     # The normal draw for which the formulation picks that index.
     picked = torch.special.ndtri((torch.from_numpy(indices) + 0.5) / (n - 1)).view(-1, 1, 1, 1)
     noise = Noise(picked, image, torch.zeros_like(image))
-    networks = [Denoiser(_Raw(a, b), formulation.preconditioning()) for a, b in ((0.7, 0.1), (0.6, -0.05))]
-    return td_losses(*networks, formulation, settings, x0, UNCONDITIONAL, noise)
+    raws = (_Raw(0.7, 0.1), _Raw(0.6, -0.05))
+    network, target = (Denoiser(raw, formulation.preconditioning()) for raw in raws)
+    return td_losses(network, target, formulation, settings, x0, UNCONDITIONAL, noise)
 
 
 class _Raw(torch.nn.Module):
@@ -177,13 +179,18 @@ def _refused(path: Path, case: str, error: ValueError) -> TdbenchError:
     return TdbenchError(f"{path}: {case}/kwargs: {error}")
 
 
+def _image_shape(path: Path, content: dict[str, np.ndarray], case: str) -> tuple[int, ...]:
+    shape = _get(path, content, case, "x0").shape
+    if len(shape) != 4 or 0 in shape:
+        raise TdbenchError(f"{path}: {case}/x0: {shape}; expected images (N, C, H, W)")
+    return shape
+
+
 def _check_shapes(path: Path, case: str, content: dict[str, np.ndarray], wanted: dict[str, tuple[int, ...]]) -> None:
     for key, expected in wanted.items():
         found = _get(path, content, case, key)
-        if found.shape != expected or found.dtype != np.float64 or len(wanted["x0"]) != 4:
-            raise TdbenchError(
-                f"{path}: {case}/{key}: {found.dtype} {found.shape}; expected float64 {expected}, x0 (N, C, H, W)"
-            )
+        if found.shape != expected or found.dtype != np.float64:
+            raise TdbenchError(f"{path}: {case}/{key}: {found.dtype} {found.shape}; expected float64 {expected}")
 
 
 def _denoiser(a: float, b: float) -> DenoiserCall:
@@ -195,8 +202,7 @@ def _denoiser(a: float, b: float) -> DenoiserCall:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
+        return read_arrays(path)
     except FileNotFoundError as error:
         raise TdbenchError(f"{path}: no such file") from error
     except Exception as error:  # numpy and zipfile raise many kinds for damaged files
@@ -213,9 +219,11 @@ def _settings(path: Path, case: str, content: dict[str, np.ndarray], known: dict
     text = str(_get(path, content, case, "kwargs"))
     try:
         settings = ast.literal_eval(text)
-    except (ValueError, SyntaxError) as error:
+    except Exception as error:  # literal_eval raises many kinds
         raise TdbenchError(f"{path}: {case}/kwargs: {text!r:.60}: not the repr of a dict") from error
-    unknown = set(settings) - set(known) if isinstance(settings, dict) else {text}
+    if not isinstance(settings, dict):
+        raise TdbenchError(f"{path}: {case}/kwargs: {text!r:.60}: not the repr of a dict")
+    unknown = [key for key in settings if key not in known]
     if unknown:
-        raise TdbenchError(f"{path}: {case}/kwargs: unknown settings {sorted(unknown)}; known: {', '.join(known)}")
-    return dict(settings)
+        raise TdbenchError(f"{path}: {case}/kwargs: unknown settings {unknown!r:.60}; known: {', '.join(known)}")
+    return settings

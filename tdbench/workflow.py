@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from tdbench.weights_plan import WeightsPlan
 
 KNOWN_CONFIG = {"experiment": "digits", "results": "results"}
 STAGES = ("train", "sample", "evaluate")
+_NO_PATH = re.compile("[{}]|<.+>")
 SHORTLY_S = 1.0
 """A Snakemake that only plans looks at the lock too."""
 
@@ -46,7 +48,9 @@ class ExperimentFlow:
     """
 
     def __init__(self, plan: Plan, results: Path) -> None:
-        self.plan, self.results, self.path = plan, results, plan.path
+        self.plan, self.results = plan, results
+        # A name that begins with a dash would be an option.
+        self.path = plan.path.absolute() if str(plan.path).startswith("-") else plan.path
         self.name, self.features = plan.experiment.name, plan.experiment.evaluation.features
         self.report = ReportLayout(results, self.name)
         self.batches = batches(plan)
@@ -187,8 +191,7 @@ class Workflow:
             )
         chosen = {key: str(config.get(key, default)) for key, default in KNOWN_CONFIG.items()}
         plans, results = load_plans(chosen["experiment"]), Path(chosen["results"])
-        if set("{}") & set(str(results)):
-            raise TdbenchError(f"results {str(results)!r}: Snakemake reads braces as wildcards; choose another folder")
+        _check_paths(plans, results)
         for plan in plans:
             for name in plan.experiment.published:
                 published_file(name, f"{plan.path}: ")
@@ -277,6 +280,20 @@ def limit_gpus(workflow: Any) -> None:
         gpus = visible_gpus()
     if gpus:
         workflow.register_resource("gpu", len(gpus))
+
+
+def _check_paths(plans: list[Plan], results: Path) -> None:
+    """Refuse paths of files that Snakemake would not take as they are."""
+    if _NO_PATH.search(str(results)):
+        raise TdbenchError(f"results {str(results)!r}: Snakemake reads braces as wildcards; choose another folder")
+    for plan in plans:
+        sets, weights = plan.experiment.datasets, plan.experiment.evaluation.weights
+        given = {f"datasets.{name}.path": dataset.path for name, dataset in sets.items() if dataset.path is not None}
+        for key, path in (given | {f"evaluation.weights.{name}": path for name, path in weights.items()}).items():
+            if _NO_PATH.search(str(path)):
+                raise TdbenchError(
+                    f"{plan.path}: {key}: {str(path)!r}: Snakemake reads {{...}} and <...> as wildcards; rename it"
+                )
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 import shutil
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,9 +16,44 @@ from tdbench.data.sources import digits
 from tdbench.files import write_json
 from tdbench.layout import DatasetLayout
 from tdbench.plan import Plan, load_plan
+from tests.robustness.tally import COUNTS
 
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / "tests" / "workflow" / "tiny.yaml"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, those of a file, or of a folder with fixtures of its own, stay together.
+
+    What such fixtures make takes minutes, and would be made in each process.
+    """
+    for item in items:
+        shared = item.path.parent != ROOT / "tests" and item.path.with_name("conftest.py").exists()
+        item.add_marker(pytest.mark.xdist_group(str(item.path.parent if shared else item.path)))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand the counts of bad inputs to the process that prints the summary, where several share the tests."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["bad inputs"] = {name: dict(found) for name, found in COUNTS.items()}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    for name, found in getattr(node, "workeroutput", {}).get("bad inputs", {}).items():
+        COUNTS.setdefault(name, Counter()).update(found)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not COUNTS:
+        return
+    terminalreporter.section("bad inputs")
+    rows = [(name, found["refused"], found["taken"]) for name, found in COUNTS.items()]
+    rows.append(("all", sum(row[1] for row in rows), sum(row[2] for row in rows)))
+    terminalreporter.write_line(f"{'reader':<34}{'inputs':>8}{'refused':>9}{'taken':>8}")
+    for name, refused, taken in rows:
+        terminalreporter.write_line(f"{name:<34}{refused + taken:>8,}{refused:>9,}{taken:>8,}")
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ def test_a_stage_says_how_it_began_and_how_it_ended(path: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "state", "said"),
     [
-        (TdbenchError("a mistake\nmore words"), "failed", "a mistake"),
+        (TdbenchError("a mistake", "one more"), "failed", "a mistake"),
         (ValueError("bad\nmore"), "failed", "ValueError: bad"),
         (RuntimeError(), "failed", "RuntimeError"),
         (KeyboardInterrupt(), "stopped", None),

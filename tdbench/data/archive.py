@@ -15,12 +15,14 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from tdbench.data.decoding import SHOW_AFTER_S, allocate, decode_all, some
+from tdbench.data.decoding import FORMATS, SHOW_AFTER_S, allocate, decode_all, no_bombs, some
 from tdbench.errors import TdbenchError
 from tdbench.files import atomic_path, sha256
 from tdbench.progress import progress
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
+_LARGEST_IMAGE, _LARGEST_LABELS = 2**26, 2**27
+"""Bytes of a file once it is unpacked: an image's, and dataset.json's, which holds 40 an image."""
 _MODES = {"1": "L", "L": "L", "RGB": "RGB", "P": "RGB", "YCbCr": "RGB", "CMYK": "RGB"}
 
 
@@ -54,11 +56,11 @@ class ImageSet:
 
     @property
     def channels(self) -> int:
-        return self.images.shape[1]
+        return int(self.images.shape[1])
 
     @property
     def resolution(self) -> int:
-        return self.images.shape[2]
+        return int(self.images.shape[2])
 
     @cached_property
     def num_classes(self) -> int:
@@ -118,7 +120,9 @@ def read_archive(path: Path) -> ImageSet:
             if not names:
                 raise TdbenchError(f"{path}: holds no images; expected files {', '.join(sorted(IMAGE_SUFFIXES))}")
             images = _read_images(path, archive, names)
-    except zipfile.BadZipFile as error:
+    except TdbenchError:
+        raise
+    except Exception as error:  # zipfile raises many kinds for damaged directories
         raise TdbenchError(f"{path}: not a whole zip file ({error}); copy or make it again") from error
     labels = None if classes is None else np.array([classes[n] for n in names], dtype=np.int64)
     return ImageSet(images, labels, checksum, path)
@@ -127,7 +131,7 @@ def read_archive(path: Path) -> ImageSet:
 def _read_labels(path: Path, archive: zipfile.ZipFile) -> dict[str, int] | None:
     """Class by image name, or None where the archive has no labels."""
     try:
-        content = json.loads(archive.read("dataset.json"))
+        content = json.loads(_unpacked(archive, "dataset.json", _LARGEST_LABELS))
     except KeyError as error:
         raise TdbenchError(f'{path}: dataset.json is missing; without labels it holds {{"labels": null}}') from error
     except Exception as error:  # zlib and json raise many kinds for damaged data
@@ -163,11 +167,14 @@ def _compare_names(path: Path, names: list[str], classes: dict[str, int]) -> Non
 
 def _read_images(path: Path, archive: zipfile.ZipFile, names: list[str]) -> np.ndarray:
     first, shape = _first_shape(archive, names)
-    stack = allocate(len(names), *shape)
+    try:
+        stack = allocate(len(names), *shape)
+    except TdbenchError as error:
+        raise TdbenchError(f"{path}: {error}") from error
     odd: list[str] = []
 
     def decode(i: int) -> None:
-        with Image.open(io.BytesIO(archive.read(names[i]))) as image:
+        with _opened(archive, names[i]) as image:
             found = _shape(image)
             pixels = np.asarray(image.convert(_MODES[image.mode]))
         if found != shape:
@@ -186,6 +193,18 @@ def _read_images(path: Path, archive: zipfile.ZipFile, names: list[str]) -> np.n
     return stack
 
 
+def _opened(archive: zipfile.ZipFile, name: str) -> Image.Image:
+    return Image.open(io.BytesIO(_unpacked(archive, name, _LARGEST_IMAGE)), formats=FORMATS)
+
+
+def _unpacked(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:
+    """A file's content; zipfile unpacks no more than the directory says, whatever is behind it."""
+    size = archive.getinfo(name).file_size
+    if size > largest:
+        raise ValueError(f"unpacks to {size:,} bytes; at most {largest:,}")
+    return archive.read(name)
+
+
 def _shape(image: Image.Image) -> tuple[int, int, int]:
     """(C, H, W) as the file's head tells it."""
     # Alpha or 16 bits would be cut off without a word.
@@ -198,7 +217,7 @@ def _first_shape(archive: zipfile.ZipFile, names: list[str]) -> tuple[int, tuple
     """Index and shape of the first image that can be opened; what is wrong with others is found when decoding."""
     for i, name in enumerate(names):
         try:
-            with Image.open(io.BytesIO(archive.read(name))) as image:
+            with no_bombs(), _opened(archive, name) as image:
                 return i, _shape(image)
         except Exception:  # decoders and zlib raise many kinds for damaged data
             continue

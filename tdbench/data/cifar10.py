@@ -27,6 +27,7 @@ CHECKSUMS = {
 _BYTES = 170_498_071
 _BATCHES = range(1, 6)
 _PIXELS = 3 * 32 * 32
+_LARGEST = 2**26  # bytes of a batch, which has 31 million
 
 
 class Batch(NamedTuple):
@@ -90,6 +91,8 @@ def _members(path: Path, names: list[str]) -> list[bytes]:
     with tarfile.open(path, "r|gz") as tar:
         for member in tar:
             file = tar.extractfile(member) if member.isfile() and member.name in names else None
+            if file is not None and member.size > _LARGEST:
+                raise ValueError(f"{member.name} unpacks to {member.size:,} bytes; at most {_LARGEST:,}")
             if file is not None:
                 content[member.name] = file.read()
     missing = [name for name in names if name not in content]

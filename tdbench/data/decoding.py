@@ -2,10 +2,12 @@
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
+import psutil
 from PIL import Image, UnidentifiedImageError
 
 from tdbench.errors import TdbenchError
@@ -13,6 +15,8 @@ from tdbench.progress import progress
 
 SHOW_AFTER_S = 2.0
 """Work on images that takes no longer shows no progress bar."""
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB")
+"""What Pillow may take a file for, whatever its name says; for some formats it would start other programs."""
 _CHUNK = 32
 _MOST_THREADS = 16
 _SHOWN = 5
@@ -46,16 +50,25 @@ def decode_all(names: Sequence[object], decode: Callable[[int], None], descripti
     threads = min(_MOST_THREADS, os.cpu_count() or 1)
     failures = []
     with (
-        warnings.catch_warnings(),
+        no_bombs(),
         progress(description, len(names), "img", SHOW_AFTER_S) as bar,
         ThreadPoolExecutor(threads) as pool,
     ):
-        # Filters hold for all threads, so that one is set here and not in each of them.
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
         for start, failed in zip(starts, pool.map(decode_chunk, starts), strict=True):
             failures += failed
             bar.update(min(_CHUNK, len(names) - start))
     return failures
+
+
+@contextmanager
+def no_bombs() -> Iterator[None]:
+    """Within the block Pillow raises for an image that is so large that it may be meant to fill the memory.
+
+    Filters of warnings hold for all threads, so that one is set around them and not in each.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
 
 
 def allocate(count: int, channels: int, height: int, width: int) -> np.ndarray:
@@ -66,13 +79,15 @@ def allocate(count: int, channels: int, height: int, width: int) -> np.ndarray:
     TdbenchError
         If the memory does not suffice.
     """
+    size = count * channels * height * width
+    told = f"{count:,} images of {width}x{height} need {size / 1e9:,.1f} GB of memory"
+    # Where memory is promised freely numpy gets any amount, and the process is killed when it is filled.
+    if size > psutil.virtual_memory().total:
+        raise TdbenchError(f"{told}, more than this machine has; choose a lower resolution")
     try:
         return np.empty((count, channels, height, width), dtype=np.uint8)
-    except (MemoryError, ValueError) as error:  # ValueError: more than an array can ever hold
-        size = count * channels * height * width / 1e9
-        raise TdbenchError(
-            f"{count:,} images of {width}x{height} need {size:,.1f} GB of memory; choose a lower resolution"
-        ) from error
+    except MemoryError as error:
+        raise TdbenchError(f"{told}; choose a lower resolution") from error
 
 
 def some(items: Sequence[object]) -> str:
@@ -84,7 +99,7 @@ def some(items: Sequence[object]) -> str:
 def _reason(error: Exception) -> str:
     """One short line without paths or addresses."""
     if isinstance(error, UnidentifiedImageError):
-        return "no image, or damaged at its start"
+        return "no image of a kind that is read, or damaged at its start"
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -9,16 +9,18 @@ without, as for its FFHQ and AFHQv2. Colour profiles are ignored, as they are th
 """
 
 import os
+import stat
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from tdbench.data.archive import IMAGE_SUFFIXES, RawImages
-from tdbench.data.decoding import allocate, decode_all, some
+from tdbench.data.decoding import FORMATS, allocate, decode_all, some
 from tdbench.errors import TdbenchError
 
 SUFFIXES = IMAGE_SUFFIXES | {".tif", ".tiff"}
+_FORMATS = (*FORMATS, "TIFF")
 _GREY = frozenset({"1", "L", "LA"})
 _MODES = _GREY | {"P", "PA", "RGB", "RGBA", "YCbCr", "CMYK"}
 
@@ -47,10 +49,16 @@ def read_folder(folder: Path, resolution: int, labelled: bool) -> RawImages:
     """
     names = find_images(folder)
     labels = _classes(folder, names) if labelled else None
-    images, grey = allocate(len(names), 3, resolution, resolution), np.zeros(len(names), dtype=bool)
+    try:
+        images, grey = allocate(len(names), 3, resolution, resolution), np.zeros(len(names), dtype=bool)
+    except TdbenchError as error:
+        raise TdbenchError(f"{folder}: {error}") from error
 
     def decode(i: int) -> None:
-        with Image.open(folder / names[i]) as image:
+        # Opening a pipe waits for somebody who writes into it.
+        if not stat.S_ISREG((folder / names[i]).stat().st_mode):
+            raise ValueError("not a regular file")
+        with Image.open(folder / names[i], formats=_FORMATS) as image:
             fitted, grey[i] = fit(image, resolution)
         images[i] = np.asarray(fitted).transpose(2, 0, 1)
 

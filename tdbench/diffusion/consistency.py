@@ -4,7 +4,7 @@ Two figures. The residual delta (`td`) of the denoiser with itself as its target
 far the estimate of the image moves from one evaluation of a sampler to the next.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,7 +19,8 @@ YARDSTICK = "paper"
 """The settings of the temporal difference that all are measured by, whatever they were trained with."""
 
 
-class Residual(NamedTuple):
+@dataclass(frozen=True)
+class Residual:
     """The residual at one time of the grid, means over images."""
 
     index: float

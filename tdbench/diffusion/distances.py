@@ -41,7 +41,8 @@ def lpips(x: Tensor, y: Tensor) -> Tensor:
     """
     network = _lpips_network(str(x.device))
     sides = [interpolate(v.expand(-1, 3, -1, -1), size=224, mode="bilinear", antialias=True) for v in (x, y)]
-    return network(*sides).flatten()
+    distance: Tensor = network(*sides)
+    return distance.flatten()
 
 
 @cache

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tdbench.parameters import Parameters
 
+_MOST_POINTS = 1_000_000
 # Indices that are whole numbers come back from `index` with rounding errors.
 _SLACK = 1e-6
 
@@ -50,9 +51,9 @@ class TimeGrid(Parameters):
 class _SigmaRange(TimeGrid):
     """N points between two noise levels."""
 
-    num_steps: Annotated[int, Field(ge=2, description="N, the number of grid points")] = 18
-    sigma_min: Annotated[float, Field(gt=0)] = 0.002
-    sigma_max: Annotated[float, Field(gt=0)] = 80.0
+    num_steps: Annotated[int, Field(ge=2, le=_MOST_POINTS, description="N, the number of grid points")] = 18
+    sigma_min: Annotated[float, Field(ge=1e-9)] = 0.002
+    sigma_max: Annotated[float, Field(gt=0, le=1e9)] = 80.0
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -72,22 +73,24 @@ class KarrasGrid(_SigmaRange):
     sigma_max and i = N - 1 is sigma_min (Karras et al. 2022, eq. 5).
     """
 
-    rho: Annotated[float, Field(gt=0)] = 7.0
+    # Its reciprocal is an exponent: of smaller and of larger ones the powers overflow, or all points are one.
+    rho: Annotated[float, Field(ge=0.1, le=1000)] = 7.0
 
     def time(self, index: Tensor) -> Tensor:
         top, bottom = self.sigma_max ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
-        return (top + index / self.last * (bottom - top)).clamp_min(0) ** self.rho
+        return torch.pow((top + index / self.last * (bottom - top)).clamp_min(0), self.rho)
 
     def index(self, time: Tensor) -> Tensor:
         top, bottom = self.sigma_max ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
-        return self.last * (time ** (1 / self.rho) - top) / (bottom - top)
+        index: Tensor = self.last * (time ** (1 / self.rho) - top) / (bottom - top)
+        return index
 
 
 class GeometricGrid(_SigmaRange):
     """The VE-SDE's grid: sigma falls by one factor a step (Song et al. 2021; Karras et al. 2022, table 1)."""
 
-    sigma_min: Annotated[float, Field(gt=0)] = 0.02
-    sigma_max: Annotated[float, Field(gt=0)] = 100.0
+    sigma_min: Annotated[float, Field(ge=1e-9)] = 0.02
+    sigma_max: Annotated[float, Field(gt=0, le=1e9)] = 100.0
 
     def time(self, index: Tensor) -> Tensor:
         return self.sigma_max * (self.sigma_min / self.sigma_max) ** (index / self.last)
@@ -99,7 +102,7 @@ class GeometricGrid(_SigmaRange):
 class LinearGrid(TimeGrid):
     """The VP-SDE's grid: N times that fall evenly from 1 to ``time_min`` (Song et al. 2021)."""
 
-    num_steps: Annotated[int, Field(ge=2, description="N, the number of grid points")] = 18
+    num_steps: Annotated[int, Field(ge=2, le=_MOST_POINTS, description="N, the number of grid points")] = 18
     time_min: Annotated[float, Field(gt=0, lt=1)] = 1e-3
 
     @property
@@ -116,7 +119,7 @@ class LinearGrid(TimeGrid):
 class DiscreteGrid(TimeGrid):
     """The steps T, T - 1, ..., 1, 0 of a discrete process; 0 is the data itself."""
 
-    num_steps: Annotated[int, Field(ge=2, description="T, the number of diffusion steps")] = 1000
+    num_steps: Annotated[int, Field(ge=2, le=_MOST_POINTS, description="T, the number of diffusion steps")] = 1000
 
     @property
     def last(self) -> int:

@@ -170,5 +170,7 @@ class Denoiser(nn.Module):
         """
         p = self.preconditioning
         c_skip, c_out, c_in, c_noise = (like(c(t), x) for c in (p.c_skip, p.c_out, p.c_in, p.c_noise))
-        raw = self.network(c_in * x, c_noise.flatten().expand(x.shape[0]), condition.labels, condition.augmentation)
+        raw: Tensor = self.network(
+            c_in * x, c_noise.flatten().expand(x.shape[0]), condition.labels, condition.augmentation
+        )
         return c_skip * x + c_out * raw

@@ -179,13 +179,9 @@ class Churn(Sampler):
         return x
 
 
-class DDIM(Sampler):
-    """DDIM (Song, Meng & Ermon 2021, eq. 12), one network evaluation a step.
+class _Posterior(Sampler):
+    """Steps that add a share ``eta`` of the posterior's noise."""
 
-    eta = 0 is deterministic, and in these variables the same as Euler's method; eta = 1 is ancestral sampling.
-    """
-
-    kind: Literal["ddim"] = "ddim"
     eta: Annotated[float, Field(ge=0, le=1, description="share of the noise of ancestral sampling")] = 0.0
 
     def walk(self, path: Path, fresh: FreshNoise) -> Tensor:
@@ -200,11 +196,20 @@ class DDIM(Sampler):
         return x
 
 
-class Ancestral(DDIM):
+class DDIM(_Posterior):
+    """DDIM (Song, Meng & Ermon 2021, eq. 12), one network evaluation a step.
+
+    eta = 0 is deterministic, and in these variables the same as Euler's method; eta = 1 is ancestral sampling.
+    """
+
+    kind: Literal["ddim"] = "ddim"
+
+
+class Ancestral(_Posterior):
     """DDPM's ancestral sampling with the posterior's variance (Ho et al. 2020, alg. 2)."""
 
     kind: Literal["ancestral"] = "ancestral"
-    eta: Literal[1.0] = 1.0
+    eta: Annotated[float, Field(ge=1, le=1)] = 1.0
 
 
 class Consistency(Sampler):

@@ -6,7 +6,6 @@ as features.
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +16,10 @@ from tdbench.data.archive import ImageSet
 from tdbench.device import choose_device
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.features import FeatureExtractor
-from tdbench.files import read_json, sha256, write_json
+from tdbench.files import sha256, write_json
 from tdbench.progress import progress
 from tdbench.provenance import provenance
+from tdbench.records import ClassifierReport, read_record
 from tdbench.seeds import derive_seed, generator
 from tdbench.training.snapshots import load_snapshot, save_snapshot
 
@@ -58,7 +58,8 @@ class ClassifierNetwork(nn.Module):
         return silu(self.hidden(self.pool(x).flatten(1)))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.classes(self.dropout(self.features(images)))
+        logits: Tensor = self.classes(self.dropout(self.features(images)))
+        return logits
 
 
 def train_classifier(data: ImageSet, weights: Path, report: Path, threads: int = 1) -> float:
@@ -137,7 +138,7 @@ def _shifted(images: Tensor, source: torch.Generator) -> Tensor:
 
 def load_classifier(weights: Path, report: Path) -> FeatureExtractor:
     """The extractor that `train_classifier` wrote."""
-    facts: dict[str, Any] = read_json(report, "tdbench classifier")
+    facts = read_record(report, "tdbench classifier", ClassifierReport)
     network = ClassifierNetwork(facts["channels"], facts["classes"])
     load_snapshot(weights, network, "tdbench classifier")
     checksum = sha256(weights)

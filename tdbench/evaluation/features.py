@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -12,10 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tdbench.arrays import read_arrays
 from tdbench.distributed import World
 from tdbench.errors import TdbenchError
-from tdbench.files import atomic_path, read_json
+from tdbench.files import atomic_path, parse_json
 from tdbench.layout import DatasetLayout
+from tdbench.records import Accuracy, Reference, check_record, read_record
 
 # Images that a large network sees at once: more need gigabytes for its activations and are no faster on a CPU.
 CHUNK = 16
@@ -111,33 +112,47 @@ def load_reference(path: Path) -> ReferenceFeatures:
     TdbenchError
         If it is missing or damaged.
     """
-    with _opened(path) as archive:
-        statistics, facts = Statistics(archive["mean"], archive["covariance"]), json.loads(str(archive["facts"]))
-        expected = facts.pop(_CONTENT, None)
-        reference = ReferenceFeatures(archive["features"], facts, statistics)
-        # Earlier versions of tdbench wrote none.
-        if expected is not None and _checksum(reference) != expected:
-            raise ValueError("its content has another checksum than when it was written")
-        return reference
+    found = _read(path, "features", "facts", "mean", "covariance")
+    features, mean, covariance = (found[name] for name in ("features", "mean", "covariance"))
+    depth = features.shape[-1] if features.ndim == 2 else 0
+    shapes = mean.shape == (depth,) and covariance.shape == (depth, depth) and len(features) > 0 < depth
+    floats = all(array.dtype == np.float64 for array in (features, mean, covariance))
+    if not (shapes and floats and all(np.isfinite(array).all() for array in (features, mean, covariance))):
+        raise _unreadable(path, "features (N, D), mean (D,) and covariance (D, D) are not float64, or not finite")
+    facts = _facts(path, found["facts"])
+    expected = facts.pop(_CONTENT, None)
+    reference = ReferenceFeatures(features, facts, Statistics(mean, covariance))
+    # Earlier versions of tdbench wrote none.
+    if expected is not None and _checksum(reference) != expected:
+        raise _unreadable(path, "its content has another checksum than when it was written")
+    return reference
 
 
 def read_facts(path: Path) -> dict[str, Any]:
     """The facts of a reference without its features, which may be large; raises as `load_reference` does."""
-    with _opened(path) as archive:
-        facts: dict[str, Any] = json.loads(str(archive["facts"]))
+    facts = _facts(path, _read(path, "facts")["facts"])
     facts.pop(_CONTENT, None)
     return facts
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _read(path: Path, *names: str) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            yield archive
+        return read_arrays(path, *names)
     except Exception as error:  # numpy and zipfile raise many kinds for damaged files
-        raise TdbenchError(
-            f"{path}: no readable reference features ({error}); run `tdbench reference` again"
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _facts(path: Path, stored: np.ndarray) -> dict[str, Any]:
+    try:
+        facts: dict[str, Any] = parse_json(str(stored))
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(path, error) from error
+    check_record(f"{path}: facts", facts, "tdbench reference", Reference)
+    return facts
+
+
+def _unreadable(path: Path, said: object) -> TdbenchError:
+    return TdbenchError(f"{path}: no readable reference features ({said}); run `tdbench reference` again")
 
 
 def as_rgb(images: Tensor) -> Tensor:
@@ -176,7 +191,7 @@ def features_together(
 def describe_extractor(name: str, libraries: Iterable[str], files: DatasetLayout) -> str:
     """A line for people on what an extractor is worth, or where its features come from."""
     if name == "classifier":
-        facts = read_json(files.classifier_report, "tdbench classifier")
+        facts = read_record(files.classifier_report, "tdbench classifier", Accuracy)
         return f"{name}: {facts['test_accuracy']:.1%} of {facts['test_images']} held-out images right"
     references = [read_facts(path) for path in files.references(name, libraries)]
     origins = [f"weights {facts['weights'][:12]}, {facts['resize']}" for facts in references]

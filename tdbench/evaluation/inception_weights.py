@@ -54,14 +54,15 @@ def all_published_weights(publishers: Iterable[str]) -> dict[str, Path]:
     TdbenchError
         If some cannot be had: a line each.
     """
-    found, failed = {}, []
+    found: dict[str, Path] = {}
+    failed: list[str] = []
     for publisher in publishers:
         try:
             found[publisher] = published_weights(publisher)
         except TdbenchError as error:
-            failed.append(str(error))
+            failed += error.mistakes
     if failed:
-        raise TdbenchError("\ntdbench: error: ".join(failed))
+        raise TdbenchError(*failed)
     return found
 
 

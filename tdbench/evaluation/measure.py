@@ -10,7 +10,7 @@ from scipy import stats
 from tdbench.evaluation import torch_fidelity
 from tdbench.evaluation.features import FeatureExtractor, ReferenceFeatures, Statistics
 from tdbench.evaluation.metrics import METRICS
-from tdbench.experiment import Evaluation
+from tdbench.evaluation.settings import Evaluation
 from tdbench.seeds import derive_seed
 
 SIZES = 15

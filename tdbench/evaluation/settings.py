@@ -48,11 +48,14 @@ class Evaluation(Parameters):
     ] = 15.0
     metrics: Annotated[tuple[Annotated[str, one_of(METRICS, "metric")], ...], Field(min_length=1)] = tuple(METRICS)
     bootstrap: Annotated[
-        int, Field(ge=0, description="resamplings of the images that say how far FID depends on them; 0 for none")
+        int,
+        Field(
+            ge=0, le=100_000, description="resamplings of the images that say how far FID depends on them; 0 for none"
+        ),
     ] = 30
-    kid_subsets: Annotated[int, Field(ge=1)] = 100
+    kid_subsets: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     kid_subset_size: Annotated[int, Field(ge=2)] = 1000
-    batch_size: Annotated[int, Field(ge=1)] = 256
+    batch_size: Annotated[int, Field(ge=1, le=2**20)] = 256
 
     @field_validator("bootstrap")
     @classmethod

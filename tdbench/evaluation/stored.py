@@ -3,9 +3,9 @@
 from typing import Any
 
 from tdbench.errors import TdbenchError
-from tdbench.files import read_json
 from tdbench.layout import RunLayout
 from tdbench.plan import Run
+from tdbench.records import Scored, read_record
 from tdbench.sampling import read_sampled
 
 
@@ -33,7 +33,7 @@ def read_nearest(run: Run, layout: RunLayout) -> dict[str, Any]:
 
 def _stored(run: Run, layout: RunLayout) -> dict[str, Any]:
     command = f"tdbench evaluate {run.experiment} {run.name}"
-    stored: dict[str, Any] = read_json(layout.scores, command)
+    stored = read_record(layout.scores, command, Scored)
     samples = read_sampled(run, layout)
     same_samples = {s["samples"] for s in stored["scores"]} == {entry["sha256"] for entry in samples}
     if stored.get("evaluation") != run.evaluation_settings() or not same_samples:

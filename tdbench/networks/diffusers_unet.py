@@ -12,4 +12,5 @@ class KnownDtypeUNet(UNet2DModel):
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.conv_in.weight.dtype
+        known: torch.dtype = self.conv_in.weight.dtype
+        return known

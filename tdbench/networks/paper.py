@@ -126,7 +126,8 @@ class PaperNetwork(nn.Module):
     ) -> Tensor:
         check_labels(self.inputs, labels, augment_labels)
         # No augmentation labels mean zeros: the library adds nothing then, and its linear layer has no bias.
-        return self.network(x, c_noise, labels, augment_labels)
+        found: Tensor = self.network(x, c_noise, labels, augment_labels)
+        return found
 
 
 def _physicsnemo(name: str) -> ModuleType:
@@ -141,7 +142,8 @@ def _physicsnemo(name: str) -> ModuleType:
             f"network {name}: NVIDIA PhysicsNeMo cannot be imported ({error}); "
             'run `make install`, or `pip install "tdbench[paper-networks]"`'
         ) from error
-    return library
+    module: ModuleType = library
+    return module
 
 
 @contextmanager

@@ -110,7 +110,8 @@ class LabelledUNet(nn.Module):
         if self.augment_embedding is not None and augment_labels is not None:
             embedded = embedded + self.augment_embedding(augment_labels)
         scaled = self.inputs.embedding_scale * c_noise
-        return self.unet(x, scaled, class_labels=embedded, return_dict=False)[0]
+        found: Tensor = self.unet(x, scaled, class_labels=embedded, return_dict=False)[0]
+        return found
 
 
 def _linear(length: int, width: int) -> nn.Linear | None:

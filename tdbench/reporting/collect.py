@@ -1,6 +1,7 @@
 """Results of all runs of an experiment in data frames."""
 
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
@@ -9,9 +10,9 @@ from tdbench.consistency import read_consistency
 from tdbench.diffusion.consistency import Residual
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.stored import read_scored
-from tdbench.files import read_json
 from tdbench.layout import RunLayout
 from tdbench.plan import Plan, Run
+from tdbench.records import Finished, read_record
 from tdbench.sampling import read_sampled, read_trained
 from tdbench.training.metrics import read_metrics
 
@@ -51,7 +52,7 @@ def collect_runs(runs: Iterable[Run], results: Path) -> pd.DataFrame:
     for run in runs:
         layout = RunLayout(results, run)
         record = read_trained(run, layout)
-        finished = read_json(layout.snapshots, f"tdbench train {run.experiment} {run.name}")
+        finished = read_record(layout.snapshots, f"tdbench train {run.experiment} {run.name}", Finished)
         last, origin, passes = finished["last_metrics"], record["provenance"], finished["forward_passes_a_step"]
         rows.append(
             _identity(run)
@@ -62,7 +63,7 @@ def collect_runs(runs: Iterable[Run], results: Path) -> pd.DataFrame:
                 "threads": record["hardware"]["threads"],
                 "network_passes": passes["network"], "target_passes": passes["target"],
                 "data": record["data"]["sha256"],
-                "git_commit": origin["git_commit"], "torch": origin["versions"]["torch"],
+                "git_commit": origin["git_commit"], "torch": origin["versions"].get("torch", "unknown"),
                 "started_at": origin["written_at"],
             }
         )  # fmt: skip
@@ -81,7 +82,7 @@ def collect_residuals(runs: Iterable[Run], results: Path) -> pd.DataFrame:
     for run in runs:
         content = read_consistency(run, RunLayout(results, run))
         rows += [_identity(run) | point for point in (content["residuals"] if content else [])]
-    return pd.DataFrame(rows, columns=[*IDENTITY, *Residual._fields])
+    return pd.DataFrame(rows, columns=[*IDENTITY, *(field.name for field in fields(Residual))])
 
 
 def collect_consistency(runs: Iterable[Run], results: Path) -> pd.DataFrame:
@@ -143,7 +144,7 @@ def scores_of_ablation(plan: Plan, name: str, per_run: pd.DataFrame) -> pd.DataF
     baselines = {(*cell[:2], plan.experiment.baseline): BASELINE for cell in cases}
     parts = []
     for labels in (baselines, cases):
-        found = [labels.get(tuple(cell)) for cell in per_run[keys].itertuples(index=False)]
+        found = pd.Series([labels.get(tuple(cell)) for cell in per_run[keys].itertuples(index=False)], per_run.index)
         part = per_run.assign(objective_name=per_run.objective, objective=found)
         parts.append(part[part.objective.notna()])
     return pd.concat(parts, ignore_index=True)

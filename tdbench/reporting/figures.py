@@ -86,7 +86,7 @@ def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, c
         if comparable:
             shown = differences[(differences[keys] == list(cell)).all(axis=1)]
             _differences(below, shown, treated, colours, 100 / shown.baseline_mean if positive else 1.0)
-        above.set(title=", ".join(cell))
+        above.set(title=", ".join(map(str, cell)))
         if positive:
             above.set(yscale="log")
             _plain_ticks(above)
@@ -166,7 +166,7 @@ def cost_against_quality(costs: pd.DataFrame, title: str) -> Figure:
             up = (rows.quality_high - rows.quality).fillna(0)
             axis.errorbar(
                 rows[column], rows.quality, [down, up], fmt="o", markersize=5, capsize=3, color=colour, alpha=0.8,
-                label=", ".join(names),
+                label=", ".join(map(str, names)),
             )  # fmt: skip
         axis.set(xlabel=label, yscale="log")
         _plain_ticks(axis)
@@ -201,7 +201,7 @@ def residuals_over_time(residuals: pd.DataFrame, labels: dict[str, str], title: 
             found = panel[panel.objective == objective].groupby("index")["weighted"].agg(["mean", "std"]).reset_index()
             if len(found):
                 _line(axis, found.rename(columns={"index": "nfe"}), label, colours[objective])
-        axis.set(title=", ".join(cell), yscale="log", xlabel="grid index of t: noise left, data right")
+        axis.set(title=", ".join(map(str, cell)), yscale="log", xlabel="grid index of t: noise left, data right")
         _plain_ticks(axis)
         axis.set_ylabel(r"$w\,\|\delta\|^2$")
     if panels:

@@ -1,5 +1,7 @@
 """Published figures beside our own: results/published/*.csv, one row a figure with its source and protocol."""
 
+import math
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -8,6 +10,7 @@ from scipy import stats
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.metrics import label
 from tdbench.plan import Plan, Run
+from tdbench.progress_log import first_line
 from tdbench.reporting.statistics import CONFIDENCE, summarise
 from tdbench.reporting.store import published_file
 from tdbench.reporting.tables import number, spread
@@ -17,6 +20,8 @@ COLUMNS = [
     "snapshots", "value", "source",
 ]  # fmt: skip
 KEY = ["dataset", "formulation", "objective", "steps", "metric"]
+_NUMBERS = {"resolution": (1, 1e6), "steps": (1, 1e6), "images": (1, 1e12), "value": (-1e100, 1e100)}
+_WORDS = [column for column in COLUMNS if column not in _NUMBERS]
 _SHOWN = ["dataset", "formulation", "objective", "network", "steps"]
 # A figure counts as reproduced only if our interval is as narrow: about the size of the effects that are published.
 WITHIN = 0.05
@@ -30,19 +35,29 @@ def read_published(name: str) -> pd.DataFrame:
     TdbenchError
         If there is no such file, or a column or a value is missing.
     """
-    path = published_file(name)
+    return read_figures(published_file(name))
+
+
+def read_figures(path: Path) -> pd.DataFrame:
+    """Published figures of a file; raises as `read_published` does."""
     try:
-        table = pd.read_csv(path)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise TdbenchError(f"{path}: not a CSV file ({str(error).splitlines()[0]})") from error
+        table = pd.read_csv(path, dtype=dict.fromkeys(_WORDS, str))
+    except Exception as error:  # pandas raises many kinds for what is no table
+        raise TdbenchError(f"{path}: not a CSV file ({first_line(error)})") from error
     if list(table.columns) != COLUMNS:
-        raise TdbenchError(f"{path}: columns are {', '.join(table.columns)}; expected {', '.join(COLUMNS)}")
+        found = ", ".join(map(str, table.columns))
+        raise TdbenchError(f"{path}: columns are {found:.300}; expected {', '.join(COLUMNS)}")
     for column in [*KEY, "source"]:
         if table[column].isna().any():
             line = int(table[column].isna().to_numpy().argmax()) + 2
             raise TdbenchError(f"{path}: line {line}: {column} is empty; every figure has one")
-    if not pd.api.types.is_numeric_dtype(table.value):
-        raise TdbenchError(f"{path}: value: holds something that is not a number; leave unknown cells empty")
+    for column, (least, most) in _NUMBERS.items():
+        numbers = pd.api.types.is_numeric_dtype(table[column]) and not pd.api.types.is_bool_dtype(table[column])
+        if not numbers and not table[column].isna().all():
+            raise TdbenchError(f"{path}: {column}: holds something that is not a number; leave unknown cells empty")
+        known = table[column].dropna().astype(float)
+        if not known.between(least, most).all():
+            raise TdbenchError(f"{path}: {column}: {known[~known.between(least, most)].iloc[0]:g}: no such figure")
     return table
 
 
@@ -64,7 +79,9 @@ def published_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
     }  # fmt: skip
     libraries = list(per_run.library.unique())
     rows = []
-    for figure in figures.to_dict("records"):
+    columns = [str(name) for name in figures]
+    for values in figures.itertuples(index=False, name=None):
+        figure = dict(zip(columns, values, strict=True))
         run = runs.get((figure["dataset"], figure["formulation"], figure["objective"]))
         found = {name: ours[key] for name in libraries if (key := (tuple(figure[k] for k in KEY), name)) in ours}
         rows.append(_row(figure, libraries, found, run))
@@ -74,12 +91,16 @@ def published_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
 def _row(figure: dict[str, Any], libraries: list[str], found: dict[str, Any], run: Run | None) -> dict[str, Any]:
     """A published figure beside ours of each library."""
     row = {key: "" if pd.isna(figure[key]) else figure[key] for key in _SHOWN}
-    row |= {"metric": label(figure["metric"]), "published": number(figure["value"], 4)}
+    known = not pd.isna(figure["value"])
+    row |= {"metric": label(figure["metric"]), "published": number(figure["value"], 4) if known else "—"}
     for name in libraries:
         mine = found.get(name)
         row[name] = f"{spread(mine['mean'], mine['std'])} (n = {mine['n']})" if mine else "—"
-        row[f"{name}, × published"] = f"{mine['mean'] / figure['value']:.3f}" if mine else "—"
-    if run is None or not found:
+        ratio = mine["mean"] / figure["value"] if mine and known and figure["value"] else None
+        row[f"{name}, × published"] = "—" if ratio is None else f"{ratio:.3f}"
+    if not known:
+        result = "no figure given"
+    elif run is None or not found:
         result = "not measured here"
     elif reasons := _differs(figure, run):
         result = f"not comparable: {', '.join(reasons)}"
@@ -103,7 +124,9 @@ def _differs(figure: dict[str, Any], run: Run) -> list[str]:
     reasons = []
     if features != figure["features"]:
         reasons.append(f"features {features}, not {figure['features']}")
-    if images != figure["images"]:
+    if pd.isna(figure["images"]):
+        reasons.append(f"{images:,} images, not an unknown number")
+    elif images != figure["images"]:
         reasons.append(f"{images:,} images, not {int(figure['images']):,}")
     if snapshots != figure["snapshots"]:
         reasons.append(f"snapshots of the {snapshots}, not {figure['snapshots']}")
@@ -123,5 +146,5 @@ def _result(published: float, mine: dict[str, Any]) -> str:
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * mine["std"] * (1 + 1 / n) ** 0.5
     if abs(published - mine["mean"]) > half:
         return "not reproduced"
-    width = half / abs(published)
+    width = half / abs(published) if published else math.inf
     return "reproduced" if width <= WITHIN else f"undecided (our interval: ±{100 * width:.0f} %)"

@@ -94,7 +94,8 @@ def write_report(plan: Plan, results: Path) -> None:
         with atomic_path(path) as temporary:
             frame.to_csv(temporary, index=False)
     agreed = agreement(scores)
-    readable = agreed.assign(**{c: agreed[c].map("{:.1e}".format) for c in agreed if c.startswith("largest")})
+    largest = [str(c) for c in agreed if str(c).startswith("largest")]
+    readable = agreed.assign(**{c: agreed[c].map("{:.1e}".format) for c in largest})
     if not agreed.empty:
         readable["metric"] = agreed.metric.map(label)
     tables.write_table(layout.table("agreement"), agreed, readable, AGREEMENT_CAPTION)

@@ -21,7 +21,10 @@ TOLERANCE = 1e-3
 UNDISTINGUISHED = "no difference found"
 SAME = ("identical", "within tolerance", UNDISTINGUISHED)
 _ORIGIN = {"git_commit": "commit", "torch": "torch", "device": "device", "data": "data"}
-_NEEDED = [*CELL, "seed", "run", "value", "reference_data"]
+_WHOLE = ["steps", "nfe", "seed"]
+_WORDS = ["dataset", "formulation", "objective", "metric", "library", "features", "run", "reference_data"]
+_NEEDED = [*_WHOLE, *_WORDS, "value"]
+_LARGEST = 1e100  # of a score: the squares of larger ones overflow
 
 
 class Reproduction(NamedTuple):
@@ -47,19 +50,30 @@ def read_reproductions(results: Path) -> dict[str, Reproduction]:
     files = files or sorted(results.glob("*/scores.parquet"))
     if not files:
         raise TdbenchError(f"{results}: no experiment with scores.parquet in it; `tdbench report` writes that file")
-    return {path.parent.resolve().name: Reproduction(path.parent, _scores(path), _origin(path)) for path in files}
+    return {path.parent.resolve().name: Reproduction(path.parent, read_scores(path), _origin(path)) for path in files}
 
 
-def _scores(path: Path) -> pd.DataFrame:
+def read_scores(path: Path) -> pd.DataFrame:
+    """The scores that scores.parquet holds.
+
+    Raises
+    ------
+    TdbenchError
+        If the file is damaged, a column is missing, or a value is no number or not finite.
+    """
     try:
         scores = pd.read_parquet(path)
         lacking = [column for column in _NEEDED if column not in scores]
-        numeric = not lacking and np.isfinite(scores["value"].to_numpy(float)).all()
+        numeric = not lacking and bool((scores["value"].astype(float).abs() < _LARGEST).all())
+        whole = not lacking and all(pd.api.types.is_integer_dtype(scores[name]) for name in _WHOLE)
+        words = not lacking and all(isinstance(value, str) for name in _WORDS for value in scores[name])
     except Exception as error:  # pyarrow raises many kinds for damaged files
         said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise TdbenchError(f"{path}: no readable scores ({said}); run `tdbench report` again") from error
     if lacking:
         raise TdbenchError(f"{path}: has no column {lacking[0]!r}; run `tdbench report` again with this version")
+    if not (whole and words):
+        raise TdbenchError(f"{path}: names or numbers of runs are not as `tdbench report` writes them; run it again")
     if not numeric or scores.empty:
         raise TdbenchError(f"{path}: value: holds no scores, or some that are not finite; run `tdbench report` again")
     return scores
@@ -72,7 +86,7 @@ def _origin(scores: Path) -> dict[str, str]:
         found = {key: sorted(set(runs[key].dropna())) for key in _ORIGIN}
     except FileNotFoundError:
         return {}
-    except (ValueError, LookupError, UnicodeDecodeError) as error:
+    except Exception as error:  # pandas raises many kinds for what is no table
         raise TdbenchError(f"{path}: not a table of runs ({error}); run `tdbench report` again") from error
     return {_ORIGIN[key]: ", ".join(value[:12] for value in values) for key, values in found.items()}
 

@@ -1,5 +1,7 @@
 """What `make reproduce` prints at its end."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +10,9 @@ from tdbench.errors import TdbenchError
 from tdbench.evaluation.metrics import leading
 from tdbench.layout import ReportLayout
 from tdbench.plan import Plan
+from tdbench.progress_log import first_line
 from tdbench.reporting.collect import mean_over_snapshots
+from tdbench.reporting.reproduction import read_scores
 from tdbench.reporting.tables import readable_ablation, readable_comparison
 from tdbench.reporting.wording import summary
 
@@ -20,18 +24,20 @@ def printed_tables(plan: Plan, results: Path) -> str:
     """
     layout = ReportLayout(results, plan.experiment.name)
     comparison = _by_fid(layout.table("comparison"), plan)
-    headline, _ = summary(plan, comparison, mean_over_snapshots(_scores(layout.scores_parquet, plan)))
-    parts = [headline, _shown(layout.table("comparison"), readable_comparison(comparison), plan)]
+    scores = _scores(layout.scores_parquet, plan)
+    parts = [_readable(layout.scores_parquet, lambda: summary(plan, comparison, mean_over_snapshots(scores))[0])]
+    parts.append(_shown(layout.table("comparison"), lambda: readable_comparison(comparison), plan))
     for name in plan.ablations:
         files = layout.table(f"ablation-{name}")
-        parts.append(_shown(files, readable_ablation(_by_fid(files, plan)), plan))
+        table = _by_fid(files, plan)
+        parts.append(_shown(files, partial(readable_ablation, table), plan))
     return "\n\n".join([*parts, *(_text(layout.table(name), plan) for name in ("cost", "agreement"))])
 
 
 def _scores(path: Path, plan: Plan) -> pd.DataFrame:
     if not path.exists():
         raise TdbenchError(_advice(path, plan))
-    return pd.read_parquet(path)
+    return read_scores(path)
 
 
 def _by_fid(files: list[Path], plan: Plan) -> pd.DataFrame:
@@ -39,18 +45,29 @@ def _by_fid(files: list[Path], plan: Plan) -> pd.DataFrame:
     path = next(path for path in files if path.suffix == ".csv")
     if not path.exists():
         raise TdbenchError(_advice(path, plan))
-    table = pd.read_csv(path)
-    fid = table[table.metric == leading(table.metric)]
-    first = fid.groupby(["dataset", "formulation"], sort=False)["library"].transform("first")
-    return fid[fid.library == first].reset_index(drop=True)
+    try:
+        table = pd.read_csv(path)
+        fid = table[table.metric == leading(table.metric)]
+        first = fid.groupby(["dataset", "formulation"], sort=False)["library"].transform("first")
+        return fid[fid.library == first].reset_index(drop=True)
+    except Exception as error:  # pandas raises many kinds for what is no such table
+        raise _damaged(path, error) from error
 
 
-def _shown(files: list[Path], readable: pd.DataFrame, plan: Plan) -> str:
+def _shown(files: list[Path], readable: Callable[[], pd.DataFrame], plan: Plan) -> str:
     """The caption of a table, and some of its rows."""
     caption = _text(files, plan).partition("\n\n")[0]
     more = next(path for path in files if path.suffix == ".md")
-    table = readable.to_markdown(index=False, disable_numparse=True)
+    table = _readable(files[0], lambda: readable().to_markdown(index=False, disable_numparse=True))
     return f"{caption}\n\n{table}\n\nAll metrics and libraries: {more}"
+
+
+def _readable(path: Path, make: Callable[[], str]) -> str:
+    """What is made of a table that has the form of one of ours, but perhaps not the content."""
+    try:
+        return make()
+    except Exception as error:
+        raise _damaged(path, error) from error
 
 
 def made_files(plan: Plan, results: Path) -> list[Path]:
@@ -77,4 +94,11 @@ def _text(files: list[Path], plan: Plan) -> str:
     path = next(path for path in files if path.suffix == ".md")
     if not path.exists():
         raise TdbenchError(_advice(path, plan))
-    return path.read_text(encoding="utf-8").strip()
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> TdbenchError:
+    return TdbenchError(f"{path}: not as `tdbench report` writes it ({first_line(error)}); run it again")

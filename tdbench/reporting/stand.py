@@ -3,7 +3,6 @@
 The log of a stage (`tdbench.progress_log`) says what happens; the file that a stage writes last says that it is done.
 """
 
-import json
 import math
 import os
 import socket
@@ -13,12 +12,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tdbench.files import json_lines
+from tdbench.errors import printable
+from tdbench.files import json_lines, parse_json
 from tdbench.layout import RunLayout
 
 STAGES = {"train": "training", "sample": "sampling", "evaluate": "scoring"}
 AT_WORK = tuple(STAGES.values())
 TROUBLE = ("failed", "stopped", "silent", "damaged")
+_LARGEST = 1e15
+"""No count and no time of ours is larger; another one is damage, and would overflow somewhere."""
+_LONGEST_NOTE = 2_000
+MOST_SETS = 1_000_000
 SILENT_AFTER_S = 60.0
 """A log is old after this time, or three of its own intervals: shared file systems show changes late."""
 
@@ -95,6 +99,7 @@ def read_stand(results: Path, run: Expected) -> Stand:
 def last_line(path: Path) -> dict[str, Any] | None:
     """The last line of a log that makes sense."""
     states = ("running", "finished", "failed", "stopped")
+    line: dict[str, Any]
     for line in reversed(json_lines(path)):
         known = line.get("stage") in tuple(STAGES) and line.get("state") in states
         if known and 0 < (number(line.get("epoch")) or 0) < 1e11:
@@ -106,15 +111,19 @@ def _from_line(run: Expected, line: dict[str, Any]) -> Stand:
     """A stage that is at work, or was cut short."""
     done, total, rate = (number(line.get(key)) for key in ("done", "total", "rate"))
     stage, since = line["stage"], line["epoch"]
-    stand = Stand(run, STAGES[stage], stage, done, total, str(line.get("unit") or ""), since=since)
+
+    def shown(key: str) -> str:
+        return printable(str(line.get(key) or ""))[:_LONGEST_NOTE]
+
+    stand = Stand(run, STAGES[stage], stage, done, total, shown("unit"), since=since)
     if line["state"] == "stopped":
         return replace(stand, state="stopped", note=f"interrupted at {clock(since)}")
     if line["state"] == "failed":
-        return replace(stand, state="failed", note=str(line.get("error", "")))
+        return replace(stand, state="failed", note=shown("error"))
     if line.get("host") == socket.gethostname() and not _lives(line.get("pid")):
-        return replace(stand, state="stopped", note=f"process {line.get('pid')} is gone, last seen {clock(since)}")
+        return replace(stand, state="stopped", note=f"process {shown('pid')} is gone, last seen {clock(since)}")
     if time.time() - since > max(SILENT_AFTER_S, 3 * (number(line.get("every_s")) or 0)):
-        return replace(stand, state="silent", note=f"no sign of life since {clock(since)} (on {line.get('host')})")
+        return replace(stand, state="silent", note=f"no sign of life since {clock(since)} (on {shown('host')})")
     return replace(stand, rate=rate, seconds_left=_seconds_left(run, stage, done, total, rate))
 
 
@@ -133,7 +142,9 @@ def _seconds_left(
 def sampling_work(run: Expected, begin: float, end: float) -> float:
     """Images times steps from the ``begin``-th image to the ``end``-th, over all sets in their order."""
     size, work = run.set_images or 0, 0.0
-    for i in range(math.ceil(end / size) if size else 0):
+    if not size or not run.steps or not 0 <= begin <= end <= size * MOST_SETS:
+        return work
+    for i in range(math.ceil(end / size)):
         overlap = min(end, (i + 1) * size) - max(begin, i * size)
         work += max(overlap, 0.0) * run.steps[i % len(run.steps)]
     return work
@@ -188,30 +199,37 @@ def amount(layout: RunLayout, stage: str) -> int | None:
         if content is None:
             return None
         if stage == "train":
-            return max(int(entry["images"]) for entry in content["snapshots"])
+            return max(int(_known(entry["images"])) for entry in content["snapshots"])
         if stage == "sample":
             return len(content["samples"])
         return len({(row["snapshot_kimg"], row["steps"], row["library"]) for row in content["scores"]})
-    except (LookupError, TypeError, ValueError) as error:
+    except Exception as error:  # a damaged file fails in many ways
         raise _Damaged(stage, layout.made_by(stage), "not as tdbench writes it") from error
+
+
+def _known(value: Any) -> float:
+    found = number(value)
+    if found is None:
+        raise ValueError("no number")
+    return found
 
 
 def content_of(layout: RunLayout, stage: str) -> Any:
     """What a stage wrote last, or None."""
     path = layout.made_by(stage)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except OSError as error:
         raise _Damaged(stage, path, f"cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _Damaged(stage, path, "damaged, not JSON") from error
 
 
 def number(value: Any) -> float | None:
     """A finite number, or None for all else that a damaged file may hold."""
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST < value < _LARGEST
     return value if usable else None
 
 

@@ -50,7 +50,8 @@ def paired_difference(treated: np.ndarray, control: np.ndarray) -> PairedDiffere
     n = len(difference)
     mean = float(difference.mean())
     if n < 2:
-        return PairedDifference(mean, *[float("nan")] * 4, n)
+        none = float("nan")
+        return PairedDifference(mean, none, none, none, none, n)
     std = float(difference.std(ddof=1))
     error = std / np.sqrt(n)
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * error
@@ -143,7 +144,7 @@ def bootstrap_intervals(samples: Sequence[np.ndarray]) -> np.ndarray:
     found = np.full((len(samples), 2), np.nan)
     lengths = np.array([len(values) for values in samples])
     for n in sorted(set(lengths[lengths > 1].tolist())):
-        chosen = np.flatnonzero(lengths == n)
+        chosen = np.flatnonzero(lengths == n).tolist()
         result = stats.bootstrap(
             (np.stack([samples[i] for i in chosen]),), np.mean, axis=1, n_resamples=RESAMPLINGS, method="percentile",
             confidence_level=CONFIDENCE, rng=np.random.default_rng(derive_seed(0, "bootstrap", n)),

@@ -1,15 +1,19 @@
 """`tdbench status`: where the runs of every experiment of a results folder stand."""
 
 import json
+import re
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tdbench.errors import TdbenchError
+from tdbench.errors import TdbenchError, printable
+from tdbench.files import parse_json
 from tdbench.layout import ReportLayout
 from tdbench.reporting.estimate import seconds_left
-from tdbench.reporting.stand import AT_WORK, Expected, Stand, read_stand
+from tdbench.reporting.stand import AT_WORK, MOST_SETS, Expected, Stand, number, read_stand
+
+_RUN = re.compile(r"(?!\.)[A-Za-z0-9_.-]+/(?!\.)[A-Za-z0-9_.-]+")
 
 
 @dataclass(frozen=True)
@@ -72,11 +76,11 @@ def _read_experiment(results: Path, name: str) -> ExperimentStand:
     begun = sorted(str(path.relative_to(layout.runs)) for path in layout.runs.glob("*/*") if path.is_dir())
     path, expected, note = None, None, ""
     try:
-        content = json.loads(layout.plan.read_text(encoding="utf-8"))
-        path, expected = str(content["path"]), [_expected(name, entry) for entry in content["runs"]]
+        content = parse_json(layout.plan.read_text(encoding="utf-8"))
+        path, expected = printable(str(content["path"])), [_expected(name, entry) for entry in content["runs"]]
     except FileNotFoundError:
         note = "plan.json: not there; only runs that were begun are known"
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except Exception as error:  # a damaged file fails in many ways
         note = f"plan.json: cannot be used ({type(error).__name__}); only runs that were begun are known"
     known = [_of_record(results, name, run) for run in begun] if expected is None else expected
     stands = [read_stand(results, run) for run in known]
@@ -86,11 +90,21 @@ def _read_experiment(results: Path, name: str) -> ExperimentStand:
 
 def _expected(experiment: str, entry: dict[str, Any]) -> Expected:
     """An entry of plan.json."""
+    name, weights_name = str(entry["name"]), str(entry["weights_name"])
+    if not (_RUN.fullmatch(name) and _RUN.fullmatch(weights_name)):
+        raise ValueError("names of runs are names of folders")
     return Expected(
-        experiment, str(entry["name"]), str(entry["weights_name"]), str(entry["network"]), str(entry["sampler"]),
-        int(entry["training_images"]), int(entry["sample_sets"]), int(entry["set_images"]),
-        tuple(int(steps) for steps in entry["steps"]), int(entry["score_sets"]),
+        experiment, name, weights_name, str(entry["network"]), str(entry["sampler"]),
+        _count(entry["training_images"]), _count(entry["sample_sets"], MOST_SETS), _count(entry["set_images"]),
+        tuple(_count(steps, MOST_SETS) for steps in entry["steps"]), _count(entry["score_sets"]),
     )  # fmt: skip
+
+
+def _count(value: Any, most: float = 1e15) -> int:
+    found = number(value)
+    if found is None or not 0 <= found <= most:
+        raise ValueError("no count")
+    return int(found)
 
 
 def _of_record(results: Path, experiment: str, name: str) -> Expected:
@@ -99,6 +113,6 @@ def _of_record(results: Path, experiment: str, name: str) -> Expected:
         record = json.loads((ReportLayout(results, experiment).runs / name / "run.json").read_text(encoding="utf-8"))
         training = record["run"]["training"]
         steps = -(-round(training["duration_kimg"] * 1000) // training["batch_size"])
-        return Expected(experiment, name, name, training_images=int(steps * training["batch_size"]))
-    except (OSError, ValueError, LookupError, TypeError, ArithmeticError):
+        return Expected(experiment, name, name, training_images=_count(steps * training["batch_size"]))
+    except Exception:  # a damaged file fails in many ways
         return Expected(experiment, name, name)

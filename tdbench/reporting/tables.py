@@ -1,11 +1,13 @@
 """Tables as CSV (numbers, tidy), Markdown and LaTeX (for reading)."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from tdbench.errors import printable
 from tdbench.evaluation.metrics import METRICS, label
 from tdbench.files import atomic_path, write_text
 from tdbench.plan import Plan
@@ -181,7 +183,8 @@ def write_table(paths: list[Path], numbers: pd.DataFrame, readable: pd.DataFrame
             with atomic_path(path) as temporary:
                 numbers.to_csv(temporary, index=False)
         elif path.suffix == ".md":
-            write_text(path, f"{caption}\n\n{readable.to_markdown(index=False, disable_numparse=True)}\n")
+            escaped = readable.map(str).rename(columns=_markdown).map(_markdown)
+            write_text(path, f"{_markdown(caption)}\n\n{escaped.to_markdown(index=False, disable_numparse=True)}\n")
         else:
             escaped = readable.map(str).rename(columns=_latex).map(_latex)
             body = escaped.to_latex(index=False, escape=False, caption=_latex(caption), label=f"tab:{path.stem}")
@@ -198,4 +201,13 @@ _LATEX = str.maketrans(
 
 
 def _latex(text: str) -> str:
-    return text.translate(_LATEX)
+    return _one_line(text).translate(_LATEX)
+
+
+def _markdown(text: str) -> str:
+    """Without what would end a cell, be HTML, or fetch a picture."""
+    return re.sub(r"\||<(?=[A-Za-z/!?])|!(?=\[)", lambda found: f"\\{found[0]}", _one_line(text))
+
+
+def _one_line(text: str) -> str:
+    return printable(" ".join(text.split()))

@@ -60,7 +60,7 @@ AGREEMENT_CAPTION = "The libraries on the same samples with the same features, a
 
 
 def ablation_caption(plan: Plan, name: str) -> str:
-    text = plan.experiment.ablations[name].description or f"Ablation {name}"
+    text = " ".join(plan.experiment.ablations[name].description.split()) or f"Ablation {name}"
     compared = (
         "“Better” and “worse” compare with the baseline, paired by seed, corrected for the number of comparisons in "
         "this table: at most 5 % of them are expected to be false."

@@ -13,7 +13,7 @@ and mirrored without limit at the centres of their border pixels. As with every 
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import torch
 from pydantic import Field
@@ -97,7 +97,7 @@ def draw_transforms(count: int, settings: AugmentationSettings, generator: torch
 
     The generator, on the CPU, gives the same numbers whatever the settings: they only choose which are used.
     """
-    kind = {"generator": generator, "dtype": torch.float64}
+    kind: dict[str, Any] = {"generator": generator, "dtype": torch.float64}
     chosen = (torch.rand(count, 5, **kind) < settings.probability).double()
     flips = (torch.rand(count, 2, **kind) < 0.5).double()
     turns = math.pi * (2 * torch.rand(count, 2, **kind) - 1)
@@ -162,7 +162,7 @@ def _on(drawn: Tensor, images: Tensor) -> Tensor:
 def _rotation(angle: Tensor) -> Tensor:
     """(N,) radians -> (N, 2, 2); clockwise, for y points down."""
     cos, sin = angle.cos(), angle.sin()
-    return torch.stack([cos, -sin, sin, cos], dim=1).unflatten(1, (2, 2))
+    return torch.stack([cos, -sin, sin, cos], dim=1).reshape(-1, 2, 2)
 
 
 def _diagonal(x: Tensor, y: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ class Checkpoint:
 
         Raises
         ------
-        OSError, ValueError, LookupError, SafetensorError
+        OSError, ValueError, LookupError, RecursionError, SafetensorError
             If it is damaged.
         """
         matched = _NAME.fullmatch(path.name)
@@ -48,7 +48,10 @@ class Checkpoint:
         if found != expected:
             raise ValueError(f"{path.stat().st_size} bytes with sha256 {found[:16]}, expected {expected[:16]}")
         with safe_open(path, framework="pt") as content:
-            return cls(path, json.loads(content.metadata()["tdbench"]))
+            facts = json.loads((content.metadata() or {})["tdbench"])
+        if not isinstance(facts, dict):
+            raise ValueError("what it says of itself is no mapping")
+        return cls(path, facts)
 
     def tensors(self) -> dict[str, Tensor]:
         """Its tensors by name, on the CPU."""
@@ -88,7 +91,7 @@ def find_checkpoint(
     for path in _by_age(folder):
         try:
             checkpoint = Checkpoint.opened(path)
-        except (OSError, ValueError, LookupError, SafetensorError, TdbenchError) as error:
+        except (OSError, ValueError, LookupError, RecursionError, SafetensorError, TdbenchError) as error:
             say(f"{path}: damaged checkpoint ({error}), not used; looking for the one before")
             continue
         differing = [key for key, value in wanted.items() if checkpoint.facts.get(key) != value]

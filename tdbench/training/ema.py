@@ -1,9 +1,13 @@
 """Exponential moving averages of weights."""
 
 import copy
+import math
+from typing import Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def half_life_decay(batch_size: int, half_life_images: float, images_shown: int, rampup_ratio: float | None) -> float:
@@ -20,19 +24,20 @@ def half_life_decay(batch_size: int, half_life_images: float, images_shown: int,
     """
     if rampup_ratio is not None:
         half_life_images = min(half_life_images, images_shown * rampup_ratio)
-    return 0.5 ** (batch_size / max(half_life_images, 1e-8))
+    return math.pow(0.5, batch_size / max(half_life_images, 1e-8))
 
 
-class AveragedNetwork:
+class AveragedNetwork(Generic[Network]):
     """A copy of a network that follows it by ``average <- decay average + (1 - decay) weights``.
 
     Buffers are copied.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Network) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         # Looking for a network's tensors takes longer than averaging those of a small one.
-        self._averages, self._weights = list(self.network.parameters()), list(network.parameters())
+        self._averages: list[Tensor] = list(self.network.parameters())
+        self._weights: list[Tensor] = list(network.parameters())
         self._buffers = list(zip(self.network.buffers(), network.buffers(), strict=True))
 
     @torch.no_grad()

@@ -14,14 +14,15 @@ from tdbench.data.archive import ImageSet, read_archive
 from tdbench.data.loading import Batches
 from tdbench.device import choose_device, describe_hardware, forget_peak_memory
 from tdbench.distributed import ALONE, Vote, World
-from tdbench.errors import Stopped, TrainingDiverged
+from tdbench.errors import Stopped, TdbenchError, TrainingDiverged
 from tdbench.files import make_folder, sha256, write_json
 from tdbench.layout import RunLayout
 from tdbench.networks import count_parameters
 from tdbench.plan import Run
 from tdbench.progress import progress, say
-from tdbench.progress_log import ProgressLog
+from tdbench.progress_log import ProgressLog, first_line
 from tdbench.provenance import provenance
+from tdbench.records import Kept, check_record
 from tdbench.signals import StopRequest, stop_on_request
 from tdbench.training.checkpoint import Checkpoint, find_checkpoint, keep_only, save_checkpoint
 from tdbench.training.metrics import MetricsWriter
@@ -115,15 +116,19 @@ def _checkpoint_to_use(run: Run, data: ImageSet, layout: RunLayout, world: World
             return None
         (path,) = layout.checkpoints.glob(f"{images:012d}-*.safetensors")
         return Checkpoint.opened(path)
-    found = find_checkpoint(layout.checkpoints, wanted, lambda facts: _lost_snapshot(facts, layout))
+    found = find_checkpoint(layout.checkpoints, wanted, lambda facts: _objection(facts, layout))
     keep_only(layout.checkpoints, found.path if found else None)
     _clear(layout, found)
     world.leaders(0 if found is None else run.training.images_at(found.facts["step"]))
     return found
 
 
-def _lost_snapshot(facts: dict[str, Any], layout: RunLayout) -> str | None:
-    """What is wrong with the snapshots taken before a checkpoint; they are not taken again."""
+def _objection(facts: dict[str, Any], layout: RunLayout) -> str | None:
+    """What is wrong with a checkpoint, or with the snapshots taken before it; they are not taken again."""
+    try:
+        check_record("what it says of itself", facts, "tdbench train", Kept)
+    except TdbenchError as error:
+        return str(error)
     for entry in facts["snapshots"]:
         path = layout.training / entry["file"]
         if not path.is_file() or sha256(path) != entry["sha256"]:
@@ -148,8 +153,15 @@ def _begin(training: Trainer, checkpoint: Checkpoint | None) -> None:
     """Take up a checkpoint's state."""
     if checkpoint is not None:
         facts, tensors = checkpoint.facts, checkpoint.tensors()
-        training.metrics.restore(facts["step"], tensors.pop("metrics"), facts)
-        training.state.load(tensors)
+        try:
+            training.metrics.restore(facts["step"], tensors.pop("metrics"), facts)
+            training.state.load(tensors)
+        except (LookupError, RuntimeError, TypeError, ValueError) as error:
+            # Its name has the checksum of its content: it was written so.
+            raise TdbenchError(
+                f"{checkpoint.path}: holds the tensors of another network ({first_line(error)}); delete it, and the "
+                "training goes on from the one before"
+            ) from error
         training.step, training.entries, training.line = facts["step"], facts["snapshots"], facts["line"]
         training.parts = facts["parts"]
         if training.world.leader:
@@ -166,7 +178,11 @@ def _record(training: Trainer, data: ImageSet) -> None:
     if not training.world.leader:
         return
     run, last = training.run, training.parts[-1]
-    record = {"name": run.name, "run": run.model_dump(mode="json", by_alias=True), "data": data.summary()}
+    record: dict[str, Any] = {
+        "name": run.name,
+        "run": run.model_dump(mode="json", by_alias=True),
+        "data": data.summary(),
+    }
     record |= {"parameters": count_parameters(training.state.denoiser), "hardware": last["hardware"]}
     record |= {"engine": last["engine"], "provenance": training.parts[0]["provenance"], "parts": training.parts}
     write_json(training.layout.settings, record)

@@ -15,8 +15,9 @@ from tdbench.device import memory_mb
 from tdbench.diffusion.formulations.base import Losses
 from tdbench.distributed import ALONE, World
 from tdbench.errors import TdbenchError, TrainingDiverged
-from tdbench.files import make_folder, writing
+from tdbench.files import make_folder, parse_json, writing
 from tdbench.progress import say
+from tdbench.records import MetricsLine, check_record
 
 FIELDS = {
     "loss": "mean training loss since the last line",
@@ -157,17 +158,22 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     Raises
     ------
     TdbenchError
-        If it is missing, or damaged before its last line.
+        If it is missing, or another line than the last is not as a training writes it.
     """
     try:
         texts = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError as error:
+        raise TdbenchError(f"{path}: no such file; `tdbench train` writes it") from error
     except OSError as error:
         raise TdbenchError(f"{path}: cannot be read ({error.strerror}); train the run again") from error
     lines = []
-    for number, text in enumerate(texts, 1):
+    for number, text in enumerate(texts, start=1):
         try:
-            lines.append(json.loads(text))
-        except ValueError as error:
-            if number < len(texts):
-                raise TdbenchError(f"{path}: line {number} is damaged; train the run again") from error
+            line = parse_json(text)
+        except (ValueError, RecursionError) as error:
+            if number == len(texts):
+                break
+            raise TdbenchError(f"{path}: line {number} is damaged; train the run again") from error
+        check_record(f"{path}: line {number}", line, "tdbench train", MetricsLine)
+        lines.append(line)
     return lines

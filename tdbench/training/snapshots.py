@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -36,11 +35,11 @@ def load_snapshot(path: Path, network: nn.Module, made_by: str = "tdbench train"
         network.load_state_dict(load_file(path))
     except FileNotFoundError as error:
         raise TdbenchError(f"{path}: no such snapshot; run `{made_by}` again") from error
-    except (SafetensorError, OSError) as error:
-        raise TdbenchError(f"{path}: damaged snapshot ({error}); delete it and run `{made_by}` again") from error
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise TdbenchError(f"{path}: holds another architecture than the experiment names ({reason})") from error
+    except Exception as error:  # safetensors has kinds of its own, and of Python's for types that it does not know
+        raise TdbenchError(f"{path}: damaged snapshot ({error}); delete it and run `{made_by}` again") from error
 
 
 def check_snapshot(path: Path, entry: dict[str, Any]) -> None:

@@ -29,10 +29,10 @@ class TrainingState:
     """All that changes from step to step, and how it is evaluated."""
 
     denoiser: Denoiser
-    target: AveragedNetwork | None
+    target: AveragedNetwork[Denoiser] | None
     """Target network, where the objective or the formulation has one."""
     target_rule: Target | None
-    average: AveragedNetwork
+    average: AveragedNetwork[Denoiser]
     """The average that is sampled."""
     optimizer: torch.optim.Optimizer
     engine: Engine
@@ -59,7 +59,7 @@ class TrainingState:
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor that the next step depends on, by name."""
-        found = {}
+        found: dict[str, Tensor] = {}
         for name, network in self._networks().items():
             found |= {f"{name}/{key}": value for key, value in network.state_dict().items()}
         for index, values in self.optimizer.state_dict()["state"].items():

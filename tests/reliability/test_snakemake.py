@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from tests.reliability.calls import RUNS, SMALL, outcome
 from tests.reliability.conftest import After
 
-PATIENCE_S = 120
+PATIENCE_S = 300
 
 
 class Snakemake:

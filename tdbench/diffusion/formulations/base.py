@@ -148,8 +148,8 @@ class Formulation(Parameters):
         is still a less noisy one of the same path.
         """
         index = self.grid.index(t)
-        ahead = [self.grid.time(index + shift) for shift in (span, stride, span + stride)]
-        return PairTimes(*ahead, self.grid.holds(index, span + stride))
+        t_prime, tau, tau_prime = (self.grid.time(index + shift) for shift in (span, stride, span + stride))
+        return PairTimes(t_prime, tau, tau_prime, self.grid.holds(index, span + stride))
 
     def base_loss(self, estimates: Estimates) -> Tensor:
         """(N,) own loss of each image: ||x0 - D||^2 / c_out^2, the squared error of the raw network.
@@ -187,4 +187,5 @@ def per_image_mean(x: Tensor) -> Tensor:
 
 def uniform(z: Tensor) -> Tensor:
     """Standard normal -> uniform in (0, 1), float64, so that one draw serves every distribution of times."""
-    return torch.special.ndtr(z.double())
+    found: Tensor = torch.special.ndtr(z.double())
+    return found

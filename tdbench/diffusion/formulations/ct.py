@@ -24,8 +24,8 @@ class Scales(Parameters):
     Equal ``initial`` and ``final`` leave N at that number.
     """
 
-    initial: Annotated[int, Field(ge=2, description="s0")] = 2
-    final: Annotated[int, Field(ge=2, description="s1")] = 150
+    initial: Annotated[int, Field(ge=2, le=1_000_000, description="s0")] = 2
+    final: Annotated[int, Field(ge=2, le=1_000_000, description="s1")] = 150
     mu0: Annotated[float, Field(ge=0, lt=1, description="the target's decay at the beginning")] = 0.9
 
     @model_validator(mode="after")

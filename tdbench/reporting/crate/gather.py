@@ -7,10 +7,11 @@ from tdbench.consistency import read_consistency
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.features import read_facts
 from tdbench.evaluation.stored import read_scored
-from tdbench.files import read_json, sha256
+from tdbench.files import sha256
 from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
 from tdbench.plan import Plan, Run
 from tdbench.provenance import git_commit
+from tdbench.records import Data, Finished, Scored, read_record
 from tdbench.reporting.crate import EXPERIMENT, RESOLVED, SOFTWARE
 from tdbench.reporting.crate import activities as made
 from tdbench.reporting.crate.contents import Contents, Member, keys_of
@@ -81,7 +82,7 @@ def _add_run(contents: Contents, run: Run, layout: RunLayout) -> None:
         f"tdbench {stage} {run.experiment} {run.name}" for stage in ("train", "sample", "evaluate")
     )
     with keys_of(train):
-        record, finished = read_trained(run, layout), read_json(layout.snapshots, train)
+        record, finished = read_trained(run, layout), read_record(layout.snapshots, train, Finished)
         weights = _add_weights(contents, run, layout, finished["snapshots"])
         if run.weights_name == run.name:
             if read_metrics(layout.metrics)[-1:] != [finished["last_metrics"]]:
@@ -104,7 +105,7 @@ def _add_run(contents: Contents, run: Run, layout: RunLayout) -> None:
         contents.activities.append(made.sampling(run, records, used, names))
     with keys_of(evaluate):
         read_scored(run, layout)
-        scored = read_json(layout.scores, evaluate)
+        scored = read_record(layout.scores, evaluate, Scored)
         scores = contents.add(layout.scores, "Scores of both libraries for each sample set", evaluate)
         files = DatasetLayout(contents.results, run.dataset_name)
         references = [files.reference(run.evaluation.features, library) for library in run.evaluation.libraries]
@@ -140,7 +141,7 @@ def _add_dataset(contents: Contents, plan: Plan, name: str) -> None:
     runs = [run for run in plan.runs.values() if run.dataset_name == name and run.name not in contents.missing]
     if not runs and not files.summary.is_file():
         return
-    summary = read_json(files.summary, "tdbench data")
+    summary = read_record(files.summary, "tdbench data", Data)
     for run in runs:
         if read_trained(run, RunLayout(contents.results, run))["data"] != summary:
             raise TdbenchError(
@@ -166,7 +167,7 @@ def _add_reference(contents: Contents, files: DatasetLayout, features: str, libr
     facts, checksum = read_facts(path), sha256(path)
     for run in runs:
         scores = RunLayout(contents.results, run).scores
-        if read_json(scores, "tdbench evaluate")["references"].get(library, checksum) != checksum:
+        if read_record(scores, "tdbench evaluate", Scored)["references"].get(library, checksum) != checksum:
             raise TdbenchError(
                 f"{scores}: scored against other features than {path}; "
                 f"run `tdbench evaluate {run.experiment} {run.name}` again"

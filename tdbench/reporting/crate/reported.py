@@ -5,9 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from tdbench.errors import TdbenchError
-from tdbench.files import read_json
 from tdbench.layout import ReportLayout, RunLayout
 from tdbench.plan import Plan
+from tdbench.progress_log import first_line
+from tdbench.records import Written, read_record
 from tdbench.reporting.collect import collect_scores
 from tdbench.reporting.crate.activities import reporting
 from tdbench.reporting.crate.contents import Contents, keys_of
@@ -40,7 +41,7 @@ def add_report(contents: Contents, plan: Plan) -> None:
         names.append(contents.add(layout.record, "Code that wrote the report", command))
         scores = [contents.name(RunLayout(contents.results, run).scores) for run in plan.runs.values()]
         with keys_of(command):
-            origin = read_json(layout.record, command)["provenance"]
+            origin = read_record(layout.record, command, Written)["provenance"]
             contents.activities.append(reporting(plan, origin, scores, names))
 
 
@@ -57,8 +58,8 @@ def _check_scores(contents: Contents, plan: Plan, layout: ReportLayout, command:
         # Numbers as they are written, which is without loss.
         csv = pd.read_csv(layout.scores_csv, dtype=str, keep_default_na=False)
         found = {layout.scores_parquet: _rows(stored), layout.scores_csv: _rows(csv)}
-    except (ValueError, LookupError, UnicodeDecodeError) as error:
-        said = str(error).splitlines()[0]
+    except Exception as error:  # pandas raises many kinds for what is no table
+        said = first_line(error)
         raise TdbenchError(f"{layout.scores_csv}: not a table of scores ({said}); run `{command}` again") from error
     for path, rows in found.items():
         if rows != collected:

@@ -112,10 +112,13 @@ def _by_cell(parts: list[pd.DataFrame]) -> dict[str, list[list[dict[str, Any]]]]
     """``cell|metric|library`` -> the rows of each chart of the cell, as records for JSON, which has no NaN."""
     found: dict[str, list[list[dict[str, Any]]]] = {}
     for rows in parts:
-        for cell, group in rows.groupby(["dataset", "formulation", "metric", "library"], sort=False):
+        for keys, group in rows.groupby(["dataset", "formulation", "metric", "library"], sort=False):
+            dataset, formulation, metric, library = map(str, keys)
             plain = group.drop(columns=["dataset", "formulation", "metric", "library"]).astype(object)
-            records = plain.where(plain.notna(), None).to_dict("records")
-            found.setdefault(f"{pair_name(*cell[:2])}|{cell[2]}|{cell[3]}", []).append(records)
+            records = [
+                {str(k): v for k, v in row.items()} for row in plain.where(plain.notna(), None).to_dict("records")
+            ]
+            found.setdefault(f"{pair_name(dataset, formulation)}|{metric}|{library}", []).append(records)
     return found
 
 

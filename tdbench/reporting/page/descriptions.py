@@ -56,7 +56,7 @@ def describe_residuals(consistency: pd.DataFrame, objectives: list[str]) -> str:
 def describe_nearest(nearest: pd.DataFrame, dataset: str, formulation: str) -> str:
     """What pictures of samples and their nearest images show."""
     shown = nearest[(nearest.dataset == dataset) & (nearest.formulation == formulation)]
-    shares = [f"{row.objective} {number(100 * row.share, 2)} %" for row in shown.itertuples()]
+    shares = [f"{name} {number(100 * share, 2)} %" for name, share in zip(shown.objective, shown.share, strict=True)]
     return (
         f"The samples of {dataset}, {formulation} that come nearest to an image of the data, above that image. Share "
         f"of samples as near as 1 % of the images lie to another: {'; '.join(shares)}."

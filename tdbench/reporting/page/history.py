@@ -8,11 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from tdbench.files import json_lines, read_json
+from tdbench.files import json_lines
 from tdbench.layout import RunLayout
 from tdbench.plan import Plan
 from tdbench.provenance import versions
-from tdbench.reporting.stand import STAGES, Expected, read_stand
+from tdbench.records import Origin, read_record
+from tdbench.reporting.stand import STAGES, Expected, number, read_stand
 
 
 def stage_times(plan: Plan, results: Path) -> pd.DataFrame:
@@ -28,7 +29,7 @@ def stage_times(plan: Plan, results: Path) -> pd.DataFrame:
             row["weights of"] = run.weights_name
         lines = json_lines(layout.progress, last_bytes=None)
         for stage, label in STAGES.items():
-            mine = [line for line in lines if line.get("stage") == stage and isinstance(line.get("epoch"), int | float)]
+            mine = [line for line in lines if line.get("stage") == stage and _is_time(line.get("epoch"))]
             ended = [line["epoch"] for line in mine if line.get("state") == "finished"]
             row[f"{label} from"] = _clock(mine[0]["epoch"]) if mine else None
             row[f"{label} to"] = _clock(ended[-1]) if ended else None
@@ -40,7 +41,7 @@ def stage_times(plan: Plan, results: Path) -> pd.DataFrame:
 def span(plan: Plan, results: Path) -> str:
     """From when to when the stages ran, ``2026-11-24 12:00:00 to 2026-11-24 12:20:00 UTC``; "" without any log."""
     logs = [json_lines(RunLayout(results, run).progress, last_bytes=None) for run in plan.runs.values()]
-    times = [line["epoch"] for log in logs for line in log if isinstance(line.get("epoch"), int | float)]
+    times = [line["epoch"] for log in logs for line in log if _is_time(line.get("epoch"))]
     return f"{_clock(min(times))} to {_clock(max(times))} UTC" if times else ""
 
 
@@ -94,16 +95,19 @@ def _trained(plan: Plan) -> list[str]:
 
 
 def _record(plan: Plan, name: str, results: Path) -> dict[str, Any]:
-    content: dict[str, Any] = read_json(
-        RunLayout(results, plan.runs[name]).settings, f"tdbench train {plan.experiment.name} {name}"
-    )
-    return content
+    command = f"tdbench train {plan.experiment.name} {name}"
+    return read_record(RunLayout(results, plan.runs[name]).settings, command, Origin)
 
 
 def _parts(record: dict[str, Any]) -> list[dict[str, Any]]:
     """The stretches of a training; results from before there were checkpoints have one."""
     parts: list[dict[str, Any]] = record.get("parts") or [{"from_step": 0, "hardware": record["hardware"]}]
     return parts
+
+
+def _is_time(epoch: Any) -> bool:
+    """Whether it is a moment that a calendar has; a damaged line may say anything."""
+    return 0 < (number(epoch) or 0) < 1e11
 
 
 def _clock(epoch: float) -> str:

@@ -20,6 +20,7 @@ from tdbench.files import write_text
 from tdbench.layout import DatasetLayout, ReportLayout
 from tdbench.plan import Plan
 from tdbench.provenance import provenance
+from tdbench.records import Data, read_record
 from tdbench.reporting import collect, tables, wording
 from tdbench.reporting.cost import cost_against_quality, readable_cost_against_quality
 from tdbench.reporting.nearest import readable_nearest
@@ -186,7 +187,7 @@ def _embed(paths: list[Path]) -> str:
 def _data_facts(plan: Plan, results: Path) -> pd.DataFrame:
     rows = []
     for name, dataset in plan.experiment.datasets.items():
-        facts: dict[str, Any] = json.loads(DatasetLayout(results, name).summary.read_text())
+        facts = read_record(DatasetLayout(results, name).summary, "tdbench data", Data)
         features = describe_extractor(
             plan.experiment.evaluation.features, plan.libraries(name), DatasetLayout(results, name)
         )

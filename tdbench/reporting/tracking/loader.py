@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 from torch.nn.functional import one_hot
 
 from tdbench.diffusion.preconditioning import Condition, Denoiser
 from tdbench.errors import TdbenchError
-from tdbench.files import read_json
 from tdbench.plan import Run
+from tdbench.records import Trained, read_record
 from tdbench.training.snapshots import load_snapshot
 from tdbench.training.state import build_denoiser
 
@@ -42,7 +41,8 @@ class LoadedDenoiser:
                 raise TdbenchError(f"labels: {classes.min()}..{classes.max()}; expected 0..{self.classes - 1}")
             labels = one_hot(classes, self.classes).float()
         with torch.inference_mode():
-            return self.denoiser(images, times, Condition(labels)).numpy()
+            found: np.ndarray = self.denoiser(images, times, Condition(labels)).numpy()
+        return found
 
 
 def _load_pyfunc(folder: str) -> LoadedDenoiser:
@@ -54,10 +54,10 @@ def _load_pyfunc(folder: str) -> LoadedDenoiser:
         If a file is missing or damaged, or the settings are not known here.
     """
     settings = Path(folder, SETTINGS)
-    record = read_json(settings, "tdbench track")
+    record = read_record(settings, "tdbench track", Trained)
     try:
         run = Run.model_validate(record["run"])
-    except (ValidationError, KeyError, TypeError) as error:
+    except Exception as error:  # settings are refused in many ways, those of a plug-in in any
         raise TdbenchError(
             f"{settings}: settings that this tdbench does not know: of another version, or of a plug-in that must be "
             "imported before the model is loaded"

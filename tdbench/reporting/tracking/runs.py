@@ -11,9 +11,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, Param
 
 from tdbench.evaluation.stored import read_scored
-from tdbench.files import read_json, sha256
+from tdbench.files import sha256
 from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
 from tdbench.plan import Run
+from tdbench.records import Finished, Scored, read_record
 from tdbench.reporting.tracking import metrics
 from tdbench.reporting.tracking.client import log_batches, log_files
 from tdbench.reporting.tracking.datasets import as_inputs, reference_data, training_data
@@ -47,7 +48,7 @@ class Writer:
         kept = self.there.whole(run.name, content, run.scored_snapshots(), models)
         if kept is not None:
             return kept
-        finished = read_json(layout.snapshots, f"tdbench train {run.experiment} {run.name}")
+        finished = read_record(layout.snapshots, f"tdbench train {run.experiment} {run.name}", Finished)
         last = run.scored_snapshots()[-1]
         check_snapshot(layout.snapshot(last), next(e for e in finished["snapshots"] if e["images"] == last))
         began = _milliseconds(record["provenance"]["written_at"])
@@ -71,7 +72,8 @@ class Writer:
     def _log_data(self, run: Run, run_id: str, data: dict[str, Any]) -> dict[str, Dataset]:
         """Log what a run was trained on and what its scores compare with; returns the latter, by library."""
         files = DatasetLayout(self.results, run.dataset_name)
-        stored = read_json(RunLayout(self.results, run).scores, f"tdbench evaluate {run.experiment} {run.name}")
+        command = f"tdbench evaluate {run.experiment} {run.name}"
+        stored = read_record(RunLayout(self.results, run).scores, command, Scored)
         compared = reference_data(run, stored, files)
         self.client.log_inputs(run_id, as_inputs(training_data(run, data, files), compared))
         return compared

@@ -1,0 +1,82 @@
+"""How FID and KID of the same images depend on how many of them there are.
+
+    python -m benchmarks.sample_size [--draws 10] [--threads 1]
+
+Half of the digits is the reference, and samples are drawn from the other half: both are the same distribution, so that
+a score that measured quality alone would be zero at any number. On the features of the default experiment.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from tabulate import tabulate
+
+from tdbench.data.archive import read_archive, write_archive
+from tdbench.data.sources import digits
+from tdbench.device import choose_device
+from tdbench.evaluation import clean_fid, torch_fidelity
+from tdbench.evaluation.classifier import load_classifier, train_classifier
+from tdbench.evaluation.features import Statistics
+from tdbench.evaluation.measure import fid_at_infinity
+
+SIZES = (100, 200, 400, 800)
+KID_SUBSETS, BATCH = 50, 256
+
+
+def features_of_digits(threads: int) -> np.ndarray:
+    """(1797, D) float64 features of the digits, by the classifier that the workflow trains."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        archive, weights, report = (folder / file for file in ("digits.zip", "weights.safetensors", "report.json"))
+        write_archive(archive, *digits(None))
+        data = read_archive(archive)
+        train_classifier(data, weights, report, threads)
+        return clean_fid.features(data.images, load_classifier(weights, report), BATCH)
+
+
+def scores_by_size(features: np.ndarray, sizes: tuple[int, ...], draws: int) -> list[dict[str, float]]:
+    """FID, FID at infinity and KID of random sets of each size against the other half, mean and spread over draws.
+
+    Parameters
+    ----------
+    features : np.ndarray
+        (N, D); the largest size is at most N/2.
+    """
+    source = np.random.default_rng(0)
+    order = source.permutation(len(features))
+    reference, rest = features[order[: len(order) // 2]], features[order[len(order) // 2 :]]
+    statistics, rows = Statistics.of(reference), []
+    for size in sizes:
+        sets = [rest[source.choice(len(rest), size, replace=False)] for _ in range(draws)]
+        found = {
+            "fid": [torch_fidelity.fid(chosen, reference) for chosen in sets],
+            "fid_infinity": [fid_at_infinity(chosen, statistics) for chosen in sets],
+            "kid": [torch_fidelity.kid(chosen, reference, KID_SUBSETS, size // 2) for chosen in sets],
+        }
+        spread = {f"{name}_std": float(np.std(values, ddof=1)) for name, values in found.items()}
+        rows.append({"images": size} | {name: float(np.mean(values)) for name, values in found.items()} | spread)
+    return rows
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.sample_size", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--draws", type=int, default=10, help="random sets of each size")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    given = parser.parse_args()
+    choose_device("cpu", given.threads)
+    rows = scores_by_size(features_of_digits(given.threads), SIZES, given.draws)
+    names = {"fid": "FID", "fid_infinity": "FID at infinity", "kid": "KID"}
+    cells = [
+        [row["images"], *(f"{row[name]:.3g} ± {row[f'{name}_std']:.2g}" for name in names)] for row in rows
+    ]  # fmt: skip
+    print(tabulate(cells, ["images", *names.values()], tablefmt="github"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""Copies of the project in which documented commands are run, small where the documentation's names are large."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+from PIL import Image
+
+from tdbench.plan import load_plan
+from tests.conftest import ROOT
+from tests.documentation.blocks import VARIABLE, Command
+from tests.documentation.how import how
+from tests.documentation.programs import PROGRAMS
+
+_IGNORED = shutil.ignore_patterns("__pycache__")
+
+
+class Done(NamedTuple):
+    """How a call ended."""
+
+    code: int
+    output: str
+
+    @property
+    def fault(self) -> str:
+        return f"exit code {self.code}: {self.output[-3000:]}" if self.code else ""
+
+
+class Programs:
+    """tdbench and snakemake, imported once (programs.py)."""
+
+    def __enter__(self) -> Self:
+        script = Path(__file__).with_name("programs.py")
+        self._server = subprocess.Popen(
+            [sys.executable, str(script)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self._answer() == "ready"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.communicate()
+
+    def call(self, words: list[str], folder: Path, environment: dict[str, str]) -> Done:
+        output = folder / ".output"
+        request = {"argv": words, "folder": str(folder), "environment": environment, "output": str(output)}
+        assert self._server.stdin
+        self._server.stdin.write(json.dumps(request) + "\n")
+        self._server.stdin.flush()
+        code = int(self._answer())
+        return Done(code, output.read_text())
+
+    def _answer(self) -> str:
+        assert self._server.stdout
+        return self._server.stdout.readline().strip()
+
+
+class Project:
+    """A folder that looks to a reader's commands like a checkout."""
+
+    def __init__(self, folder: Path, programs: Programs | None = None) -> None:
+        self.folder, self._programs = folder, programs
+        self._help: dict[str, Done] = {}
+        for name in ("workflow", "docs", "benchmarks", "tests/conformance"):
+            shutil.copytree(ROOT / name, folder / name, ignore=_IGNORED)
+        for name in ("Snakefile", "Makefile", "pyproject.toml", "requirements.lock"):
+            shutil.copy2(ROOT / name, folder)
+        (folder / "profiles").symlink_to("workflow/profiles")
+        (folder / ".venv").symlink_to(ROOT / ".venv")
+        small = Path(__file__).with_name("small.yaml").read_text()
+        (folder / "workflow" / "experiments" / "digits.yaml").write_text(small)
+        (folder / "my.yaml").write_text(small.replace("name: digits", "name: mine"))
+        images = folder / "my" / "images"
+        images.mkdir(parents=True)
+        for i, picture in enumerate(np.random.default_rng(0).integers(0, 256, (4, 40, 40, 3), np.uint8)):
+            Image.fromarray(picture).save(images / f"{i}.png")
+
+    def call(self, command: str) -> Done:
+        """Run a line as a shell would, with the environment's programs first in the path."""
+        path = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        env = os.environ | {"PATH": path, "COLUMNS": "200", "NO_COLOR": "1", "MAKEFLAGS": ""}
+        for name in ("MLFLOW_TRACKING_URI", "TDBENCH_GPUS", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):
+            env.pop(name, None)
+        words = shlex.split(command)
+        while words and VARIABLE.fullmatch(words[0]):
+            env |= dict([words.pop(0).split("=", 1)])
+        if self._programs is not None and words[0] in PROGRAMS and not re.search(r"[$|><;&`]", command):
+            return self._programs.call([one for word in words for one in self._expanded(word)], self.folder, env)
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=self.folder, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL
+        )
+        return Done(done.returncode, done.stdout + done.stderr)
+
+    def _expanded(self, word: str) -> list[str]:
+        """The files that a pattern stands for; any other word as it is."""
+        found = sorted(str(path.relative_to(self.folder)) for path in self.folder.glob(word)) if "*" in word else []
+        return found or [word]
+
+    def help(self, program: list[str]) -> Done:
+        """What a program says of its options, asked once."""
+        command = shlex.join([*program, "--help"])
+        if command not in self._help:
+            self._help[command] = self.call(command)
+        return self._help[command]
+
+    def finish_small_experiment(self) -> None:
+        """Do ``digits`` from its images to its report, and put a copy of the results into ``other``."""
+        runs = " ".join(
+            run.name for run in load_plan(str(self.folder / "workflow/experiments/digits.yaml")).runs.values()
+        )
+        for command in (
+            "data digits --output results/datasets/digits/archive.zip", "classifier digits", "reference digits",
+            f"train digits {runs}", f"sample digits {runs}", f"evaluate digits {runs}", "report digits",
+        ):  # fmt: skip
+            done = self.call(f"tdbench {command}")
+            assert not done.fault, f"{command}: {done.fault}"
+        shutil.copytree(self.folder / "results", self.folder / "other" / "results")
+
+
+def check(project: Project, command: Command) -> str:
+    """What is wrong with a documented command; empty if nothing is."""
+    entry = how(command.text)
+    if entry is None:
+        return "is neither run nor listed in tests/documentation/how.py with a reason"
+    if entry.way == "run":
+        return project.call(command.text).fault
+    if entry.way == "plan":
+        return _plan(project, command)
+    if entry.way == "elsewhere":
+        return ""
+    return _unknown_options(project, command.words)
+
+
+def _plan(project: Project, command: Command) -> str:
+    if command.words[0] == "snakemake":
+        dry = command.text if "-n" in command.words else f"{command.text} -n"
+        return project.call(dry).fault
+    done = project.call(command.text.replace("make", "make --dry-run --assume-old=.venv/.installed", 1))
+    called = re.findall(r"^\S*/(snakemake .*)$", done.output, re.MULTILINE)
+    return done.fault or "".join(project.call(f"{line} --dry-run").fault for line in called)
+
+
+def _unknown_options(project: Project, words: list[str]) -> str:
+    """Options that the program's own help does not name."""
+    program = words[: {"python": 3, "snakemake": 1, "pip-audit": 1}.get(words[0], 2)]
+    done = project.help(program)
+    options = [word.split("=")[0] for word in words[len(program) :] if word.startswith("-")]
+    unknown = [option for option in options if not re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", done.output)]
+    return done.fault or (f"no such option: {', '.join(unknown)}" if unknown else "")

@@ -1,0 +1,105 @@
+"""What stages leave behind, as they write it, without the hours: to be damaged."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tdbench.consistency import _key as consistency_key
+from tdbench.evaluation.metrics import METRICS
+from tdbench.files import write_json
+from tdbench.layout import RunLayout
+from tdbench.plan import Plan, Run
+from tdbench.provenance import provenance
+from tdbench.reporting.outline import write_outline
+from tdbench.sampling import _key as sampling_key
+
+DATA = {"sha256": "d" * 64, "images": 1797, "resolution": 8, "channels": 1, "classes": 10}
+HARDWARE = {"device": "cpu", "threads": 1, "processes": 1}
+LINE = {
+    "step": 20, "images": 1280, "kimg": 1.28, "loss": 0.5, "base_loss": 0.4, "td_loss": 0.1, "valid_share": 0.9,
+    "grad_norm": 1.0, "images_per_s": 300.0, "seconds": 4.0, "memory_mb": 400.0, "learning_rate": 2e-3,
+    "ema_decay": 0.99,
+}  # fmt: skip
+
+
+def write_results(plan: Plan, results: Path) -> None:
+    """Records of every run of a plan, of one form with those of real runs."""
+    write_outline(plan, results)
+    for run in plan.runs.values():
+        layout = RunLayout(results, run)
+        origin = provenance()
+        part = {"from_step": 0, "hardware": HARDWARE, "engine": {}, "provenance": origin}
+        record = {"name": run.name, "run": run.model_dump(mode="json", by_alias=True), "data": DATA, "parameters": 9}
+        write_json(layout.settings, record | {"hardware": HARDWARE, "provenance": origin, "parts": [part]})
+        write_json(layout.snapshots, snapshots(run))
+        layout.metrics.write_text("".join(json.dumps(LINE | {"step": step}) + "\n" for step in (20, 40)))
+        write_json(layout.samples, {"samples": samples(run)})
+        write_json(layout.scores, scores(run))
+        write_json(layout.consistency, {
+            "key": consistency_key(run, layout), "mean": 0.1, "weighted_mean": 0.2, "provenance": origin,
+            "residuals": [{"index": float(i), "squared": 0.1, "weighted": 0.2} for i in range(3)],
+        })  # fmt: skip
+        layout.progress.write_text("".join(json.dumps(line) + "\n" for line in log()))
+
+
+def snapshots(run: Run) -> dict[str, Any]:
+    entries = [
+        {"images": images, "kimg": images / 1000, "file": f"snapshots/{images:09d}.safetensors", "sha256": "e" * 64}
+        for images in run.scored_snapshots()
+    ]
+    passes = {"network": 1, "target": 1}
+    return {"snapshots": entries, "training_seconds": 9.0, "last_metrics": LINE, "forward_passes_a_step": passes}
+
+
+def samples(run: Run) -> list[dict[str, Any]]:
+    return [
+        {
+            "key": sampling_key(run, "e" * 64, steps), "snapshot_images": images, "steps": steps, "nfe": 2 * steps - 1,
+            "estimate_moves": [0.1, 0.2], "file": f"samples/{images:09d}/steps-{steps:03d}.npz", "sha256": "f" * 64,
+            "seconds": 1.0, "provenance": provenance(),
+        }
+        for images in run.scored_snapshots()
+        for steps in run.sampling.steps
+    ]  # fmt: skip
+
+
+def scores(run: Run) -> dict[str, Any]:
+    rows = [
+        {
+            "snapshot_kimg": images / 1000, "steps": steps, "nfe": 2 * steps - 1, "sampler": "heun", "library": library,
+            "library_version": "1", "features": "classifier", "resize": "native", "n": 128, "reference_n": 1797,
+            "reference_data": "d" * 64, "samples": "f" * 64, "seconds": 1.0, "metric": metric, "value": 20.0 + run.seed,
+            "spread_of_images": None,
+        }
+        for images in run.scored_snapshots()
+        for steps in run.sampling.steps
+        for library in run.evaluation.libraries
+        for metric in list(METRICS)[:2]
+    ]  # fmt: skip
+    nearest = {
+        "snapshot_images": run.scored_snapshots()[-1], "steps": run.sampling.steps[-1], "share": 0.01, "threshold": 0.5,
+        "samples": 128, "queries": 1797, "pairs": [{"sample": 3, "image": 5, "distance": 0.1}],
+    }  # fmt: skip
+    return {
+        "run": run.name, "evaluation": run.evaluation_settings(), "scores": rows, "nearest": nearest,
+        "references": dict.fromkeys(run.evaluation.libraries, "a" * 64), "provenance": provenance(),
+    }  # fmt: skip
+
+
+def log() -> list[dict[str, Any]]:
+    begun = {
+        "time": "2026-01-01T00:00:00+00:00",
+        "host": "machine",
+        "pid": 1,
+        "unit": "img",
+        "initial": 0,
+        "every_s": 5.0,
+    }
+    return [
+        begun | {
+            "epoch": 1.7e9 + 100 * i + j, "stage": stage, "state": state, "done": 10, "total": 10, "rate": 2.0,
+            "seconds": 5.0
+        }
+        for i, stage in enumerate(("train", "sample", "evaluate"))
+        for j, state in enumerate(("running", "finished"))
+    ]  # fmt: skip

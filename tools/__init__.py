@@ -1,0 +1,1 @@
+"""Programs for the care of the project, which neither its commands nor its results need."""
