@@ -1,6 +1,7 @@
 """The workflow on a real SLURM, by the profile as it is shipped, beside the same on this machine."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -59,12 +60,16 @@ class Both(NamedTuple):
     """Id of the job that was cancelled."""
 
 
+def _command(results: Path, *options: str) -> list[str]:
+    target = results / "small" / "jobs" / "digits" / "comparison" / "edm-1" / "evaluate.json"
+    config = ("--config", f"experiment={EXPERIMENT}", f"results={results}")
+    return [sys.executable, "-m", "snakemake", str(target), *options, *config]
+
+
 def _called(slurm: Slurm, results: Path, log: Path) -> subprocess.Popen[bytes]:
     """A Snakemake that is asked for the last stage of the one batch of runs."""
-    target = results / "small" / "jobs" / "digits" / "comparison" / "edm-1" / "evaluate.json"
     options = (*OF_THE_SITE, "--default-resources", *_resources(), "--slurm-logdir", str(log.parent / "logs"))
-    config = ("--config", f"experiment={EXPERIMENT}", f"results={results}")
-    command = [sys.executable, "-m", "snakemake", *options, str(target), *config]
+    command = _command(results, *options)
     with log.open("w") as file:
         return subprocess.Popen(
             # It ends with this process, however that ends.
@@ -137,6 +142,16 @@ def test_jobs_get_what_the_rules_ask_for_and_more_at_the_second_attempt(slurm: S
     assert ("mem=6500M" in first["TRES"], "mem=13000M" in second["TRES"]) == (True, True)
     assert first["TresPerJob"] == second["TresPerJob"] == asked["rule_sample"][0]["TresPerJob"] == "gres:gpu:1"
     assert "TresPerJob" not in asked["rule_evaluate"][0]
+
+
+def test_what_was_asked_for_is_no_part_of_a_result(both: Both) -> None:
+    """On this machine, with other figures, nothing is left to do."""
+    others = ("train:mem_mb=99000", "train:runtime=7", "sample:gpu=0", "evaluate:processes=2")
+    done = subprocess.run(
+        _command(both.there.results, "-n", "--cores", "2", "--set-resources", *others),
+        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0 and "Nothing to be done" in done.stdout + done.stderr, done.stdout[-3000:]
 
 
 def test_a_job_of_two_gpus_is_one_task_on_one_machine(slurm: Slurm, tmp_path: Path) -> None:
