@@ -28,7 +28,7 @@ reproduce: install
 	@$(BIN)/tdbench show "$(EXPERIMENT)" --results "$(RESULTS)"
 
 test: install
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --no-loadscope-reorder $(ARGS)
 
 report: install
 	@$(BIN)/tdbench show "$(EXPERIMENT)" --results "$(RESULTS)" --paths

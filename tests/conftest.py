@@ -22,15 +22,23 @@ ROOT = Path(__file__).parents[1]
 TINY = ROOT / "tests" / "workflow" / "tiny.yaml"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Where several processes share the tests, those of a file, or of a folder with fixtures of its own, stay together.
 
     What such fixtures make takes minutes, and would be made in each process.
     """
-    for item in items:
-        shared = item.path.parent != ROOT / "tests" and item.path.with_name("conftest.py").exists()
-        item.add_marker(pytest.mark.xdist_group(str(item.path.parent if shared else item.path)))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        """A process takes all tests of a file or folder."""
+
+        def _split_scope(self, nodeid: str) -> str:
+            file = config.rootpath / nodeid.split("::")[0]
+            shared = file.parent != ROOT / "tests" and file.with_name("conftest.py").exists()
+            return str(file.parent if shared else file)
+
+    return Together(config, log)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
