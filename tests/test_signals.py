@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from tdbench import arrays
 from tdbench.diffusion.preconditioning import Denoiser, EDMPreconditioning
 from tdbench.errors import Stopped, TdbenchError
 from tdbench.sampling import read_samples
@@ -42,7 +42,7 @@ def test_while_networks_are_compiled(stopping: Any) -> None:
 def test_while_a_file_is_read_that_may_be_damaged(
     stopping: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(np, "load", stopping)
+    monkeypatch.setattr(arrays, "ZipFile", stopping)
     with pytest.raises(Stopped):
         read_samples(tmp_path / "samples.npz")
 

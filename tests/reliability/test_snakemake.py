@@ -37,8 +37,10 @@ class Snakemake:
             "--config", f"experiment={SMALL}", f"results={self.results}",
         ]  # fmt: skip
         process = subprocess.Popen(
-            command, cwd=folder, start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+            command, cwd=folder, start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            # Where the tests run in the background their children would not hear of Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
         self._processes.append(process)
         return process
 
