@@ -2,18 +2,24 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tdbench.budget import Throughput
 from tdbench.errors import TdbenchError
+
+Speed = TypeVar("Speed")
 
 FEATURES_PER_S = {
     "inception": {"clean-fid": 5.2, "clean-fid-legacy-tensorflow": 5.2, "torch-fidelity": 5.2},
     "classifier": {"clean-fid": 5000.0, "torch-fidelity": 5000.0},
 }
-"""Extractor -> library -> images a second and core, by `python -m benchmarks.scaling.scoring`."""
+"""Extractor -> library -> images a second and core. Inception's was measured for torch-fidelity as
+`python -m benchmarks.scaling.scoring` does, and reckoned for clean-fid from a batch that was filled up; the classifier's is
+an assumption without weight."""
 
 DISTANCES_S = {"clean-fid": 65.0, "clean-fid-legacy-tensorflow": 65.0, "torch-fidelity": 1220.0}
-"""Library -> core seconds of the distances of one set of 50,000 images with 2,048 features, by the same command."""
+"""Library -> core seconds of the distances of one set of 50,000 images with 2,048 features: single timings
+of the parts that the same command times, scaled to that number; some 40 s for each FID are an estimate."""
 
 DECODING_S = {"cifar10": 1e-4, "digits": 1e-4, "ffhq": 0.03, "afhqv2": 0.03}
 """Source -> core seconds an image when a data set is made: docs/architecture.md, Data sources."""
@@ -42,9 +48,7 @@ class Rates:
         TdbenchError
             If that is not known of the source.
         """
-        if source not in DECODING_S:
-            raise TdbenchError(f"source {source!r}: its speed is not known; known: {', '.join(DECODING_S)}")
-        return DECODING_S[source]
+        return _known("source", source, DECODING_S)
 
     def extraction_s(self, features: str, libraries: Iterable[str]) -> float:
         """Core seconds an image: once a library by Inception, since each has its own, and else once for all.
@@ -54,9 +58,8 @@ class Rates:
         TdbenchError
             If that is not known of the features.
         """
-        if features not in FEATURES_PER_S:
-            raise TdbenchError(f"features {features!r}: their speed is not known; known: {', '.join(FEATURES_PER_S)}")
-        each = [1 / FEATURES_PER_S[features][library] for library in libraries]
+        speeds = _known("features", features, FEATURES_PER_S)
+        each = [1 / speeds[library] for library in libraries]
         return sum(each) if features == "inception" else max(each)
 
     def distances_s(self, features: str, library: str, images: int) -> float:
@@ -65,3 +68,9 @@ class Rates:
         Classifier features are too few to count.
         """
         return DISTANCES_S[library] * (images / 50_000) ** 2 if features == "inception" else 0.0
+
+
+def _known(kind: str, name: str, speeds: dict[str, Speed]) -> Speed:
+    if name not in speeds:
+        raise TdbenchError(f"{kind} {name!r}: its speed is not known; known: {', '.join(speeds)}")
+    return speeds[name]
