@@ -14,8 +14,8 @@ FEATURES_PER_S = {
     "classifier": {"clean-fid": 5000.0, "torch-fidelity": 5000.0},
 }
 """Extractor -> library -> images a second and core. Inception's was measured for torch-fidelity as
-`python -m benchmarks.scaling.scoring` does, and reckoned for clean-fid from a batch that was filled up; the classifier's is
-an assumption without weight."""
+`python -m benchmarks.scaling.scoring` does, and reckoned for clean-fid from a batch that was filled up; the
+classifier's is an assumption without weight."""
 
 DISTANCES_S = {"clean-fid": 65.0, "clean-fid-legacy-tensorflow": 65.0, "torch-fidelity": 1220.0}
 """Library -> core seconds of the distances of one set of 50,000 images with 2,048 features: single timings
