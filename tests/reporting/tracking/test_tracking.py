@@ -1,12 +1,13 @@
 """`tdbench track` into a SQLite file: what is there, once, whatever interrupts it."""
 
 import json
+import os
 import re
 import shutil
 import signal
 import sqlite3
-import time
 from collections.abc import Callable
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import pytest
 import torch
 from mlflow import MlflowClient
 from mlflow.data import get_source
+from sqlalchemy import Engine
+from sqlalchemy.event import listen
 from torch.nn.functional import one_hot
 
 from tdbench.diffusion.preconditioning import Condition
@@ -171,20 +174,32 @@ MOMENTS: dict[str, Callable[[Path, int], bool]] = {
 }
 
 
+def killed_when(reached: Callable[[], bool], track_here: Callable[[], None]) -> None:
+    """Track until a moment has come, and die there.
+
+    Seen from another process the moment might have passed before anybody looks; here the store is looked at before each
+    of the writer's own statements.
+    """
+
+    def die(*_: object) -> None:
+        if reached():
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    listen(Engine, "before_cursor_execute", die)
+    track_here()
+
+
 def test_one_whole_copy_after_being_killed_at_any_moment(results: Tracked) -> None:
     """Killed again and again, each time at another moment."""
     store = results.results / "mlflow" / "mlflow.db"
     for moment, reached in MOMENTS.items():
-        before = count(store, FINISHED)
+        now = partial(reached, store, count(store, FINISHED))
         # A fork needs no time to import libraries; nothing here has opened the store.
-        process = get_context("fork").Process(target=results.track_here)
+        process = get_context("fork").Process(target=killed_when, args=(now, results.track_here))
         process.start()
-        while not reached(store, before):
-            assert process.is_alive(), f"ended first: {moment}"
-            time.sleep(0.001)
-        process.kill()
         process.join()
         assert process.exitcode == -signal.SIGKILL, moment
+        assert now(), moment
     results.track_here()
     client = MlflowClient(results.local)
     assert_one_whole_copy(client)
