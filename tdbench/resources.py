@@ -1,4 +1,4 @@
-"""What jobs ask a cluster for: memory and time, from the sizes of their runs.
+"""What jobs ask a cluster for, memory and time, and which go first, from the sizes of their runs.
 
 Snakemake limits nothing by these figures where it runs jobs on one machine. A cluster ends a job that exceeds them;
 the next attempt asks for more, and goes on from what the last one kept. They are therefore meant to be enough for
@@ -52,6 +52,8 @@ EXTRACTORS = {
     "efficientnet-lite0": Extractor(0.8, 1280),
     "inception": Extractor(11.4, 2048),
 }
+GPU_FIRST = {"sample": 2000, "train": 1000}
+"""Added to the priority of jobs on GPUs; 300 years of work are a priority of 1000."""
 SET_S = 10
 """Seconds that the metrics of a sample set take besides what grows with images or features."""
 
@@ -62,12 +64,14 @@ class Needs(NamedTuple):
     mem_mb: int
     """Memory of the host, MB."""
     minutes: int
+    seconds: float
+    """The same as reckoned, without slack."""
 
     @classmethod
     def reckoned(cls, megabytes: float, seconds: float) -> Self:
         """Needs from what was reckoned, with slack: memory in steps of 500 MB, whole minutes."""
         minutes = START_MINUTES + SLACK * seconds / 60
-        return cls(500 * math.ceil(megabytes / 500), max(LEAST_MINUTES, math.ceil(minutes)))
+        return cls(500 * math.ceil(megabytes / 500), max(LEAST_MINUTES, math.ceil(minutes)), seconds)
 
 
 class Requests:
@@ -91,6 +95,23 @@ class Requests:
     def minutes(self, job: str) -> Callable[..., int]:
         """Time of a job, which is `runtime` to Snakemake; --resources runtime=N limits it."""
         return lambda wildcards, attempt, threads: self._of(job, wildcards, threads).minutes * attempt
+
+    def priority(self, stage: str) -> Callable[..., int]:
+        """Which job goes first, by a number that is higher the earlier.
+
+        First what wants a GPU, since scoring would take the cores that such jobs need as well. Of that, sampling before
+        training: then scoring, which follows, can begin. Else the batch that has the longest way to go, this stage and
+        those after it: a long one that begins last keeps one GPU or core busy while all others have nothing left to do.
+        """
+        left = [*STAGES][[*STAGES].index(stage) :]
+
+        def rank(wildcards: Any) -> int:
+            batch = self._workflow[wildcards.experiment].batches[wildcards.batch]
+            seconds = sum(self._of(job, wildcards, batch.cores).seconds for job in left)
+            # The logarithm tells short ways apart as well as long ones.
+            return (GPU_FIRST.get(stage, 0) if batch.gpus else 0) + round(100 * math.log10(1 + seconds))
+
+        return rank
 
     def _of(self, job: str, wildcards: Any, threads: int) -> Needs:
         names = ("experiment", "batch", "dataset", "features")

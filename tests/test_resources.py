@@ -85,3 +85,34 @@ def test_attempts_ask_for_more_and_memory_not_without_end(tiny: Plan, tmp_path: 
     dataset = SimpleNamespace(dataset="digits", features="classifier")
     assert ask.mem_mb("reference")(dataset, 1, 1) == ask.mem_mb("data")(SimpleNamespace(dataset="digits"), 1, 1)
     assert ask.minutes("report")(SimpleNamespace(), 2, 1) == 100
+
+
+def test_the_job_whose_batch_has_the_longest_way_to_go_comes_first(cifar10: Plan, tiny: Plan, tmp_path: Any) -> None:
+    workflow = Workflow([cifar10, tiny], tmp_path)
+    ask = Requests(workflow)
+
+    def priority(stage: str, experiment: str, batch: str) -> int:
+        assert batch in workflow[experiment].batches
+        return ask.priority(stage)(SimpleNamespace(experiment=experiment, batch=batch))
+
+    base, td = (f"cifar10/edm-{objective}-seed0" for objective in ("baseline", "td"))
+    # A step of TD is longer. What needs no GPU leaves the cores to what does.
+    assert priority("train", "cifar10", td) > priority("train", "cifar10", base) > priority("evaluate", "cifar10", td)
+    # Short runs are told apart as well. Samples come before trainings, that they can be scored, and data before all.
+    short = "digits/comparison/edm-1"
+    assert 0 < priority("evaluate", "tiny", short) < priority("evaluate", "cifar10", td)
+    assert priority("train", "tiny", short) < priority("train", "cifar10", base)
+    assert (
+        priority("train", "cifar10", td) < priority("sample", "tiny", short) < priority("sample", "cifar10", td) < 3000
+    )
+
+
+def test_on_cpus_alone_a_long_scoring_comes_before_a_short_training(cifar10: Plan, tiny: Plan, tmp_path: Any) -> None:
+    def on_cpu(plan: Plan, name: str) -> Plan:
+        path = tmp_path / name
+        path.write_text(plan.path.read_text().replace("training:\n", "training:\n  device: cpu\n", 1))
+        return load_plan(str(path))
+
+    ask = Requests(Workflow([on_cpu(cifar10, "cifar10.yaml"), on_cpu(tiny, "tiny.yaml")], tmp_path))
+    scoring = ask.priority("evaluate")(SimpleNamespace(experiment="cifar10", batch="cifar10/edm-td-seed0"))
+    assert scoring > ask.priority("train")(SimpleNamespace(experiment="tiny", batch="digits/comparison/edm-1"))

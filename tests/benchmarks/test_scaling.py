@@ -3,6 +3,7 @@
 import shutil
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from benchmarks.scaling.table import Row, as_markdown, duration
 from tdbench.budget import Throughput, run_budget
 from tdbench.errors import TdbenchError
 from tdbench.plan import load_plan, load_plans
+from tdbench.resources import Requests
+from tdbench.workflow import Workflow
 from tests.conftest import TINY
 
 SNAKEFILE = """
@@ -111,6 +114,14 @@ def test_the_real_snakefile_is_done_whole_in_the_order_of_its_stages(outcomes: d
         assert counts["train"] == counts["sample"] == counts["evaluate"] == runs and counts["all"] == 1
         ended = {job.name: job.ended for job in outcome.jobs}
         assert all(job.begun >= ended[name] for job in outcome.jobs for name in job.needs)
+
+
+def test_of_the_trainings_the_longest_begin_first(experiment: Path, outcomes: dict[int, Outcome]) -> None:
+    ask = Requests(Workflow(load_plans(str(experiment)), Path("results")))
+    trained = sorted((job for job in outcomes[1].jobs if job.rule == "train"), key=lambda job: job.begun)
+    batches = [job.name.partition("/jobs/")[2].removesuffix("/train.json") for job in trained]
+    ranks = [ask.priority("train")(SimpleNamespace(experiment="tiny", batch=batch)) for batch in batches]
+    assert ranks == sorted(ranks, reverse=True) and len(set(ranks)) > 1
 
 
 def test_no_schedule_beats_its_bounds_and_more_gpus_never_cost_more_gpu_hours(outcomes: dict[int, Outcome]) -> None:

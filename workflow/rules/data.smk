@@ -6,7 +6,7 @@
 rule weights:
     output:
         W.weights.records,
-    priority: 100
+    priority: 4000
     params:
         libraries=W.weights.arguments,
     shell:
@@ -19,7 +19,7 @@ rule data:
     output:
         archive=W.dataset("{dataset}").archive,
         summary=W.dataset("{dataset}").summary,
-    priority: 50
+    priority: 3000
     resources:
         mem_mb=ask.mem_mb("data"),
         runtime=ask.minutes("data"),
@@ -35,7 +35,7 @@ rule classifier:
     output:
         weights=W.dataset("{dataset}").classifier,
         report=W.dataset("{dataset}").classifier_report,
-    priority: 50
+    priority: 3000
     threads: 1
     resources:
         mem_mb=ask.mem_mb("classifier"),
@@ -53,7 +53,7 @@ rule reference:
         W.dataset("{dataset}").references("{features}", DEFAULT_LIBRARIES),
     wildcard_constraints:
         features="|".join(set(FEATURES) - {"inception"}),
-    priority: 50
+    priority: 3000
     threads: 1
     resources:
         mem_mb=ask.mem_mb("reference"),
@@ -69,7 +69,7 @@ rule inception:
         weights=lambda wildcards: W.weights.files(**wildcards),
     output:
         W.dataset("{dataset}").reference("inception", "{library}"),
-    priority: 50
+    priority: 3000
     threads: 1
     resources:
         mem_mb=ask.mem_mb("inception"),

@@ -7,6 +7,7 @@ rule evaluate:
         references=lambda wildcards: W[wildcards.experiment].references(wildcards.batch),
     output:
         W.job("evaluate"),
+    priority: ask.priority("evaluate")
     threads: lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].cores
     resources:
         processes=lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].processes,

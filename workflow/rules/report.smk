@@ -1,5 +1,6 @@
-# Tables, figures, the page, and MLflow, for each experiment. `caption` and `category` serve `snakemake --report`.
-# What differs from experiment to experiment is in `params`, since Snakemake fills the shell lines in after the loop.
+# Tables, figures, the page, and MLflow, for each experiment, as soon as can be: they are what is waited for. `caption`
+# and `category` serve `snakemake --report`. What differs from experiment to experiment is in `params`, since Snakemake
+# fills the shell lines in after the loop.
 
 for flow in W.flows.values():
 
@@ -21,6 +22,7 @@ for flow in W.flows.values():
                 category="Comparison",
                 subcategory="Figures",
             ),
+        priority: 3000
         resources:
             mem_mb=ask.mem_mb("report"),
             runtime=ask.minutes("report"),
@@ -43,6 +45,7 @@ for flow in W.flows.values():
                     caption="../report/ablations.rst",
                     category="Ablations",
                 ),
+            priority: 3000
             resources:
                 mem_mb=ask.mem_mb("report"),
                 runtime=ask.minutes("report"),
@@ -73,6 +76,7 @@ for flow in W.flows.values():
                 caption="../report/page.rst",
                 category="Report",
             ),
+        priority: 3000
         resources:
             mem_mb=ask.mem_mb("report"),
             runtime=ask.minutes("report"),
@@ -89,6 +93,7 @@ for flow in W.flows.values():
             flow.report.html,
         output:
             flow.report.tracked,
+        priority: 3000
         resources:
             mem_mb=ask.mem_mb("report"),
             runtime=ask.minutes("report"),

@@ -6,6 +6,7 @@ rule sample:
         lambda wildcards: W[wildcards.experiment].trained(wildcards.batch),
     output:
         W.job("sample"),
+    priority: ask.priority("sample")
     threads: lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].cores
     resources:
         gpu=lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].gpus,

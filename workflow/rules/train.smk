@@ -8,6 +8,7 @@ rule train:
         lambda wildcards: W[wildcards.experiment].archives(wildcards.batch),
     output:
         W.job("train"),
+    priority: ask.priority("train")
     threads: lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].cores
     resources:
         gpu=lambda wildcards: W[wildcards.experiment].batches[wildcards.batch].gpus,
