@@ -53,7 +53,7 @@ def read_call(log: Path) -> Call:
         r"^ *Date: (.+)$", r"^Elapsed time: (?:(\d+) days?, )?(\d+):(\d+):([\d.]+)$", r"^Provided cores: (\d+)",
     )]  # fmt: skip
     if not all(found):
-        raise TdbenchError(f"{log}: lacks date, elapsed time or number of cores; take the log of a call that has ended")
+        raise TdbenchError(f"{log}: lacks date, elapsed time or number of cores; give --log that of a call that ended")
     date, elapsed, cores = (match.groups() for match in found if match)
     days, hours, minutes, seconds = (float(part or 0) for part in elapsed)
     wall = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds).total_seconds()
