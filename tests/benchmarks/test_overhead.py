@@ -80,5 +80,5 @@ def test_other_calls_and_other_results_are_left_out(workdir: Path) -> None:
 def test_a_call_that_has_not_ended_is_refused(workdir: Path) -> None:
     log = newest_log(workdir)
     log.write_text(LOG.replace("Elapsed time", "Not yet"))
-    with pytest.raises(TdbenchError, match="a call that has ended"):
+    with pytest.raises(TdbenchError, match="give --log that of a call that ended"):
         read_call(log)
