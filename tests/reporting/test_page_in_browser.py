@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from pypdf import PdfReader
 
 from tdbench.reporting import collect
@@ -136,13 +136,18 @@ def test_a_click_on_a_header_sorts_by_number(wide: Reader) -> None:
     wide.page.locator("#comparison > .choices button").click()
     header = wide.page.locator("#table-comparison th", has_text=re.compile("^baseline"))
     header.click()
+    # DataTables sorts after the click, in a task of its own, and says so on the header in the same task.
+    expect(header).to_have_attribute("aria-sort", "ascending")
     rising = [float(text.split(" ± ")[0]) for text in wide.column("comparison", "baseline")]
     assert rising == sorted(rising) and len(rising) == ROWS
     texts = wide.column("comparison", "baseline")
     assert texts != sorted(texts)  # words would come in another order
     header.click()
+    expect(header).to_have_attribute("aria-sort", "descending")
     assert [float(text.split(" ± ")[0]) for text in wide.column("comparison", "baseline")] == rising[::-1]
-    wide.page.locator("#table-comparison th", has_text="seeds to decide").click()
+    last = wide.page.locator("#table-comparison th", has_text="seeds to decide")
+    last.click()
+    expect(last).to_have_attribute("aria-sort", "ascending")
     seeds = wide.column("comparison", "seeds to decide")
     known = [int(text) for text in seeds if text.isdigit()]
     assert known == sorted(known) and "—" in seeds and max(known) >= 10
