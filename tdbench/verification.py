@@ -158,7 +158,17 @@ def _ct_losses(path: Path, case: str, content: dict[str, np.ndarray], given: dic
     noise = Noise(picked, image, torch.zeros_like(image))
     raws = (_Raw(0.7, 0.1), _Raw(0.6, -0.05))
     network, target = (Denoiser(raw, formulation.preconditioning()) for raw in raws)
-    return td_losses(network, target, formulation, settings, x0, UNCONDITIONAL, noise)
+    losses = td_losses(network, target, formulation, settings, x0, UNCONDITIONAL, noise)
+    return losses._replace(total=losses.total.where(losses.valid, _rounded_share(s["lambda_td"]) * losses.base))
+
+
+def _rounded_share(lambda_: float) -> float:
+    """1 + lambda as the released CT code has it for images without a pair: rounded to single precision.
+
+    There a float32 mask is multiplied by it. Where 1 + lambda is no float32, as for lambda = 0.1, the loss differs
+    from the exact one by some 2e-8.
+    """
+    return torch.tensor(1 + lambda_, dtype=torch.float32).item()
 
 
 class _Raw(torch.nn.Module):

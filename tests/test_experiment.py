@@ -241,7 +241,7 @@ def test_last_percent_of_training(tiny: Plan) -> None:
         ("formulations", {"edn": {}}, ["formulations.edn: kind 'edn'", "known: ddpm, ddim, vp, ve, edm, ct"]),
         ("objectives.td.kind", "tdd", ["objectives.td: kind 'tdd'", "known: baseline, td"]),
         ("objectives.td.lambda", -0.5, ["objectives.td.lambda: -0.5", "greater than or equal to 0"]),
-        ("objectives.td.stride", 1.5, ["objectives.td: edm: stride 1.5 (Delta) must not exceed span 1 (k)"]),
+        ("objectives.td.stride", 1.5, ["objectives.td: edm: stride 1.5 (Delta) must be below span 1 (k)"]),
         ("objectives.td.span", 17, ["objectives.td", "span + stride (k + Delta) 17.25", "at most 17"]),
         (
             "objectives.td.weight",

@@ -21,9 +21,9 @@ class Flow(Formulation):
 
     kind: Literal["flow"] = "flow"
     grid: LinearGrid = LinearGrid()
-    # What the TD objective takes where the experiment says nothing.
+    # What the TD objective takes where the experiment says nothing. In continuous time the stride is below the span.
     td_presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "paper": {"weight": "pairwise", "lambda": 0.5, "span": 1.0, "stride": 1.0}
+        "paper": {"weight": "pairwise", "lambda": 0.5, "span": 1.0, "stride": 0.25}
         | {"coupling": "markov", "posterior": "ancestral"}
     }
 

@@ -57,8 +57,13 @@ class TD(Objective):
 
     def _check(self, formulation: Formulation) -> None:
         kind, span, stride = formulation.kind, _set(self.span), _set(self.stride)
-        if stride > span:
+        if formulation.whole_indices and stride > span:
             raise ValueError(f"stride {stride:g} (Delta) must not exceed span {span:g} (k)")
+        if not formulation.whole_indices and stride >= span:
+            raise ValueError(
+                f"stride {stride:g} (Delta) must be below span {span:g} (k): in the continuous time of {kind}, "
+                "tau' < t' < tau < t; 0.25 with span 1 is EDM's"
+            )
         if span + stride > formulation.grid.last:
             raise ValueError(
                 f"span + stride (k + Delta) {span + stride:g}: reaches beyond the grid of {kind}; "

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tdbench.cli import main
+from tdbench.diffusion.grid import KarrasGrid
 
 VECTORS = Path(__file__).parent / "td_edm_public.npz"
 CONSISTENCY = VECTORS.with_name("td_ct_public.npz")
@@ -43,6 +45,56 @@ def test_consistency_training_to_1e_10(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert max(float(line.rsplit(" ", 1)[1]) for line in lines) < 1e-10
 
 
+def by_hand(lambda_: float, share: float) -> dict[str, np.ndarray]:
+    """A case of TD + CT in numpy alone: images at three indices of a grid of 18, the last one without a pair.
+
+    ``share`` is what the formulation's own loss is multiplied by where there is no pair.
+    """
+    n, stride, indices = 18, 0.25, np.array([3, 11, 16])
+    source = np.random.default_rng(5)
+    x0, noise = source.standard_normal((2, 3, 2, 4, 4))
+
+    def sigma(index: np.ndarray) -> np.ndarray:
+        top, bottom = 80.0 ** (1 / 7), 0.002 ** (1 / 7)
+        return ((top + index / (n - 1) * (bottom - top)) ** 7).reshape(-1, 1, 1, 1)
+
+    def single(index: np.ndarray) -> np.ndarray:
+        """The noise levels of tau and tau', in float32 by torch: numpy's power may round otherwise."""
+        return KarrasGrid().time(torch.from_numpy(index).float()).double().numpy().reshape(-1, 1, 1, 1)
+
+    def denoised(x: np.ndarray, s: np.ndarray, a: float, b: float) -> np.ndarray:
+        raw = a * x / np.sqrt(s**2 + 0.25) + b * np.tanh(250 * np.log(s + 1e-44) / 1000)
+        return 0.25 / ((s - 0.002) ** 2 + 0.25) * x + (s - 0.002) * 0.5 / np.sqrt(s**2 + 0.25) * raw
+
+    t, t_prime = sigma(indices), sigma(indices + 1)
+    error = x0 - denoised(x0 + t * noise, t, 0.7, 0.1)
+    error_prime = x0 - denoised(x0 + t_prime * noise, t_prime, 0.6, -0.05)
+    a = 1 - (single(indices + stride) / t) ** 2
+    a_prime = 1 - (single(indices + 1 + stride) / t_prime) ** 2
+    weight = 1 / np.maximum(a**2 + a_prime**2, 0.01)
+    valid = indices < n - 2
+    base = ((error - error_prime) ** 2).mean((1, 2, 3))
+    td = np.where(valid, (weight * (a * error - a_prime * error_prime) ** 2).mean((1, 2, 3)), 0)
+    return {
+        "0/x0": x0, "0/noise": noise, "0/indices": indices, "0/loss_ct": base, "0/loss_td": td,
+        "0/loss": np.where(valid, td + lambda_ * base, share * base),
+        "0/kwargs": np.array(repr({"lambda_td": lambda_, "one_idx": stride, "weight_td": True})),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("share", "code"), [(float(np.float32(1.1)), 0), (1.1, 1)])
+def test_an_image_without_a_pair_has_its_share_rounded_as_the_release_rounds_it(
+    share: float, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "by_hand.npz", **by_hand(0.1, share))
+    assert verify(tmp_path / "by_hand.npz", monkeypatch) == code
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:4] for line in lines] == ["MISS" if code else "ok  ", "ok  ", "ok  "]
+    assert all("valid pairs 2 of 3" in line for line in lines)
+    if code:
+        assert 1e-8 < float(lines[0].rsplit(" ", 1)[1]) < 3e-8
+
+
 def test_a_miss_in_one_image_is_a_miss(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -76,7 +128,7 @@ def test_a_miss_exits_with_1(
         ({"2/x0": None}, "2/x0: is missing"),
         ({"0/kwargs": np.array("__import__('os').getcwd()")}, '0/kwargs: "__import__'),
         ({"0/kwargs": np.array("{'k_index': 1.0}")}, "unknown settings ['k_index']"),
-        ({"0/kwargs": np.array("{'k_idx': 0.1}")}, "must not exceed span"),
+        ({"0/kwargs": np.array("{'k_idx': 0.1}")}, "must be below span"),
         ({"0/draw1": np.zeros((5, 3, 4, 4))}, "0/draw1: float64 (5, 3, 4, 4); expected float64 (6, 3, 4, 4)"),
         ({"3/loss": np.zeros(6)}, "3/loss: float64 (6,); expected float64 ()"),
     ],

@@ -158,7 +158,11 @@ def test_target_gets_no_gradient() -> None:
 @pytest.mark.parametrize(
     ("kind", "settings", "words"),
     [
-        ("edm", {"span": 1, "stride": 1.5}, r"stride 1.5 \(Delta\) must not exceed span 1 \(k\)"),
+        ("edm", {"span": 1, "stride": 1.5}, r"stride 1.5 \(Delta\) must be below span 1 \(k\)"),
+        ("vp", {"stride": 1}, r"stride 1 \(Delta\) must be below span 1 \(k\): in the continuous time of vp"),
+        ("ve", {"span": 0.25}, r"stride 0.25 \(Delta\) must be below span 0.25 \(k\)"),
+        ("ct", {"stride": 1}, r"must be below span 1 \(k\): in the continuous time of ct"),
+        ("ddpm", {"stride": 2}, r"stride 2 \(Delta\) must not exceed span 1 \(k\)"),
         ("edm", {"span": 17}, "must be at most 17"),
         ("edm", {"weight": "linear"}, "weight 'linear': edm has pairwise, source, constant"),
         ("edm", {"target": {"kind": "own"}}, "target 'own': edm takes ema, hard or online"),
@@ -172,3 +176,20 @@ def test_target_gets_no_gradient() -> None:
 def test_settings_that_a_formulation_does_not_have(kind: str, settings: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         TD.model_validate(settings).resolved(FORMULATIONS[kind]())
+
+
+@pytest.mark.parametrize("kind", FORMULATIONS)
+def test_every_preset_keeps_the_order_of_times(kind: str) -> None:
+    """tau' < t' < tau < t in continuous time; tau = t' is a whole index's alone."""
+    formulation = FORMULATIONS[kind]()
+    for preset in formulation.td_presets:
+        settings = TD(preset=preset).resolved(formulation)
+        t = formulation.grid.time(torch.full((1, 1, 1, 1), 2.0, dtype=F64))
+        times = formulation.pair_times(t, settings.span, settings.stride)
+        order = [formulation.grid.index(time).item() for time in (t, times.tau, times.t_prime, times.tau_prime)]
+        assert order == sorted(order) and (len(set(order)) == 4 or (formulation.whole_indices and len(set(order)) == 3))
+
+
+def test_whole_indices_may_have_a_stride_as_long_as_the_span() -> None:
+    settings = TD(span=3, stride=3).resolved(FORMULATIONS["ddim"]())
+    assert (settings.span, settings.stride) == (3, 3)

@@ -96,18 +96,20 @@ def test_the_page_of_one_seed_claims_nothing(plan: Plan, per_run: pd.DataFrame) 
 
 
 def test_a_case_is_another_objective_where_the_presets_differ(tmp_path: Path) -> None:
-    """EDM's preset has the stride 0.25 and VP's has 1: the objective ``td`` is the one case here, the other there."""
-    vary = {"objective.stride": [0.25, 1]}
-    plan = changed(tmp_path, ablations={"stride": {"base": "td", "formulations": ["edm", "vp"], "vary": vary}})
-    table = ablation_table(plan, "stride", scores(plan))
+    """DDPM's preset has the coupling markov and DDIM's has shared: ``td`` is the one case here, the other there."""
+    vary = {"objective.coupling": ["markov", "shared"]}
+    plan = changed(tmp_path, ablations={"coupling": {"base": "td", "formulations": ["ddpm", "ddim"], "vary": vary}})
+    table = ablation_table(plan, "coupling", scores(plan))
     cases = table.drop_duplicates(["formulation", "case"]).set_index(["formulation", "case"]).objective
-    assert cases["edm", "stride = 0.25"] == cases["vp", "stride = 1"] == "td"
-    assert cases["edm", "stride = 1"] == "td-stride-1" and cases["vp", "stride = 0.25"] == "td-stride-0.25"
-    assert list(cases["vp"].index) == ["baseline", "stride = 0.25", "stride = 1"]
+    assert cases["ddpm", "coupling = markov"] == cases["ddim", "coupling = shared"] == "td"
+    assert cases["ddpm", "coupling = shared"] == "td-coupling-shared"
+    assert cases["ddim", "coupling = markov"] == "td-coupling-markov"
+    assert list(cases["ddim"].index) == ["baseline", "coupling = markov", "coupling = shared"]
     assert (table.verdict.isna() == (table["case"] == "baseline")).all() and len(readable_ablation(table)) == 2 * 3
-    figure = fid_against_nfe(scores_of_ablation(plan, "stride", scores(plan)), {c: c for c in table["case"]}, "stride")
+    shown = scores_of_ablation(plan, "coupling", scores(plan))
+    figure = fid_against_nfe(shown, {c: c for c in table["case"]}, "coupling")
     assert [t.get_text() for t in figure.legends[0].get_texts()] == [
-        "baseline (n = 3)", "stride = 0.25 (n = 3)", "stride = 1 (n = 3)"
+        "baseline (n = 3)", "coupling = markov (n = 3)", "coupling = shared (n = 3)"
     ]  # fmt: skip
 
 

@@ -14,10 +14,12 @@ from tdbench.parameters import Parameters
 
 Weight = Literal["pairwise", "source", "constant", "linear"]
 
-ONE_STEP: Mapping[str, Any] = {
+WHOLE_STEPS: Mapping[str, Any] = {
     "weight": "pairwise", "lambda": 0.5, "span": 1.0, "stride": 1.0, "coupling": "markov", "posterior": "ancestral"
 }  # fmt: skip
-"""Settings of the TD objective between neighbours on the sampler's own grid: tau = t - 1, t' = t - 1."""
+"""Settings of the TD objective for a discrete process: tau = t - 1 and t' = t - 1. The posterior is the paper's."""
+BETWEEN_STEPS: Mapping[str, Any] = {**WHOLE_STEPS, "stride": 0.25}
+"""The same in continuous time, where tau' < t' < tau < t: the stride is below the span. Span and stride as for EDM."""
 
 
 class Noise(NamedTuple):

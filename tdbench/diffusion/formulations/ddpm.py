@@ -13,7 +13,7 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from tdbench.diffusion.formulations.base import ONE_STEP, Formulation, uniform
+from tdbench.diffusion.formulations.base import WHOLE_STEPS, Formulation, uniform
 from tdbench.diffusion.grid import DiscreteGrid
 from tdbench.diffusion.preconditioning import NoisePrediction
 from tdbench.diffusion.processes import Level
@@ -77,7 +77,7 @@ class DDPM(_Discrete):
 
     kind: Literal["ddpm"] = "ddpm"
 
-    td_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": ONE_STEP}
+    td_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": WHOLE_STEPS}
 
 
 class DDIM(_Discrete):
@@ -86,5 +86,5 @@ class DDIM(_Discrete):
     kind: Literal["ddim"] = "ddim"
 
     td_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {**ONE_STEP, "coupling": "shared", "posterior": "deterministic"}
+        "paper": {**WHOLE_STEPS, "coupling": "shared", "posterior": "deterministic"}
     }

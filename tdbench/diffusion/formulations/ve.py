@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from tdbench.diffusion.formulations.base import ONE_STEP, Formulation, uniform
+from tdbench.diffusion.formulations.base import BETWEEN_STEPS, Formulation, uniform
 from tdbench.diffusion.grid import GeometricGrid
 from tdbench.diffusion.preconditioning import VEPreconditioning
 from tdbench.diffusion.processes import Level, variance_exploding
@@ -22,7 +22,7 @@ class VE(Formulation):
     kind: Literal["ve"] = "ve"
     grid: GeometricGrid = GeometricGrid()
 
-    td_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": ONE_STEP}
+    td_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": BETWEEN_STEPS}
 
     def preconditioning(self) -> VEPreconditioning:
         return VEPreconditioning()

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from tdbench.diffusion.formulations.base import ONE_STEP, Formulation, uniform
+from tdbench.diffusion.formulations.base import BETWEEN_STEPS, Formulation, uniform
 from tdbench.diffusion.grid import LinearGrid
 from tdbench.diffusion.preconditioning import NoisePrediction
 from tdbench.diffusion.processes import Level
@@ -28,7 +28,7 @@ class VP(Formulation):
     time_min: Annotated[float, Field(gt=0, lt=1, description="the smallest time of training")] = 1e-5
     grid: LinearGrid = LinearGrid()
 
-    td_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": ONE_STEP}
+    td_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": BETWEEN_STEPS}
 
     def preconditioning(self) -> NoisePrediction:
         return NoisePrediction(self.level, lambda t: (_STEPS - 1) * t)
