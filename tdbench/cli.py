@@ -75,7 +75,7 @@ def data(
     write_archive(output, *read_source(source, path, resolution))
     summary = read_archive(output).summary()
     write_json(output.with_suffix(".json"), summary)
-    typer.echo(", ".join(f"{key} {value}" for key, value in summary.items()))
+    typer.echo(", ".join(f"{key} {value}" for key, value in summary.items() if key != "class_counts"))
 
 
 @app.command()

@@ -140,6 +140,10 @@ class Sampling(Parameters):
         tuple[Annotated[int, Field(ge=1, le=MOST_STEPS)], ...], Field(min_length=1, description="step budgets")
     ]
     images: Annotated[int, Field(ge=2, le=MOST_IMAGES, description="images per snapshot and budget")]
+    classes: Annotated[
+        Literal["data", "even"],
+        Field(description="how the samples' classes are drawn: in the proportions of the data, or evenly"),
+    ] = "data"
     batch_size: Annotated[int, Field(ge=1, le=LARGEST_BATCH)] = 256
 
     @model_validator(mode="after")

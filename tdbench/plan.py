@@ -289,6 +289,11 @@ def _check_comparable(comparison: tuple[Run, ...], experiment: Experiment, path:
                 f"{where}: sampling.sampler: {run.sampling.sampler.kind!r} with other settings or of another kind than "
                 f"the baseline's {base.sampling.sampler.kind!r}: what differs would not be the objective alone"
             )
+        if run.sampling.classes != base.sampling.classes:
+            raise TdbenchError(
+                f"{where}: sampling.classes: {run.sampling.classes!r}, and the baseline's {base.sampling.classes!r}: "
+                "what differs would not be the objective alone"
+            )
         needed: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
             "sampling.steps": (run.sampling.steps, base.sampling.steps),
             "evaluation.libraries": (run.evaluation.libraries, base.evaluation.libraries),

@@ -5,9 +5,9 @@ The models name what is read again; files may hold more.
 
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tdbench.errors import TdbenchError
 from tdbench.files import read_json
@@ -73,6 +73,15 @@ class Data(Record):
     resolution: Annotated[int, Field(ge=1, le=65_536)]
     channels: Annotated[int, Field(ge=1, le=16)]
     classes: Annotated[int, Field(ge=0, le=1_000_000)]
+    class_counts: list[Count] | None = None
+    """Images of each class; results from before it was kept have none."""
+
+    @model_validator(mode="after")
+    def _counts_fit(self) -> Self:
+        counts = self.class_counts
+        if counts is not None and (len(counts) != self.classes or sum(counts) != (self.images if counts else 0)):
+            raise ValueError(f"class_counts: do not add up to {self.images} images of {self.classes} classes")
+        return self
 
 
 class Written(Record):

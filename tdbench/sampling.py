@@ -52,11 +52,36 @@ def read_trained(run: Run, layout: RunLayout) -> dict[str, Any]:
     return record
 
 
-def image_noise(run_seed: int, index: int, shape: tuple[int, ...], num_classes: int) -> tuple[Tensor, int]:
-    """Latent (C, H, W) and class of image ``index``: from the image's own seed, so no batch size changes them."""
+def image_noise(run_seed: int, index: int, shape: tuple[int, ...], order: list[int]) -> tuple[Tensor, int]:
+    """Latent (C, H, W) and class of image ``index``: from the image's own seed, so no batch size changes them.
+
+    Parameters
+    ----------
+    order : list of int
+        Classes to draw from, each as often as its share (`class_order`); empty without classes, and the class is 0.
+    """
     source = generator(run_seed, "sampling", index)
-    label = int(torch.randint(num_classes, (), generator=source)) if num_classes else 0
+    label = order[int(torch.randint(len(order), (), generator=source))] if order else 0
     return torch.randn(shape, generator=source), label
+
+
+def class_order(counts: list[int]) -> list[int]:
+    """The classes of a data set's images, (N,), in an order in which the classes take turns: 0, 1, ..., 0, 1, ...
+
+    One of them drawn evenly is a class in the proportions of the data. If all classes have as many images, the draw is
+    to the bit the one that an even draw of the class gives: a generator's number modulo N = m K, modulo K, is that
+    number modulo K.
+
+    Parameters
+    ----------
+    counts : list of int
+        Images of each class.
+    """
+    labels = np.repeat(np.arange(len(counts)), counts)
+    # Which image of its class: the first ones of all classes, then the second ones, ...
+    turn = np.concatenate([np.arange(count) for count in counts]) if counts else labels
+    order: list[int] = labels[np.lexsort((labels, turn))].tolist()
+    return order
 
 
 def fresh_noise(run_seed: int, images: list[int], shape: tuple[int, ...], device: torch.device) -> FreshNoise:
@@ -89,7 +114,15 @@ class Latents:
     def of(cls, run: Run, data: dict[str, Any]) -> Self:
         """Those of a run on data as `ImageSet.summary` describes them."""
         shape = (data["channels"], data["resolution"], data["resolution"])
-        drawn = [image_noise(run.seed, i, shape, data["classes"]) for i in range(run.sampling.images)]
+        order = list(range(data["classes"]))
+        if order and run.sampling.classes == "data":
+            if data.get("class_counts") is None:
+                raise TdbenchError(
+                    f"{run.name}: its record is of an earlier version, which did not keep how many images each class "
+                    f"has; run `tdbench train {run.experiment} {run.name}` again, or set sampling.classes: even"
+                )
+            order = class_order(data["class_counts"])
+        drawn = [image_noise(run.seed, i, shape, order) for i in range(run.sampling.images)]
         noise, labels = torch.stack([n for n, _ in drawn]), torch.tensor([c for _, c in drawn])
         return cls(noise, labels, data["classes"])
 
@@ -185,7 +218,7 @@ def _key(run: Run, snapshot: str, steps: int) -> dict[str, Any]:
     """What a set of samples depends on."""
     return {
         "snapshot": snapshot, "sampler": run.sampling.sampler.model_dump(mode="json"), "steps": steps,
-        "images": run.sampling.images, "seed": run.seed,
+        "images": run.sampling.images, "classes": run.sampling.classes, "seed": run.seed,
         "formulation": run.formulation.model_dump(mode="json", by_alias=True),
     }  # fmt: skip
 

@@ -67,13 +67,20 @@ class ImageSet:
         """0 without labels."""
         return 0 if self.labels is None else int(self.labels.max()) + 1
 
-    def summary(self) -> dict[str, int | str]:
+    @cached_property
+    def class_counts(self) -> list[int]:
+        """Images of each class 0..K-1; empty without labels."""
+        counts: list[int] = [] if self.labels is None else np.bincount(self.labels).tolist()
+        return counts
+
+    def summary(self) -> dict[str, int | str | list[int]]:
         return {
             "sha256": self.checksum,
             "images": len(self.images),
             "resolution": self.resolution,
             "channels": self.channels,
             "classes": self.num_classes,
+            "class_counts": self.class_counts,
         }
 
 

@@ -192,8 +192,23 @@ def _data_facts(plan: Plan, results: Path) -> pd.DataFrame:
             plan.experiment.evaluation.features, plan.libraries(name), DatasetLayout(results, name)
         )
         checksum = {"sha256": facts.pop("sha256")}  # last, for it is long
+        counts = facts.pop("class_counts", None) or []
+        facts |= {"images a class": f"{min(counts)} to {max(counts)}" if counts else "—"}
+        facts |= {"classes of samples": _classes_of_samples(plan, name) if facts["classes"] else "—"}
         rows.append({"data": name, "source": dataset.source} | facts | {"features": features} | checksum)
     return pd.DataFrame(rows)
+
+
+def _classes_of_samples(plan: Plan, dataset: str) -> str:
+    """How the classes of a data set's samples were drawn."""
+    names = {"data": "in the proportions of the data", "even": "evenly"}
+    drawn: dict[str, list[str]] = {}
+    for run in plan.runs.values():
+        if run.dataset_name == dataset:
+            drawn.setdefault(names[run.sampling.classes], []).append(run.formulation_name)
+    if len(drawn) == 1:
+        return next(iter(drawn))
+    return "; ".join(f"{how} ({', '.join(dict.fromkeys(which))})" for how, which in drawn.items())
 
 
 def _run_facts(runs: pd.DataFrame) -> pd.DataFrame:
