@@ -65,6 +65,20 @@ class Dataset(Parameters):
         return self
 
 
+class Optimizer(Parameters):
+    """What turns gradients into updates; PyTorch's own, with its meaning of every setting."""
+
+    kind: Literal["adam", "adamw", "radam"] = "adam"
+    betas: Annotated[
+        tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]],
+        Field(description="decay of the averages of the gradient and of its square, a step"),
+    ] = (0.9, 0.999)
+    epsilon: Annotated[float, Field(gt=0, le=1, description="added to the root of the average of the squares")] = 1e-8
+    weight_decay: Annotated[
+        float, Field(ge=0, description="of adamw a share of the weights, of adam and radam a part of the gradient")
+    ] = 0.0
+
+
 class Training(Parameters):
     """How a network is trained. One kimg is 1,000 images shown."""
 
@@ -72,11 +86,21 @@ class Training(Parameters):
     batch_size: Annotated[int, Field(ge=1, le=LARGEST_BATCH)]
     learning_rate: Positive
     rampup_kimg: Annotated[float, Field(ge=0, description="linear ramp-up of the learning rate")] = 0.0
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
-    ema_half_life_kimg: Positive
+    optimizer: Annotated[Optimizer, BeforeValidator(lambda v: {"kind": v} if isinstance(v, str) else v)] = Optimizer()
+    gradient_clip_norm: Annotated[
+        float | None, Field(gt=0, description="a longer gradient of all weights is scaled down to this norm")
+    ] = None
+    ema_half_life_kimg: Annotated[
+        float | None, Field(gt=0, description="images after which an old weight counts half in the average sampled")
+    ] = None
+    ema_decay: Annotated[
+        float | None,
+        Field(ge=0, lt=1, description="in place of the half-life: the share of the old average that each step keeps"),
+    ] = None
     ema_rampup_ratio: Annotated[
         float | None, Field(gt=0, description="the half-life is at most this share of the images shown")
     ] = 0.05
+    horizontal_flips: Annotated[bool, Field(description="every second image, at random, is shown mirrored")] = False
     augmentation: Annotated[
         float, Field(ge=0, lt=1, description="probability of each of EDM's non-leaking augmentations; 0 for none")
     ] = 0.0
@@ -115,6 +139,27 @@ class Training(Parameters):
 
     def images_at(self, step: int) -> int:
         return step * self.batch_size
+
+    @model_validator(mode="before")
+    @classmethod
+    def _moved(cls, content: Any) -> Any:
+        if isinstance(content, dict) and "betas" in content:
+            raise ValueError(
+                f"betas: {content['betas']!r:.60}: belong to the optimizer; write "
+                f"optimizer: {{kind: adam, betas: {content['betas']!s:.60}}}"
+            )
+        return content
+
+    @model_validator(mode="after")
+    def _one_average(self) -> Self:
+        if self.ema_half_life_kimg is None and self.ema_decay is None:
+            raise ValueError("ema_half_life_kimg: is missing; give it, or ema_decay, for the average that is sampled")
+        if self.ema_half_life_kimg is not None and self.ema_decay is not None:
+            raise ValueError(
+                f"ema_decay: {self.ema_decay:g}: beside ema_half_life_kimg {self.ema_half_life_kimg:g}; one of them "
+                "must be null: the average has one rate"
+            )
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

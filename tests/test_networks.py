@@ -25,6 +25,7 @@ from tdbench.networks import (
 )
 from tdbench.networks.base import Inputs
 from tdbench.networks.paper import PAPER, PaperNetwork, _driver_warning_dropped
+from tdbench.networks.unet import UNETS
 from tdbench.training.ema import AveragedNetwork
 from tdbench.training.snapshots import load_snapshot, save_snapshot
 
@@ -113,6 +114,27 @@ def test_sizes_are_the_published_ones(name: str, resolution: int, classes: int, 
     with torch.device("meta"):
         network = NETWORKS[name].build(name, Inputs(3, resolution, classes), 0.0)
     assert count_parameters(network) / 1e6 == pytest.approx(millions, abs=0.06)
+
+
+def test_the_consistency_models_unet_has_four_heads_at_every_level_and_begins_as_zero() -> None:
+    """Attention as four heads of softmax(q k / sqrt(width)) v, written out, beside the library's."""
+    torch.manual_seed(0)
+    narrow = dataclasses.replace(UNETS["cm-unet"], channels=(32, 64), attention=(8,), norm_groups=8)
+    network = narrow.build("cm-unet", Inputs(3, 8), 0.0)
+    x, c_noise, *_ = fed()
+    assert not network(x, c_noise).any()
+    found = [module for module in network.modules() if type(module).__name__ == "Attention"]
+    assert {(module.heads, module.inner_dim) for module in found} == {(4, 32), (4, 64)}
+    for layer in found[:1]:
+        layer.residual_connection = False
+        torch.nn.init.normal_(layer.to_out[0].weight)
+        width, features = layer.inner_dim // 4, torch.randn(2, layer.inner_dim, 4, 4)
+        inside = layer.group_norm(features.flatten(2)).transpose(1, 2)
+        q, k, v = (f(inside).unflatten(-1, (4, width)).transpose(1, 2) for f in (layer.to_q, layer.to_k, layer.to_v))
+        mixed = (q @ k.transpose(-1, -2) / width**0.5).softmax(-1) @ v
+        expected = layer.to_out[0](mixed.transpose(1, 2).flatten(2)).transpose(1, 2).reshape(features.shape)
+        torch.testing.assert_close(layer(features), expected)
+        assert width**-0.5 == layer.scale
 
 
 @pytest.mark.parametrize(

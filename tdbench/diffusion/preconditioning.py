@@ -71,13 +71,18 @@ class EDMPreconditioning:
 
 
 class ConsistencyPreconditioning(EDMPreconditioning):
-    """EDM's with the boundary condition D(x, sigma_min) = x (Song et al. 2023, appendix C)."""
+    """EDM's with the boundary condition D(x, sigma_min) = x (Song et al. 2023, appendix C).
 
-    embedding_scale = 1.0
+    Parameters
+    ----------
+    noise_scale : float
+        c_noise = noise_scale ln(sigma)/4. 1000 is made for embeddings of the steps 0..1000, 1 for Fourier features.
+    """
 
-    def __init__(self, sigma_data: float, sigma_min: float) -> None:
+    def __init__(self, sigma_data: float, sigma_min: float, noise_scale: float = 1000.0) -> None:
         super().__init__(sigma_data)
-        self.sigma_min = sigma_min
+        self.sigma_min, self.noise_scale = sigma_min, noise_scale
+        self.embedding_scale = 1000 / noise_scale
 
     def c_skip(self, t: Tensor) -> Tensor:
         return self.sigma_data**2 / ((t - self.sigma_min) ** 2 + self.sigma_data**2)
@@ -87,7 +92,7 @@ class ConsistencyPreconditioning(EDMPreconditioning):
         return (t - self.sigma_min) * self.sigma_data / (t**2 + self.sigma_data**2).sqrt()
 
     def c_noise(self, t: Tensor) -> Tensor:
-        return 250 * (t + 1e-44).log()
+        return self.noise_scale / 4 * (t + 1e-44).log()
 
 
 class VEPreconditioning:

@@ -20,6 +20,12 @@ class UNetSpec:
     nominal: tuple[int, int]
     parameters: Mapping[int, int]
     gflops: Mapping[int, float]
+    heads: int = 1
+    """Of every self-attention."""
+    scale_shift: bool = False
+    """Whether the time embedding scales and shifts the normalized features, or is added before."""
+    zero_outputs: bool = False
+    """Whether every residual branch, and the whole network, begins as zero."""
 
     def levels(self, resolution: int) -> int:
         return len(self.channels)
@@ -58,6 +64,19 @@ UNETS = {
         parameters={32: 35_746_307, 64: 35_746_307},
         gflops={32: 12.444, 64: 46.741},
     ),
+    # The U-Net of openai/consistency_models with its default settings for 64x64 (Dhariwal & Nichol 2021, appendix B).
+    "cm-unet": UNetSpec(
+        channels=(128, 256, 384, 512),
+        layers_per_block=2,
+        attention=(32, 16, 8),
+        norm_groups=32,
+        nominal=(64, 3),
+        parameters={32: 88_417_411, 64: 93_344_131},
+        gflops={32: 19.251, 64: 68.660},
+        heads=4,
+        scale_shift=True,
+        zero_outputs=True,
+    ),
 }
 
 
@@ -76,7 +95,7 @@ class LabelledUNet(nn.Module):
 
     def __init__(self, spec: UNetSpec, inputs: Inputs, dropout: float = 0.0) -> None:
         # diffusers imports slowly; only those who build a network wait for it.
-        from tdbench.networks.diffusers_unet import KnownDtypeUNet
+        from tdbench.networks.diffusers_unet import KnownDtypeUNet, set_heads, zero_outputs
 
         super().__init__()
         self.inputs = inputs
@@ -90,10 +109,16 @@ class LabelledUNet(nn.Module):
             down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attention),
             up_block_types=tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attention)),
             norm_num_groups=spec.norm_groups,
+            # Otherwise the middle block's attention has no norm where the embedding scales and shifts.
+            attn_norm_num_groups=spec.norm_groups,
             attention_head_dim=None,
+            resnet_time_scale_shift="scale_shift" if spec.scale_shift else "default",
             dropout=dropout,
             class_embed_type="identity" if inputs.num_classes or inputs.augment_dim else None,
         )
+        set_heads(self.unet, spec.heads)
+        if spec.zero_outputs:
+            zero_outputs(self.unet)
         self.width = 4 * spec.channels[0]
         self.label_embedding = _linear(inputs.num_classes, self.width)
         self.augment_embedding = _linear(inputs.augment_dim, self.width)

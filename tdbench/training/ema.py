@@ -7,6 +7,8 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from tdbench.experiment import Training
+
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -25,6 +27,20 @@ def half_life_decay(batch_size: int, half_life_images: float, images_shown: int,
     if rampup_ratio is not None:
         half_life_images = min(half_life_images, images_shown * rampup_ratio)
     return math.pow(0.5, batch_size / max(half_life_images, 1e-8))
+
+
+def average_decay(training: Training, images_shown: int) -> float:
+    """Share of the old average that a step keeps: ``ema_decay``, or what the half-life comes to.
+
+    Parameters
+    ----------
+    images_shown : int
+        Images shown so far, this step's included.
+    """
+    if training.ema_half_life_kimg is None:
+        return float(training.ema_decay or 0)
+    half_life = training.ema_half_life_kimg * 1000
+    return half_life_decay(training.batch_size, half_life, images_shown, training.ema_rampup_ratio)
 
 
 class AveragedNetwork(Generic[Network]):

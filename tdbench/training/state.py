@@ -22,6 +22,7 @@ from tdbench.seeds import derive_seed
 from tdbench.training.augmentation import AUGMENT_DIM
 from tdbench.training.ema import AveragedNetwork
 from tdbench.training.engine import Engine, choose_engine, compile_network, without_compilation
+from tdbench.training.optimizers import build_optimizer
 
 
 @dataclass
@@ -119,8 +120,7 @@ def build_state(run: Run, data: ImageSet, device: torch.device, world: World = A
         denoiser.to(memory_format=torch.channels_last)
     rule = run.objective.target_rule(run.formulation)
     target = AveragedNetwork(denoiser) if rule is not None else None
-    rate, betas = run.training.learning_rate, run.training.betas
-    optimizer = torch.optim.Adam(denoiser.parameters(), lr=rate, betas=betas, fused=True)
+    optimizer = build_optimizer(denoiser.parameters(), run.training)
     state = TrainingState(denoiser, target, rule, AveragedNetwork(denoiser), optimizer, engine, device, world)
     _prepare(state, run, data)
     return state

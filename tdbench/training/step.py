@@ -16,7 +16,7 @@ from tdbench.diffusion.samplers import CountingDenoiser
 from tdbench.plan import Run
 from tdbench.seeds import derive_seed, generator
 from tdbench.training.augmentation import AugmentationSettings, Transforms, apply_transforms, draw_transforms
-from tdbench.training.ema import half_life_decay
+from tdbench.training.ema import average_decay
 from tdbench.training.metrics import MetricsWriter, loss_sums
 from tdbench.training.state import TrainingState, parts
 
@@ -26,6 +26,8 @@ class Draws:
     """The random numbers of one step's whole batch."""
 
     noise: Noise
+    flips: Tensor | None
+    """(N,) bool on the CPU: which images are mirrored, where some are."""
     transforms: Transforms | None
     """Of the augmentation, where there is one."""
 
@@ -33,7 +35,9 @@ class Draws:
 def draw_step(run: Run, step: int, shape: tuple[int, ...], device: torch.device) -> Draws:
     """What step ``step`` (from 0) draws for images of ``shape`` (N, C, H, W), N those of the whole batch."""
     count = run.training.batch_size
-    transforms = None
+    flips = transforms = None
+    if run.training.horizontal_flips:
+        flips = torch.rand(count, generator=generator(run.seed, "flips", step)) < 0.5
     if run.training.augmentation:
         settings = AugmentationSettings(probability=run.training.augmentation)
         transforms = draw_transforms(count, settings, generator(run.seed, "augmentation", step))
@@ -41,7 +45,7 @@ def draw_step(run: Run, step: int, shape: tuple[int, ...], device: torch.device)
     # On the CPU one stream gives times and images.
     shared = times if device.type == "cpu" else generator(run.seed, "noise", step, device=device)
     pair = generator(run.seed, "pair-noise", step, device=device)
-    return Draws(Noise.draw((count, *shape[1:]), torch.float32, times, shared, pair), transforms)
+    return Draws(Noise.draw((count, *shape[1:]), torch.float32, times, shared, pair), flips, transforms)
 
 
 def batch_losses(run: Run, state: TrainingState, batch: Batch, step: int, part: slice | None = None) -> Losses:
@@ -60,6 +64,9 @@ def batch_losses(run: Run, state: TrainingState, batch: Batch, step: int, part: 
 
 def _part_losses(run: Run, state: TrainingState, batch: Batch, step: int, part: slice, draws: Draws) -> Losses:
     images, told = batch.images, None
+    if draws.flips is not None:
+        flips = draws.flips[part].to(images.device, non_blocking=True).view(-1, 1, 1, 1)
+        images = torch.where(flips, images.flip(-1), images)
     if draws.transforms is not None:
         transforms = draws.transforms.part(part)
         images, told = apply_transforms(images, transforms), transforms.labels_for(images)
@@ -90,13 +97,14 @@ def one_step(run: Run, state: TrainingState, batch: Batch, step: int, metrics: M
     sums = _gradients(run, state, batch, step)
     norm = torch.nn.utils.get_total_norm([p.grad for p in state.denoiser.parameters() if p.grad is not None])
     metrics.add(step + 1, sums, norm)
+    if training.gradient_clip_norm is not None:
+        torch.nn.utils.clip_grads_with_norm_(state.denoiser.parameters(), training.gradient_clip_norm, norm)
     state.optimizer.step()
     if state.target is not None and state.target_rule is not None:
         kept = state.target_rule.decay(step + 1, step / training.steps, run.formulation)
         if kept < 1:
             state.target.update(kept)
-    half_life = training.ema_half_life_kimg * 1000
-    decay = half_life_decay(training.batch_size, half_life, shown + training.batch_size, training.ema_rampup_ratio)
+    decay = average_decay(training, shown + training.batch_size)
     state.average.update(decay)
     return rate, decay
 

@@ -25,7 +25,7 @@ objectives: {baseline: {}, td: {lambda: 0.5, weight: constant}}
 seeds: [0, 1]
 network: {kind: unet-tiny, dropout: 0.1}
 training: {duration_kimg: 2.56, batch_size: 64, learning_rate: 1e-3, ema_half_life_kimg: 0.3, snapshot_kimg: 0.32,
-  betas: [0.9, 0.99], augmentation: 0.1, precision: fp32, processes: 2, microbatch_size: 8}
+  optimizer: {kind: radam, betas: [0.9, 0.99]}, augmentation: 0.1, precision: fp32, processes: 2, microbatch_size: 8}
 sampling: {sampler: {kind: heun}, steps: [2, 4], images: 128, batch_size: 64}
 evaluation: {features: inception, libraries: [clean-fid], weights: w.pth, kid_subset_size: 64, metrics: [fid]}
 overrides: [{formulations: [ct], objectives: [td], set: {training.batch_size: 32}},

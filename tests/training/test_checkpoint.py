@@ -86,8 +86,12 @@ def test_sigterm_keeps_the_last_step_and_the_end_is_the_same_to_the_bit(
 
 
 @pytest.mark.parametrize(
-    "name", ["edm-baseline-seed0", "ct-td", "hard-target", "augmented-with-dropout", "in-microbatches"]
-)
+    "name",
+    [
+        "edm-baseline-seed0", "ct-td", "hard-target", "augmented-with-dropout", "in-microbatches",
+        "adamw", "radam", "mirrored-and-clipped",
+    ],
+)  # fmt: skip
 def test_every_kind_of_state_goes_on_exactly(
     name: str, tiny: Plan, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,6 +105,11 @@ def test_every_kind_of_state_goes_on_exactly(
         content["training"]["augmentation"], content["network"]["dropout"] = 0.5, 0.2
     if name == "in-microbatches":
         content["training"]["microbatch_size"] = 24
+    if name in ("adamw", "radam"):
+        content["training"]["optimizer"] = {"kind": name, "betas": [0.8, 0.99], "weight_decay": 0.01, "epsilon": 1e-6}
+    if name == "mirrored-and-clipped":
+        content["training"] |= {"horizontal_flips": True, "gradient_clip_norm": 0.1}
+        content["training"] |= {"ema_half_life_kimg": None, "ema_decay": 0.9}
     run = Run.model_validate(content)
     run = run.model_copy(update={"objective": run.objective.resolved(run.formulation)})
     whole, broken = RunLayout(tmp_path / "whole", run), RunLayout(tmp_path / "broken", run)

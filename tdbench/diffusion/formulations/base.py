@@ -113,6 +113,11 @@ class Formulation(Parameters):
     td_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Settings of the TD objective by preset, each with every key of `td.TDSettings` but the target."""
 
+    @property
+    def loss_gflops(self) -> float:
+        """1e9 floating-point operations of its own loss an image, gradient included, beside those of the networks."""
+        return 0.0
+
     @abstractmethod
     def preconditioning(self) -> Preconditioning:
         """How network and denoiser are related."""

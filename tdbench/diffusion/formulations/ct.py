@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from tdbench.diffusion.distances import DISTANCES, Distance
+from tdbench.diffusion.distances import DISTANCES, GFLOPS, Distance
 from tdbench.diffusion.formulations.base import Estimates, Formulation, Weight, uniform
 from tdbench.diffusion.grid import KarrasGrid
 from tdbench.diffusion.preconditioning import ConsistencyPreconditioning
@@ -63,6 +63,14 @@ class CT(Formulation):
         Literal["uniform", "karras", "truncated-snr", "inverse-gap"],
         Field(description="1; 1/sigma^2 + 1/sigma_data^2; max(1/sigma^2, 1); 1/(sigma_i - sigma_{i+1})"),
     ] = "uniform"
+    noise_scale: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1e6,
+            description="the network is told noise_scale ln(sigma)/4: 1000 for steps 0..1000, 1 for Fourier features",
+        ),
+    ] = 1000.0
     scales: Scales = Scales()
     grid: KarrasGrid = KarrasGrid()
 
@@ -80,8 +88,12 @@ class CT(Formulation):
         },
     }  # fmt: skip
 
+    @property
+    def loss_gflops(self) -> float:
+        return GFLOPS.get(self.distance, 0.0)
+
     def preconditioning(self) -> ConsistencyPreconditioning:
-        return ConsistencyPreconditioning(self.sigma_data, self.grid.sigma_min)
+        return ConsistencyPreconditioning(self.sigma_data, self.grid.sigma_min, self.noise_scale)
 
     def level(self, t: Tensor) -> Level:
         return variance_exploding(t)

@@ -1,0 +1,30 @@
+"""PyTorch's optimizers by the name that an experiment gives them."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import nn
+
+from tdbench.experiment import Training
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "radam": torch.optim.RAdam,
+}
+"""kind -> class. `RAdam` is Liu et al. 2020, `AdamW` Loshchilov & Hutter 2019."""
+_FUSED = frozenset({"adam", "adamw"})
+"""Those that PyTorch has as one kernel for all weights, the fastest on any device."""
+
+
+def build_optimizer(parameters: Iterable[nn.Parameter], training: Training) -> torch.optim.Optimizer:
+    """The optimizer of a training; every learning rate of its steps is set from outside."""
+    settings = training.optimizer
+    return OPTIMIZERS[settings.kind](
+        parameters,
+        lr=training.learning_rate,
+        betas=settings.betas,
+        eps=settings.epsilon,
+        weight_decay=settings.weight_decay,
+        **({"fused": True} if settings.kind in _FUSED else {}),
+    )
