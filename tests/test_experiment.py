@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from ruamel.yaml import YAML
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models import vgg16
 
 from tdbench import throughput
 from tdbench.batches import batches
-from tdbench.budget import Throughput, describe_plans, run_budget
+from tdbench.budget import PUBLISHED, Throughput, describe_plans, run_budget
 from tdbench.cli import main
 from tdbench.errors import TdbenchError
 from tdbench.plan import Plan, load_plan, load_plans
@@ -63,16 +66,33 @@ def test_paper_is_all_of_the_papers_experiments_and_its_budget_their_sum() -> No
     hours = [float(value.replace(",", "")) for value in re.findall(r"GPU hours +([\d.,]+)", said)]
     assert len(disk) == 5 and disk[-1] == pytest.approx(sum(disk[:-1]), abs=4)
     assert hours[-1] == pytest.approx(sum(hours[:-1]), abs=4)
-    assert "machine hours" in describe_plans(plans) and "GPU hours" not in describe_plans(plans)
+    # A quarter of 50 kimg x 3 passes x 42.4 GFLOP in 45.7 s.
+    assert (
+        PUBLISHED.of("ddpmpp") == pytest.approx(50e3 * 3 * 42.383e9 / 45.7 / 4 / 1e12) == pytest.approx(34.8, abs=0.1)
+    )
+    assert "GPU hours" in describe_plans(plans) and "on the four GPUs" in describe_plans(plans)
     # A network's own throughput: a slow small one does not make the large ones dear.
-    slow = describe_plans(plans, Throughput({"ddpmpp": 100.0, "unet-small": 1.0}, "as measured"))
+    rates = {"ddpmpp": 100.0, "ncsnpp": 100.0, "cm-unet": 100.0, "unet-small": 1.0}
+    slow = describe_plans(plans, Throughput(rates, "as measured"))
     dearer = [float(value.replace(",", "")) for value in re.findall(r"GPU hours +([\d.,]+)", slow)]
     assert dearer[:3] == hours[:3] and dearer[3] == pytest.approx(100 * hours[3], rel=0.02)
-    assert "100 (ddpmpp), 1 (unet-small) TFLOP/s as measured" in slow
+    assert "100 (cm-unet), 1 (unet-small) TFLOP/s as measured" in slow
     # Baseline EDM on CIFAR-10 takes 3 x 42.383 GFLOP an image for 200 Mimg; TD one forward pass more.
     runs = plans[0].runs
     base, td = (run_budget(runs[f"cifar10/edm-{name}-seed0"]).training_flops for name in ("baseline", "td"))
     assert base == pytest.approx(3 * 42.383e9 * 200e6, rel=1e-3) and td / base == pytest.approx(4 / 3)
+
+
+def test_the_network_of_a_distance_counts_in_the_budget() -> None:
+    """LPIPS: VGG16 of both images, and the gradient by the first."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counted:
+        x, y = torch.zeros(1, 3, 224, 224, requires_grad=True), torch.zeros(1, 3, 224, 224)
+        network = vgg16(weights=None).features[:30].requires_grad_(False)
+        (network(x).sum() + network(y).sum()).backward()
+    lpips = load_plan("cifar10").run("ct-baseline-seed0")
+    plain = lpips.model_copy(update={"formulation": lpips.formulation.model_copy(update={"distance": "l2"})})
+    more = run_budget(lpips).training_flops - run_budget(plain).training_flops
+    assert more / run_budget(lpips).trained == pytest.approx(counted.get_total_flops(), rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +149,8 @@ def test_the_papers_experiments_follow_its_protocol() -> None:
             (1, 2),
             200000,
         )
+        optimizers = [(run.training.optimizer.kind, run.training.optimizer.epsilon) for run in (edm, ct)]
+        assert optimizers == [("adam", 1e-8), ("radam", 1e-8)]
         figures = read_published("main")
         steps = set(figures[(figures.dataset == name) & (figures.formulation == "edm")].steps)
         assert steps <= set(edm.sampling.steps) and len(plan.experiment.seeds) == 3
@@ -136,6 +158,30 @@ def test_the_papers_experiments_follow_its_protocol() -> None:
     assert {name: len(cases) for name, cases in ablations.items()} == {
         "weight": 3, "lambda": 6, "stride": 4, "span": 3, "coupling": 4, "target": 4
     }  # fmt: skip
+
+
+def test_consistency_training_follows_the_released_code() -> None:
+    """METHOD: the recipes of its CIFAR-10 and 64x64 code, as every run resolves them."""
+    for name, expected in {
+        "cifar10": ("ncsnpp", 2e-4, 10000, 512, 800_001, True, "uniform", 1, (2, 150, 0.9), "linear"),
+        "afhqv2": ("cm-unet", 1e-4, 0, 2048, 600_000, False, "karras", 1000, (40, 40, 0), "pairwise"),
+        "ffhq": ("cm-unet", 1e-4, 0, 2048, 600_000, False, "karras", 1000, (40, 40, 0), "pairwise"),
+    }.items():
+        plan = load_plan(name)
+        for objective in ("baseline", "td"):
+            run = plan.runs[f"{name}/ct-{objective}-seed0"]
+            t, f, optimizer = run.training, run.formulation, run.training.optimizer
+            assert (
+                run.network.kind, t.learning_rate, t.rampup_kimg, t.batch_size, t.steps, t.horizontal_flips,
+                f.loss_weight, f.noise_scale, (f.scales.initial, f.scales.final, f.scales.mu0),
+            ) == expected[:-1]  # fmt: skip
+            assert (optimizer.kind, optimizer.betas[0], optimizer.weight_decay) == ("radam", 0.9, 0)
+            assert (t.gradient_clip_norm, t.ema_decay, t.ema_half_life_kimg) == (None, 0.9999, None)
+            assert (f.distance, run.network.dropout, t.augmentation) == ("lpips", 0, 0)
+            assert len(run.scored_snapshots()) in (12, 13)
+        td = run.objective
+        assert (td.lambda_, td.span, td.stride, td.weight) == (0.5, 1, 0.25, expected[-1])
+        assert (td.coupling, td.posterior, td.target.kind) == ("shared", "ancestral", "own")
 
 
 def test_expansion_names_every_run_once_and_reuses_equal_ones(tiny: Plan) -> None:
