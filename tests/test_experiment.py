@@ -15,6 +15,7 @@ from tdbench.batches import batches
 from tdbench.budget import PUBLISHED, Throughput, describe_plans, run_budget
 from tdbench.cli import main
 from tdbench.errors import TdbenchError
+from tdbench.evaluation import LIBRARIES
 from tdbench.plan import Plan, load_plan, load_plans
 from tdbench.reporting.published import read_published
 from tests.conftest import ROOT, TINY
@@ -152,8 +153,13 @@ def test_the_papers_experiments_follow_its_protocol() -> None:
         optimizers = [(run.training.optimizer.kind, run.training.optimizer.epsilon) for run in (edm, ct)]
         assert optimizers == [("adam", 1e-8), ("radam", 1e-8)]
         figures = read_published("main")
-        steps = set(figures[(figures.dataset == name) & (figures.formulation == "edm")].steps)
-        assert steps <= set(edm.sampling.steps) and len(plan.experiment.seeds) == 3
+        theirs = figures[(figures.dataset == name) & (figures.formulation == "edm")]
+        assert set(theirs.steps) <= set(edm.sampling.steps) and len(plan.experiment.seeds) == 3
+        assert set(theirs.network.dropna()) == {edm.network.kind}
+        assert set(theirs.learning_rate.dropna()) == {edm.training.learning_rate}
+        # One column for each way in which Inception's FIDs are published.
+        assert edm.evaluation.libraries == ct.evaluation.libraries == LIBRARIES
+    assert all(run.evaluation.libraries == LIBRARIES for run in load_plan("ablation-cifar10").runs.values())
     ablations = load_plan("ablation-cifar10").ablations
     assert {name: len(cases) for name, cases in ablations.items()} == {
         "weight": 3, "lambda": 6, "stride": 4, "span": 3, "coupling": 4, "target": 4

@@ -12,6 +12,13 @@ FEATURES = ("classifier", "efficientnet-lite0", "inception")
 PUBLISHERS = {"clean-fid": "clean-fid", "clean-fid-legacy-tensorflow": "clean-fid", "torch-fidelity": "torch-fidelity"}
 """Library -> whose file of Inception's weights it uses."""
 
+RESIZES = {
+    "clean-fid": "antialiased bicubic",
+    "clean-fid-legacy-tensorflow": "TensorFlow bilinear",
+    "torch-fidelity": "TensorFlow bilinear",
+}
+"""Library -> its resize for Inception, by the names of results/published; scores keep it in more words."""
+
 
 def check_libraries(libraries: tuple[str, ...], features: str) -> None:
     """Whether these libraries give a column each on these features.

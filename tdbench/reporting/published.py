@@ -8,7 +8,9 @@ import pandas as pd
 from scipy import stats
 
 from tdbench.errors import TdbenchError
+from tdbench.evaluation import RESIZES
 from tdbench.evaluation.metrics import label
+from tdbench.networks import NETWORKS
 from tdbench.plan import Plan, Run
 from tdbench.progress_log import first_line
 from tdbench.reporting.statistics import CONFIDENCE, summarise
@@ -16,13 +18,16 @@ from tdbench.reporting.store import published_file
 from tdbench.reporting.tables import number, spread
 
 COLUMNS = [
-    "dataset", "resolution", "network", "formulation", "objective", "steps", "metric", "features", "images",
-    "snapshots", "value", "source",
+    "dataset", "resolution", "network", "learning_rate", "formulation", "objective", "steps", "metric", "features",
+    "resize", "images", "snapshots", "value", "note", "source",
 ]  # fmt: skip
 KEY = ["dataset", "formulation", "objective", "steps", "metric"]
-_NUMBERS = {"resolution": (1, 1e6), "steps": (1, 1e6), "images": (1, 1e12), "value": (-1e100, 1e100)}
+_NUMBERS = {
+    "resolution": (1, 1e6), "learning_rate": (1e-12, 1e6), "steps": (1, 1e6), "images": (1, 1e12),
+    "value": (-1e100, 1e100),
+}  # fmt: skip
 _WORDS = [column for column in COLUMNS if column not in _NUMBERS]
-_SHOWN = ["dataset", "formulation", "objective", "network", "steps"]
+_SHOWN = ["dataset", "formulation", "objective", "network", "learning_rate", "steps", "resize"]
 # A figure counts as reproduced only if our interval is as narrow: about the size of the effects that are published.
 WITHIN = 0.05
 
@@ -66,7 +71,8 @@ def published_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
 
     Ours are those of the same data set, formulation, objective and budget: mean ± standard deviation and the ratio to
     the published one, a pair of columns a library. ``result`` says whether they reproduce it (`_result`), or what
-    in the protocol differs so that they do not compare; the network is for the reader to judge.
+    in the protocol differs so that they do not compare. A network that is described and not named is for the reader
+    to judge. Two figures of the same budget are two rows.
     """
     names = plan.experiment.published
     if not names:
@@ -90,7 +96,7 @@ def published_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
 
 def _row(figure: dict[str, Any], libraries: list[str], found: dict[str, Any], run: Run | None) -> dict[str, Any]:
     """A published figure beside ours of each library."""
-    row = {key: "" if pd.isna(figure[key]) else figure[key] for key in _SHOWN}
+    row = {key.replace("_", " "): "" if pd.isna(figure[key]) else figure[key] for key in _SHOWN}
     known = not pd.isna(figure["value"])
     row |= {"metric": label(figure["metric"]), "published": number(figure["value"], 4) if known else "—"}
     for name in libraries:
@@ -102,35 +108,56 @@ def _row(figure: dict[str, Any], libraries: list[str], found: dict[str, Any], ru
         result = "no figure given"
     elif run is None or not found:
         result = "not measured here"
-    elif reasons := _differs(figure, run):
-        result = f"not comparable: {', '.join(reasons)}"
     else:
-        # Inception with weights of a user's own is called otherwise.
-        results = {
-            name: _result(figure["value"], mine)
-            if mine["features"] == figure["features"]
-            else f"not comparable: features {mine['features']}"
-            for name, mine in found.items()
-        }
-        same = len(set(results.values())) == 1
-        result = next(iter(results.values())) if same else "; ".join(f"{k}: {v}" for k, v in results.items())
-    return row | {"result": result, "source": figure["source"]}
+        result = _results(figure, found, run)
+    note = "" if pd.isna(figure["note"]) else figure["note"]
+    return row | {"result": result, "note": note, "source": figure["source"]}
+
+
+def _results(figure: dict[str, Any], found: dict[str, Any], run: Run) -> str:
+    """The result of each library, said once for those that have the same."""
+    libraries: dict[str, list[str]] = {}
+    for name, mine in found.items():
+        reasons = _differs_in_library(figure, mine) + _differs(figure, run)
+        result = f"not comparable ({'; '.join(reasons)})" if reasons else _result(figure["value"], mine)
+        libraries.setdefault(result, []).append(name)
+    if len(libraries) == 1:
+        return next(iter(libraries))
+    return "; ".join(f"{', '.join(names)}: {result}" for result, names in libraries.items())
+
+
+def _differs_in_library(figure: dict[str, Any], mine: dict[str, Any]) -> list[str]:
+    """How a library's features differ from those of a published figure."""
+    # Inception with weights of a user's own is called otherwise.
+    if mine["features"] != figure["features"]:
+        return [_against("features", mine["features"], figure["features"])]
+    # Other features have one resize, whatever the library.
+    if figure["features"] != "inception" or figure["resize"] == RESIZES.get(mine["library"]):
+        return []
+    return ["resize unknown" if pd.isna(figure["resize"]) else "resize"]
 
 
 def _differs(figure: dict[str, Any], run: Run) -> list[str]:
-    """How our protocol differs from that of a published figure, as far as the harness knows."""
-    features, images = run.evaluation.features, run.sampling.images
-    snapshots = f"last {run.evaluation.last_percent:g} %"
+    """How our protocol differs from that of a published figure, whatever the library, as far as the harness knows."""
+    images, snapshots = run.sampling.images, f"last {run.evaluation.last_percent:g} %"
     reasons = []
-    if features != figure["features"]:
-        reasons.append(f"features {features}, not {figure['features']}")
     if pd.isna(figure["images"]):
-        reasons.append(f"{images:,} images, not an unknown number")
+        reasons.append("number of images unknown")
     elif images != figure["images"]:
         reasons.append(f"{images:,} images, not {int(figure['images']):,}")
     if snapshots != figure["snapshots"]:
-        reasons.append(f"snapshots of the {snapshots}, not {figure['snapshots']}")
+        reasons.append(_against("snapshots", snapshots, figure["snapshots"]))
+    network, rate = figure["network"], figure["learning_rate"]
+    if network in NETWORKS and network != run.network.kind:
+        reasons.append(_against("network", run.network.kind, network))
+    if not (pd.isna(rate) or math.isclose(rate, run.training.learning_rate)):
+        reasons.append(f"learning rate {run.training.learning_rate:g}, not {rate:g}")
     return reasons
+
+
+def _against(what: str, ours: str, theirs: Any) -> str:
+    """``features classifier, not inception``."""
+    return f"{what} unknown" if pd.isna(theirs) else f"{what} {ours}, not {theirs}"
 
 
 def _result(published: float, mine: dict[str, Any]) -> str:

@@ -54,7 +54,9 @@ PUBLISHED_CAPTION = (
     "Published figures beside ours of the same data set, formulation, objective and budget, mean ± standard deviation "
     "over seeds. “Reproduced”: the published figure lies in our 95 % prediction interval for one more training, "
     "which reaches at most 5 % of the figure to each side; “not reproduced”: it lies outside. They compare only where "
-    "the protocol is the same; the network is for you to judge."
+    "the protocol is the same: features and resize, number of images, snapshots, and network and learning rate where "
+    "they are known. Inception resizes each image first: “resize” is that of the published figure. A network that is "
+    "described in words is for you to judge."
 )
 AGREEMENT_CAPTION = "The libraries on the same samples with the same features, all sample sets."
 

@@ -26,6 +26,9 @@ def test_the_citation_is_of_this_version_and_names_the_paper() -> None:
     assert citation["version"] == tdbench.__version__ and citation["license"] == "Apache-2.0"
     (paper,) = citation["references"]
     assert {"type", "title", "authors"} <= set(paper)
+    assert [f"{author['given-names']} {author['family-names']}" for author in paper["authors"]] == [
+        "Qizhen Ying", "Yangchen Pan", "Victor Adrian Prisacariu", "Junfeng Wen"
+    ]  # fmt: skip
     assert paper["identifiers"][0]["value"] == "arXiv:2606.15048" and paper["year"] == 2026
 
 

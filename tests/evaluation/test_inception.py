@@ -22,7 +22,7 @@ from torch_fidelity.utils import get_featuresdict_from_dataset
 
 from tdbench.data.archive import ImageSet, read_archive, write_archive
 from tdbench.errors import TdbenchError
-from tdbench.evaluation import LIBRARIES, clean_fid, inception, inception_weights, scores, torch_fidelity
+from tdbench.evaluation import LIBRARIES, RESIZES, clean_fid, inception, inception_weights, scores, torch_fidelity
 from tdbench.evaluation.features import FeatureExtractor, load_reference
 from tdbench.evaluation.inception import load_inception
 from tdbench.evaluation.scores import write_references
@@ -143,6 +143,7 @@ def test_libraries_differ_by_their_resize_alone(weights: Path, photographs: np.n
     """With the same weights: where no image has to be resized they agree, else `clean` stands apart."""
     extractors = {library: load_inception(library, weights) for library in LIBRARIES}
     assert len({extractor.resize for extractor in extractors.values()}) == 3
+    assert RESIZES["clean-fid"] != RESIZES[LEGACY] == RESIZES["torch-fidelity"]
     small = torch.from_numpy(photographs[:2])
     whole = interpolate(small.float(), (299, 299), mode="bicubic").clamp(0, 255).round().to(torch.uint8)
     for images, apart in ((whole, False), (small, True)):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tdbench.reporting import collect
+from tdbench.reporting import collect, published, store
 from tdbench.reporting.cost import cost_against_quality
 from tdbench.reporting.figures import cost_against_quality as cost_figure
 from tdbench.reporting.figures import fid_against_nfe
@@ -31,6 +31,16 @@ def test_pages_of_all_kinds_are_written(tmp_path: Path, settings: dict[str, Any]
     # Before the data of the charts, which holds any word.
     text = page[: page.index('<script type="application/json"')]
     assert [word for word in words if word not in text] == []
+
+
+def test_a_page_may_have_many_published_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of several papers, say: a table long enough to be searched, which has no column of libraries."""
+    head = ",".join(published.COLUMNS)
+    rows = [f"digits,,,,edm,td,{steps},fid,inception,,,,{steps},,paper {steps}" for steps in range(1, 21)]
+    (tmp_path / "many.csv").write_text("\n".join([head, *rows]))
+    monkeypatch.setattr(store, "PUBLISHED", tmp_path)
+    page = make_page(tmp_path, **(SMALL | {"published": ["many"]})).path.read_text()
+    assert "paper 1<" in page and "paper 20<" in page
 
 
 def test_figures_of_a_metric_that_is_negative_have_no_logarithm_and_no_ratio(tmp_path: Path) -> None:

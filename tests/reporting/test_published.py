@@ -6,36 +6,74 @@ import pandas as pd
 import pytest
 
 from tdbench.errors import TdbenchError
-from tdbench.plan import Plan
+from tdbench.evaluation import RESIZES
+from tdbench.networks import NETWORKS
+from tdbench.plan import Plan, load_plan
 from tdbench.reporting import published, store
 from tdbench.reporting.collect import CELL
+from tests.conftest import ROOT
+
+PAPER = "Temporal Difference Learning for Diffusion Models, ICML 2026, arXiv 2606.15048"
+TWO = {"clean-fid": 3.0, "torch-fidelity": 5.0}
+THREE = {"clean-fid": 3.0, "clean-fid-legacy-tensorflow": 5.0, "torch-fidelity": 5.0}
 
 
 def test_figures_are_those_of_the_paper_with_their_source() -> None:
     main, ablation = (published.read_published(name) for name in ("main", "ablation"))
-    assert len(main) == 9 * 2 and len(ablation) == 3 * 3
-    assert main.source.str.contains("2606.15048").all() and (main.snapshots == "last 15 %").all()
-    best = main[(main.dataset == "cifar10") & (main.steps == 18)].set_index("objective").value
+    paper = main[main.source == PAPER]
+    assert len(paper) == 9 * 2 and len(ablation) == 3 * 3 and (ablation.source == PAPER).all()
+    assert (paper.snapshots == "last 15 %").all() and (paper.images == 50000).all() and paper.value.notna().all()
+    best = paper[(paper.dataset == "cifar10") & (paper.steps == 18)].set_index("objective").value
     assert best.to_dict() == {"baseline": 2.170, "td": 2.129}
     # By the paper's account TD is below its baseline everywhere, and the constant weight above.
-    wide = main.pivot(index=["dataset", "formulation", "steps"], columns="objective", values="value")
+    wide = paper.pivot(index=["dataset", "formulation", "steps"], columns="objective", values="value")
     assert (wide.td < wide.baseline).all()
+    settings = {name: set(zip(rows.network, rows.learning_rate, strict=True)) for name, rows in
+                paper.groupby("formulation")}  # fmt: skip
+    assert settings == {"edm": {("ddpmpp", 2e-4)}, "ct": {("cm-unet", 1e-4)}}
+    assert ablation.learning_rate.isna().all() and not set(ablation.network) & set(NETWORKS)
+
+
+def test_what_others_say_of_these_figures_stands_beside_them() -> None:
+    main = published.read_published("main")
+    edm, notes = (main[main.source.str.contains(words)] for words in ("README", "Public notes"))
+    (own,) = edm.to_dict("records")
+    assert (own["dataset"], own["objective"], own["steps"], own["value"]) == ("cifar10", "baseline", 18, 1.79)
+    assert own["snapshots"] == "minimum of three evaluations"
+    assert list(zip(notes.dataset, notes.objective, notes.steps, strict=True)) == [
+        ("afhqv2", "baseline", 12), ("afhqv2", "td", 12)
+    ]  # fmt: skip
+    assert notes.value.isna().all() and notes.note.str.startswith("TD slightly behind").all()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "results" / "published").glob("*.csv")), ids=lambda p: p.stem)
+def test_every_resize_that_figures_name_is_one_of_a_library(path: Path) -> None:
+    figures = published.read_figures(path)
+    assert set(figures.resize.dropna()) <= set(RESIZES.values())
+    assert figures[figures.source == PAPER].resize.notna().all()
 
 
 def table(
-    tiny: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scored_as: str = "classifier", **row: object
+    tiny: Plan,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *figures: dict[str, object],
+    scored_as: str = "classifier",
+    scores: dict[str, float] = TWO,
 ) -> pd.DataFrame:
-    """One published figure beside two seeds of ours, measured by two libraries."""
+    """Published figures beside two seeds of ours, measured by some libraries."""
     figure = {
-        "dataset": "digits", "resolution": 8, "network": "U-Net", "formulation": "edm", "objective": "td", "steps": 4,
-        "metric": "fid", "features": "classifier", "images": 128, "snapshots": "last 25 %", "value": 2.5, "source": "x",
-    } | row  # fmt: skip
-    (tmp_path / "mine.csv").write_text(pd.DataFrame([figure])[published.COLUMNS].to_csv(index=False))
+        "dataset": "digits", "resolution": 8, "network": "U-Net", "learning_rate": None, "formulation": "edm",
+        "objective": "td", "steps": 4, "metric": "fid", "features": "classifier", "resize": None, "images": 128,
+        "snapshots": "last 25 %", "value": 2.5, "note": None, "source": "x",
+    }  # fmt: skip
+    rows = pd.DataFrame([figure | changes for changes in figures or ({},)])
+    (tmp_path / "mine.csv").write_text(rows[published.COLUMNS].to_csv(index=False))
     monkeypatch.setattr(store, "PUBLISHED", tmp_path)
     ours = [
         dict(zip(CELL, ["digits", "edm", "td", "fid", library, scored_as, 4, 7], strict=True))
         | {"seed": seed, "run": f"r{seed}", "value": value + seed}
-        for library, value in (("clean-fid", 3.0), ("torch-fidelity", 5.0))
+        for library, value in scores.items()
         for seed in (0, 1)
     ]
     experiment = tiny.experiment.model_copy(update={"published": ("mine",)})
@@ -53,9 +91,19 @@ def table(
             "3.5 ± 0.71 (n = 2)",
             "clean-fid: not reproduced; torch-fidelity: undecided (our interval: ±73 %)",
         ),
-        ({"images": 50000}, "3.5 ± 0.71 (n = 2)", "not comparable: 128 images, not 50,000"),
-        ({"features": "inception"}, "3.5 ± 0.71 (n = 2)", "not comparable: features classifier, not inception"),
-        ({"snapshots": "best"}, "3.5 ± 0.71 (n = 2)", "not comparable: snapshots of the last 25 %, not best"),
+        ({"images": 50000}, "3.5 ± 0.71 (n = 2)", "not comparable (128 images, not 50,000)"),
+        ({"images": None}, "3.5 ± 0.71 (n = 2)", "not comparable (number of images unknown)"),
+        ({"features": "inception"}, "3.5 ± 0.71 (n = 2)", "not comparable (features classifier, not inception)"),
+        ({"snapshots": "best"}, "3.5 ± 0.71 (n = 2)", "not comparable (snapshots last 25 %, not best)"),
+        ({"snapshots": None}, "3.5 ± 0.71 (n = 2)", "not comparable (snapshots unknown)"),
+        # A network that is one of ours by name, and one that is described; the run's is unet-tiny.
+        ({"network": "ddpmpp"}, "3.5 ± 0.71 (n = 2)", "not comparable (network unet-tiny, not ddpmpp)"),
+        ({"network": "unet-tiny"}, "3.5 ± 0.71 (n = 2)", "undecided (our interval: ±440 %)"),
+        ({"network": None}, "3.5 ± 0.71 (n = 2)", "undecided (our interval: ±440 %)"),
+        ({"learning_rate": 2e-3}, "3.5 ± 0.71 (n = 2)", "undecided (our interval: ±440 %)"),
+        ({"learning_rate": 1e-4}, "3.5 ± 0.71 (n = 2)", "not comparable (learning rate 0.002, not 0.0001)"),
+        # Features that have one resize whatever the library.
+        ({"resize": "another"}, "3.5 ± 0.71 (n = 2)", "undecided (our interval: ±440 %)"),
         ({"steps": 9}, "—", "not measured here"),
         ({"formulation": "vp"}, "—", "not measured here"),
     ],
@@ -63,7 +111,7 @@ def table(
 def test_beside_ours(
     row: dict[str, object], clean_fid: str, result: str, tiny: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (found,) = table(tiny, tmp_path, monkeypatch, **row).to_dict("records")
+    (found,) = table(tiny, tmp_path, monkeypatch, row).to_dict("records")
     value = row.get("value", 2.5)
     assert (found["published"], found["clean-fid"], found["result"]) == (f"{value}", clean_fid, result)
     assert found["clean-fid, × published"] == ("—" if clean_fid == "—" else f"{3.5 / float(str(value)):.3f}")
@@ -73,8 +121,70 @@ def test_beside_ours(
 def test_weights_of_ones_own_are_not_set_against_published_figures(
     tiny: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (found,) = table(tiny, tmp_path, monkeypatch, "classifier-0123abcd").to_dict("records")
-    assert found["result"] == "not comparable: features classifier-0123abcd"
+    (found,) = table(tiny, tmp_path, monkeypatch, scored_as="classifier-0123abcd").to_dict("records")
+    assert found["result"] == "not comparable (features classifier-0123abcd, not classifier)"
+
+
+@pytest.mark.parametrize(
+    ("resize", "result"),
+    [
+        (
+            "TensorFlow bilinear",
+            "clean-fid: not comparable (resize); "
+            "clean-fid-legacy-tensorflow, torch-fidelity: undecided (our interval: ±440 %)",
+        ),
+        (
+            "antialiased bicubic",
+            "clean-fid: undecided (our interval: ±440 %); "
+            "clean-fid-legacy-tensorflow, torch-fidelity: not comparable (resize)",
+        ),
+        ("nearest", "not comparable (resize)"),
+        (None, "not comparable (resize unknown)"),
+    ],
+)
+def test_figures_on_inception_compare_only_where_the_resize_is_the_same(
+    resize: str | None, result: str, tiny: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row: dict[str, object] = {"features": "inception", "resize": resize}
+    (found,) = table(tiny, tmp_path, monkeypatch, row, scored_as="inception", scores=THREE).to_dict("records")
+    assert found["result"] == result and found["resize"] == (resize or "")
+
+
+def test_two_figures_of_the_same_budget_and_one_without_a_figure_are_rows(
+    tiny: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[dict[str, object]] = [
+        {"value": 40, "learning_rate": 2e-3},
+        {"snapshots": "minimum of three evaluations", "note": "another's", "source": "y"},
+        {"value": None, "note": "TD slightly behind", "images": None, "snapshots": None},
+    ]
+    found = table(tiny, tmp_path, monkeypatch, *rows)
+    assert list(found["clean-fid"]) == ["3.5 ± 0.71 (n = 2)"] * 3 and list(found.published) == ["40", "2.5", "—"]
+    assert list(found.result) == [
+        "not reproduced",
+        "not comparable (snapshots last 25 %, not minimum of three evaluations)",
+        "no figure given",
+    ]
+    assert list(found.note) == ["", "another's", "TD slightly behind"] and list(found.source) == ["x", "y", "x"]
+    assert list(found["learning rate"]) == [0.002, "", ""] and list(found["clean-fid, × published"])[2] == "—"
+
+
+def test_the_papers_figures_compare_with_two_of_the_three_columns_of_its_experiments() -> None:
+    """What is read off `cifar10` when all its scores are the published ones, to the digit."""
+    plan = load_plan("cifar10")
+    figures = published.read_published("main")
+    figures = figures[(figures.source == PAPER) & (figures.dataset == "cifar10")]
+    ours = [
+        dict(zip(CELL, ["cifar10", "edm", objective, "fid", library, "inception", steps, 2 * steps - 1], strict=True))
+        | {"seed": seed, "run": f"r{seed}", "value": value + 0.001 * seed}
+        for objective, steps, value in zip(figures.objective, figures.steps, figures.value, strict=True)
+        for library in plan.experiment.evaluation.libraries
+        for seed in plan.experiment.seeds
+    ]
+    found = published.published_table(plan, pd.DataFrame(ours)).to_dict("records")
+    same = "clean-fid: not comparable (resize); clean-fid-legacy-tensorflow, torch-fidelity: reproduced"
+    other = "resize unknown; number of images unknown; snapshots last 15 %, not minimum of three evaluations"
+    assert [row["result"] for row in found] == [same] * 4 + [f"not comparable ({other})"]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +203,7 @@ def test_what_one_more_training_could_give_is_reproduced(std: float, n: int, res
 
 def test_no_table_without_figures(tiny: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert published.published_table(tiny, pd.DataFrame()).empty
-    assert table(tiny, tmp_path, monkeypatch, dataset="ffhq").empty  # not the experiment's
+    assert table(tiny, tmp_path, monkeypatch, {"dataset": "ffhq"}).empty  # not the experiment's
 
 
 @pytest.mark.parametrize(
@@ -101,6 +211,12 @@ def test_no_table_without_figures(tiny: Plan, tmp_path: Path, monkeypatch: pytes
     [
         ("td,", ",", "line 2: objective is empty"), ("2.5", "low", "holds something that is not a number"),
         ("steps", "step", "expected dataset, resolution"),
+        # As the files were before they named the resize.
+        (
+            "network,learning_rate,formulation,objective,steps,metric,features,resize,",
+            "network,formulation,objective,steps,metric,features,",
+            "columns are dataset.* expected dataset, resolution, network, learning_rate, .* resize, .* note, source",
+        ),
     ],
 )  # fmt: skip
 def test_a_bad_file_is_named(

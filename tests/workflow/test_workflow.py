@@ -432,7 +432,8 @@ def test_published_figures_stand_in_the_page_and_a_missing_file_stops_before_any
     folder = project.folder / "results" / "published"
     folder.mkdir(parents=True)
     head = (ROOT / "results" / "published" / "main.csv").read_text().splitlines()[0]
-    (folder / "mine.csv").write_text(f"{head}\ndigits,8,U-Net,edm,td,4,fid,classifier,128,last,1.5,somebody's paper\n")
+    figure = "digits,8,U-Net,,edm,td,4,fid,classifier,,128,last,1.5,,somebody's paper"
+    (folder / "mine.csv").write_text(f"{head}\n{figure}\n")
     with project.changed(project.experiment, "name: tiny", "name: tiny\npublished: [mine]"):
         done = project.tdbench("report", str(project.experiment), "--part", "page")
     assert done.returncode == 0, done.stderr

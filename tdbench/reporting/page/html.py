@@ -123,7 +123,7 @@ def _tables(
 def _choices(frame: pd.DataFrame) -> dict[str, str]:
     """What a long table lets its reader choose: at first the first metric by the first library."""
     names = ["data", "formulation", "objective", "metric", "library"]
-    if len(frame) < 12 or "metric" not in frame:
+    if len(frame) < 12 or not {"metric", "library"} <= set(frame):
         return {}
     first = {name: str(frame[name].iloc[0]) for name in ("metric", "library")}
     return {name: first.get(name, "") for name in names if name in frame}
