@@ -111,6 +111,11 @@ class Formulation(Parameters):
     td_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Settings of the TD objective by preset, each with every key of `td.TDSettings` but the target."""
 
+    @property
+    def distance_weights_needed(self) -> bool:
+        """Whether its own loss calls `distances.lpips`, whose network the trainer then loads."""
+        return False
+
     @abstractmethod
     def preconditioning(self) -> Preconditioning:
         """How network and denoiser are related."""

@@ -80,6 +80,10 @@ class CT(Formulation):
         },
     }  # fmt: skip
 
+    @property
+    def distance_weights_needed(self) -> bool:
+        return self.distance == "lpips"
+
     def preconditioning(self) -> ConsistencyPreconditioning:
         return ConsistencyPreconditioning(self.sigma_data, self.grid.sigma_min)
 
