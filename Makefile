@@ -80,4 +80,4 @@ $(INSTALLED): requirements.lock pyproject.toml
 # Choose new versions within pyproject.toml's bounds (run the tests afterwards).
 lock: install
 	$(BIN)/uv pip compile pyproject.toml --group test --group build --group check --group docs --group audit \
-	    --extra paper-networks --extra cluster --universal --python-version 3.11 --generate-hashes --upgrade --no-header --quiet --output-file requirements.lock
+	    --extra paper-networks --extra lpips --extra cluster --universal --python-version 3.11 --generate-hashes --upgrade --no-header --quiet --output-file requirements.lock

@@ -47,6 +47,7 @@ localrules:
     comparison,
     ablations,
     weights,
+    distance_weights,
 
 
 rule all:

@@ -9,9 +9,9 @@ from tdbench.diffusion.samplers import count_evaluations
 from tdbench.networks import NOMINAL, forward_flops, nominal_parameters
 from tdbench.plan import Plan, Run
 
-# Jobs of the workflow besides those of the batches: the published weights; data and references of each data set (and
-# its classifier, where that is what extracts the features); then the comparison, the ablations, the page
-# and the tracking.
+# Jobs of the workflow besides those of the batches: the published weights, Inception's and LPIPS's; data and references
+# of each data set (and its classifier, where that is what extracts the features); then the comparison, the ablations,
+# the page and the tracking.
 JOBS_OF_REPORT = 3
 
 # A backward pass computes the gradients of activations and of weights, each as much work as the forward pass; the
@@ -143,7 +143,8 @@ def _jobs(plans: list[Plan]) -> int:
         for library in run.evaluation.libraries
     }
     weights = any(run.evaluation.publishers for plan in plans for run in plan.runs.values())
-    count = len(sets) + len(references) + classifiers + weights
+    distance = any(run.published_distance for plan in plans for run in plan.runs.values())
+    count = len(sets) + len(references) + classifiers + weights + distance
     for plan in plans:
         of_runs = batches(plan).values()
         count += sum(1 for batch in of_runs if batch.trainings) + 2 * len(of_runs)

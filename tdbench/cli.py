@@ -96,17 +96,25 @@ def classifier(
 
 @app.command()
 def weights(
-    features: Annotated[str, typer.Argument(help="Feature extractor; inception has weights to fetch.")] = "inception",
+    network: Annotated[
+        str, typer.Argument(help="inception, which scores, or lpips, a distance of consistency training.")
+    ] = "inception",
     library: Annotated[
-        list[str] | None, typer.Option(help="Whose: clean-fid or torch-fidelity. All, if left out.")
+        list[str] | None, typer.Option(help="Whose of inception: clean-fid or torch-fidelity. All, if left out.")
     ] = None,
     results: Results = DEFAULT_RESULTS,
 ) -> None:
-    """Fetch the weights that libraries publish for their feature extractors, once for all results."""
+    """Fetch the weights that libraries publish for networks which compare images, once for all results."""
     from tdbench.evaluation import PUBLISHERS
     from tdbench.evaluation.inception_weights import fetch_weights
+    from tdbench.training import lpips_weights
 
-    for path in fetch_weights(features, library or PUBLISHERS.values(), results):
+    found = (
+        lpips_weights.fetch_weights(library or [], results)
+        if network == "lpips"
+        else fetch_weights(network, library or PUBLISHERS.values(), results)
+    )
+    for path in found:
         typer.echo(str(path))
 
 

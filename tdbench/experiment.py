@@ -5,11 +5,20 @@ the schema.
 """
 
 import math
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SerializeAsAny,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from tdbench.data.sources import SOURCES, check_source
 from tdbench.diffusion.formulations import FORMULATIONS
@@ -17,7 +26,7 @@ from tdbench.diffusion.formulations.base import Formulation
 from tdbench.diffusion.objective import Objective
 from tdbench.diffusion.objectives import OBJECTIVES
 from tdbench.diffusion.samplers import SAMPLERS, Heun, Sampler
-from tdbench.evaluation.settings import Evaluation
+from tdbench.evaluation.settings import FOLDER, Evaluation
 from tdbench.kinds import kind_from_name, of_kind, one_of
 from tdbench.networks import NetworkSettings
 from tdbench.parameters import Parameters
@@ -39,6 +48,14 @@ def _text(value: str) -> str:
     if not all(c.isprintable() or c in "\n\t" for c in value):
         raise ValueError("holds a control character, which terminals would obey")
     return value
+
+
+def _file(value: Any, info: ValidationInfo) -> Any:
+    """A path, seen from the experiment file."""
+    if value is not None and not (isinstance(value, str | Path) and str(value)):
+        raise ValueError("should be the path of a file")
+    folder = (info.context or {}).get(FOLDER)
+    return value if folder is None or value is None else os.path.normpath(folder / value)
 
 
 Name = Annotated[str, BeforeValidator(_name)]
@@ -126,6 +143,11 @@ class Training(Parameters):
             description="processes of one training, each with a GPU of its own where there are any",
         ),
     ] = 1
+    distance_weights: Annotated[
+        Path | None,
+        BeforeValidator(_file),
+        Field(description="file of VGG16's weights for distance lpips, in place of the published one"),
+    ] = None
 
     @property
     def steps(self) -> int:

@@ -19,9 +19,9 @@ class NamedRun(Protocol):
     def weights_name(self) -> str: ...
 
 
-def weights_record(results: Path, features: str, publisher: str) -> Path:
-    """What says that the weights which a library publishes for its features are at hand, and which they are."""
-    return results / "weights" / f"{features}-{publisher}.json"
+def weights_record(results: Path, network: str, publisher: str) -> Path:
+    """What says that the weights which a library publishes for a network are at hand, and which they are."""
+    return results / "weights" / f"{network}-{publisher}.json"
 
 
 class DatasetLayout:

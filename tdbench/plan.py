@@ -79,12 +79,21 @@ class Run(Parameters):
         """Name of the run that trains the weights."""
         return self.trained_as or self.name
 
+    @property
+    def published_distance(self) -> bool:
+        """Whether its training needs the published weights of the distance."""
+        return self.formulation.distance_weights_needed and self.training.distance_weights is None
+
     def training_settings(self) -> dict[str, Any]:
         """All that the trained weights depend on, and nothing else."""
         keys = {"dataset", "formulation", "objective", "network", "training", "seed"}
         settings = self.model_dump(mode="json", by_alias=True, include=keys)
         for key in ("metrics_every_steps", "checkpoint_minutes", "processes"):
             del settings["training"][key]
+        # The name, so that a folder can be moved; run.json and checkpoints know the checksum.
+        path = settings["training"].pop("distance_weights")
+        if path is not None and self.formulation.distance_weights_needed:
+            settings["training"]["distance_weights"] = Path(path).name
         # Its settings are explicit; whose they were does not matter.
         settings["objective"].pop("preset", None)
         if self.objective.kind == "baseline":
@@ -263,7 +272,14 @@ def expand(experiment: Experiment, path: Path) -> Plan:
     cases, runs = {}, {}
     for name, ablation in experiment.ablations.items():
         cases[name], runs[name] = builder.ablation(name, ablation, known)
-    return Plan(experiment=experiment, path=path, comparison=comparison, ablations=cases, ablation_runs=runs)
+    plan = Plan(experiment=experiment, path=path, comparison=comparison, ablations=cases, ablation_runs=runs)
+    given = experiment.training.distance_weights
+    # Of all runs, since an override or an ablation may set the distance.
+    if given is not None and not any(run.formulation.distance_weights_needed for run in plan.runs.values()):
+        raise TdbenchError(
+            f"{path}: training.distance_weights: {given}: no formulation takes it; it is for distance: lpips of ct"
+        )
+    return plan
 
 
 def _check_size(experiment: Experiment, path: Path) -> None:
@@ -438,6 +454,8 @@ def _replace(content: dict[str, Any], key: str, value: Any, where: str) -> None:
         raise TdbenchError(
             f"{where}: {key}: one experiment has one file of weights a library; write another for others"
         )
+    if key == "training.distance_weights":
+        raise TdbenchError(f"{where}: {key}: one experiment has one file for the distance; write another for others")
     *parents, leaf = key.split(".")
     block: Any = content
     for parent in parents:

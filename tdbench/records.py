@@ -97,6 +97,13 @@ class Origin(Written):
     parts: Annotated[list[Part] | None, Field(min_length=1)] = None
 
 
+class DistanceWeights(Record):
+    """Of run.json, what the network of the distance was loaded from."""
+
+    file: str
+    sha256: Checksum
+
+
 class Trained(Origin):
     """run.json."""
 
@@ -104,6 +111,8 @@ class Trained(Origin):
     data: Data
     parameters: Count
     hardware: Hardware
+    # Where the distance of the formulation needs weights.
+    distance_weights: DistanceWeights | None = None
 
 
 class MetricsLine(Record):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -21,6 +21,7 @@ from tdbench.provenance import provenance, same_code
 from tdbench.records import Data, Finished, Scored, read_record
 from tdbench.sampling import read_sampled, read_trained, sample_run
 from tdbench.training.loop import train
+from tdbench.training.lpips_weights import unchanged
 
 
 class Stage(NamedTuple):
@@ -49,7 +50,16 @@ def _trained(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
     record, taken = read_trained(run, layout), read_record(layout.snapshots, "tdbench train", Finished)["snapshots"]
     data = read_record(files.summary, "tdbench data", Data)
     whole = all(sha256(layout.training / entry["file"]) == entry["sha256"] for entry in taken)
-    return whole and record["data"] == data and all(same_code(part["provenance"]) for part in record["parts"])
+    return (
+        whole
+        and record["data"] == data
+        and all(same_code(part["provenance"]) for part in record["parts"])
+        and (not run.formulation.distance_weights_needed or _same_distance(run, record))
+    )
+
+
+def _same_distance(run: Run, record: dict[str, Any]) -> bool:
+    return unchanged(run.training.distance_weights, record["distance_weights"]["sha256"])
 
 
 def _sample(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> None:

@@ -28,6 +28,7 @@ from tdbench.diffusion.grid import KarrasGrid
 from tdbench.diffusion.preconditioning import UNCONDITIONAL, Condition, Denoiser, DenoiserCall
 from tdbench.diffusion.td import TD, td_losses
 from tdbench.errors import TdbenchError
+from tdbench.training.lpips_network import load_lpips
 
 TOLERANCE = 1e-10
 # The released code's names of the settings, and what they are without being given.
@@ -146,6 +147,8 @@ def _ct_losses(path: Path, case: str, content: dict[str, np.ndarray], given: dic
         ).resolved(formulation)  # fmt: skip
     except ValueError as error:
         raise _refused(path, case, error) from error
+    if formulation.distance_weights_needed:
+        load_lpips()
     shape = _image_shape(path, content, case)
     each = shape[:1]
     _check_shapes(path, case, content, {"x0": shape, "noise": shape, "loss": each, "loss_ct": each, "loss_td": each})

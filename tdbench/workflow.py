@@ -24,7 +24,7 @@ from tdbench.progress import say
 from tdbench.reporting.collect import runs_of
 from tdbench.reporting.outline import write_outline
 from tdbench.reporting.store import published_file, tracking_uri
-from tdbench.weights_plan import WeightsPlan
+from tdbench.weights_plan import DistanceWeightsPlan, WeightsPlan, fetch_first
 
 KNOWN_CONFIG = {"experiment": "digits", "results": "results"}
 STAGES = ("train", "sample", "evaluate")
@@ -161,7 +161,8 @@ class Workflow:
     """The experiments of one Snakemake call: one, or those that a collection includes."""
 
     def __init__(self, plans: list[Plan], results: Path) -> None:
-        self.results, self.weights, self.hold = results, WeightsPlan(plans, results), hold_results(results)
+        self.results, self.hold = results, hold_results(results)
+        self.weights, self.distance_weights = WeightsPlan(plans, results), DistanceWeightsPlan(plans, results)
         self.flows = {plan.experiment.name: ExperimentFlow(plan, results) for plan in plans}
 
     def __getitem__(self, experiment: str) -> ExperimentFlow:
@@ -197,6 +198,7 @@ class Workflow:
                 published_file(name, f"{plan.path}: ")
         workflow = cls(plans, results)
         workflow.weights.check()
+        workflow.distance_weights.check()
         make_folder(results)
         # A plan of what is left (`snakemake -n`) may be asked for while another Snakemake works.
         if main_process and workflow.hold.free:
@@ -220,7 +222,7 @@ class Workflow:
         except TdbenchError as error:
             print(f"tdbench: error: {error}", file=sys.stderr, flush=True)
             raise SystemExit(2) from None
-        self.weights.fetch_first(workflow)
+        fetch_first(workflow, {"weights": self.weights.fetch, "distance_weights": self.distance_weights.fetch})
 
     def job(self, stage: str) -> Path:
         """What a job of a stage leaves behind, with wildcards for the experiment and the batch."""
@@ -289,7 +291,10 @@ def _check_paths(plans: list[Plan], results: Path) -> None:
     for plan in plans:
         sets, weights = plan.experiment.datasets, plan.experiment.evaluation.weights
         given = {f"datasets.{name}.path": dataset.path for name, dataset in sets.items() if dataset.path is not None}
-        for key, path in (given | {f"evaluation.weights.{name}": path for name, path in weights.items()}).items():
+        given |= {f"evaluation.weights.{name}": path for name, path in weights.items()}
+        if (distance := plan.experiment.training.distance_weights) is not None:
+            given["training.distance_weights"] = distance
+        for key, path in given.items():
             if _NO_PATH.search(str(path)):
                 raise TdbenchError(
                     f"{plan.path}: {key}: {str(path)!r}: Snakemake reads {{...}} and <...> as wildcards; rename it"

@@ -327,6 +327,13 @@ def test_last_percent_of_training(tiny: Plan) -> None:
             {"evaluation.weights": ["w.pth"]},
             ["ablations.weight.vary: evaluation.weights", "one file of weights a library"],
         ),
+        ("training.distance_weights", "w.pth", ["training.distance_weights: ", "w.pth: no formulation takes it"]),
+        ("training.distance_weights", 3, ["training.distance_weights: 3: should be the path of a file"]),
+        (
+            "ablations.weight.vary",
+            {"training.distance_weights": ["w.pth"]},
+            ["ablations.weight.vary: training.distance_weights", "one file for the distance"],
+        ),
         ("objectives", {"td": {}}, ["objectives: ['td']", "exactly one must be of kind baseline"]),
         ("objectives", {"baseline": {}}, ["objectives: ['baseline']", "name another one, such as td"]),
         ("name", "datasets", ["name: 'datasets'", "is a folder of the results themselves"]),

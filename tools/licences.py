@@ -115,8 +115,8 @@ What to know before passing an installation on (tdbench's own code is Apache-2.0
 - **NVIDIA, proprietary**: CUDA's libraries, which PyTorch's wheels for Linux depend on. They may be used, and passed on
   only as NVIDIA's licence says. A build of PyTorch for CPUs needs none of them.
 - **Weights and data** have terms of their own: Inception's weights are fetched from NVIDIA and from torch-fidelity's
-  releases, LPIPS brings its own; CIFAR-10 asks to be cited; FFHQ is CC BY-NC-SA 4.0 and AFHQv2 CC BY-NC 4.0: **not for
-  commercial use**, and neither are networks trained on them without their authors' leave.
+  releases, those of LPIPS's VGG16 from PyTorch's site; CIFAR-10 asks to be cited; FFHQ is CC BY-NC-SA 4.0 and AFHQv2
+  CC BY-NC 4.0: **not for commercial use**, and neither are networks trained on them without their authors' leave.
 """
 
 

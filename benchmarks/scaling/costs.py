@@ -38,7 +38,7 @@ def costs_of(plans: list[Plan], results: Path, rates: Rates) -> dict[str, Cost]:
         If something of an experiment has no rate, such as a folder of images whose number nobody knows beforehand.
     """
     workflow = Workflow(plans, results)
-    found = {str(path): Cost(rates.start_s) for path in workflow.weights.records}
+    found = {str(path): Cost(rates.start_s) for path in [*workflow.weights.records, workflow.distance_weights.record]}
     for flow in workflow.flows.values():
         for name in flow.plan.experiment.datasets:
             found |= {str(path): cost for path, cost in _of_dataset(flow, name, rates)}

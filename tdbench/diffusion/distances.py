@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Callable, Mapping
-from functools import cache
-from typing import Any, Literal
+from copy import deepcopy
+from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from tdbench.errors import TdbenchError
@@ -37,28 +37,35 @@ def lpips(x: Tensor, y: Tensor) -> Tensor:
     Raises
     ------
     TdbenchError
-        If the package or the weights of its VGG cannot be had.
+        If `use_lpips` was not given its network.
     """
-    network = _lpips_network(str(x.device))
+    network = _on(x.device)
     sides = [interpolate(v.expand(-1, 3, -1, -1), size=224, mode="bilinear", antialias=True) for v in (x, y)]
     distance: Tensor = network(*sides)
     return distance.flatten()
 
 
-@cache
-def _lpips_network(device: str) -> Any:
-    try:
-        from lpips import LPIPS
-    except ImportError as error:
-        raise TdbenchError('distance lpips: needs the package lpips; pip install "tdbench[lpips]"') from error
-    try:
-        network = LPIPS(net="vgg", verbose=False)
-    except OSError as error:
+_networks: dict[torch.device, nn.Module] = {}
+
+
+def use_lpips(network: nn.Module) -> None:
+    """Let `lpips` have its network, on the CPU: (N, 3, H, W) twice -> (N, 1, 1, 1)."""
+    cpu = torch.device("cpu")
+    if _networks.get(cpu) is not network:
+        _networks.clear()
+        _networks[cpu] = network
+
+
+def _on(device: torch.device) -> nn.Module:
+    """LPIPS's network on a device, a copy each."""
+    if not _networks:
         raise TdbenchError(
-            f"distance lpips: the VGG weights cannot be fetched ({error}); put vgg16-397923af.pth into "
-            f"{torch.hub.get_dir()}/checkpoints, or choose l2, l1 or pseudo-huber"
-        ) from error
-    return network.to(device).eval().requires_grad_(False)
+            "distance lpips: its network is not loaded; call tdbench.training.lpips_network.load_lpips() first, which "
+            "takes the weights of VGG16 that `tdbench weights lpips` fetches (553 MB), or fetches them itself"
+        )
+    if device not in _networks:
+        _networks[device] = deepcopy(_networks[torch.device("cpu")]).to(device)
+    return _networks[device]
 
 
 GFLOPS: Mapping[Distance, float] = {"lpips": 92.08}

@@ -27,9 +27,9 @@ from tdbench.errors import TdbenchError
 from tdbench.evaluation import PUBLISHERS
 from tdbench.evaluation.features import FeatureExtractor, as_rgb, in_chunks
 from tdbench.evaluation.inception_weights import is_published, published_weights
-from tdbench.evaluation.weights import damaged_weights, read_state
 from tdbench.files import sha256
 from tdbench.progress import say
+from tdbench.weights import damaged_weights, read_state
 
 NAME = "inception"
 _REMEDY = "expected the weights of torch-fidelity's Inception, as .pth or .safetensors"

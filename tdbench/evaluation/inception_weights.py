@@ -78,7 +78,7 @@ def fetch_weights(features: str, publishers: Iterable[str], results: Path) -> li
         If the features have no files to fetch, or some cannot be had: a line each.
     """
     if features != "inception":
-        raise TdbenchError(f"weights {features!r}: only the weights of inception are fetched")
+        raise TdbenchError(f"weights {features!r}: only the weights of inception and lpips are fetched")
     chosen = list(dict.fromkeys(publishers))
     if unknown := [name for name in chosen if name not in PUBLISHED]:
         raise TdbenchError(f"--library {unknown[0]!r}: publishes no weights; known: {', '.join(PUBLISHED)}")

@@ -25,6 +25,8 @@ from tdbench.provenance import provenance
 from tdbench.records import Kept, check_record
 from tdbench.signals import StopRequest, stop_on_request
 from tdbench.training.checkpoint import Checkpoint, find_checkpoint, keep_only, save_checkpoint
+from tdbench.training.lpips_network import load_lpips
+from tdbench.training.lpips_weights import LIBRARY, PUBLISHED
 from tdbench.training.metrics import MetricsWriter
 from tdbench.training.snapshots import save_snapshot
 from tdbench.training.state import TrainingState, build_state
@@ -46,6 +48,8 @@ class Trainer:
     metrics: MetricsWriter
     data: str
     """SHA-256 of the archive."""
+    distance: str | None
+    """SHA-256 of the weights of the distance, where the formulation's needs some."""
     parts: list[dict[str, Any]]
     """Where it was begun and taken up again: first step, provenance, hardware."""
     step: int = 0
@@ -59,14 +63,15 @@ class Trainer:
 
     def facts(self) -> dict[str, Any]:
         """What a checkpoint says of itself; a training goes on only from one of its own settings and data."""
-        return identity(self.run, self.data) | {
+        return identity(self.run, self.data, self.distance) | {
             "step": self.step, "snapshots": self.entries, "line": self.line, "parts": self.parts,
         }  # fmt: skip
 
 
-def identity(run: Run, data: str) -> dict[str, Any]:
+def identity(run: Run, data: str, distance: str | None) -> dict[str, Any]:
     """What makes a checkpoint one of this training."""
-    return {"settings": run.training_settings(), "data": data}
+    weights = {} if distance is None else {"distance_weights": distance}
+    return {"settings": run.training_settings(), "data": data} | weights
 
 
 def train(run: Run, archive: Path, layout: RunLayout, world: World = ALONE) -> None:
@@ -85,7 +90,8 @@ def train(run: Run, archive: Path, layout: RunLayout, world: World = ALONE) -> N
     forget_peak_memory(device)
     data = read_archive(archive)
     make_folder(layout.folder)
-    checkpoint = _checkpoint_to_use(run, data, layout, world)
+    distance = load_lpips(run.training.distance_weights) if run.formulation.distance_weights_needed else None
+    checkpoint = _checkpoint_to_use(identity(run, data.checksum, distance), run, layout, world)
     state = build_state(run, data, device, world)
     share = world.share(run.training.batch_size)
     with (
@@ -93,7 +99,7 @@ def train(run: Run, archive: Path, layout: RunLayout, world: World = ALONE) -> N
         closing(Batches(data, run.training.batch_size, run.seed, device, share)) as batches,
         stop_on_request() as stop,
     ):
-        training = Trainer(run, layout, world, state, batches, metrics, data.checksum, parts=[])
+        training = Trainer(run, layout, world, state, batches, metrics, data.checksum, distance, parts=[])
         _begin(training, checkpoint)
         _record(training, data)
         try:
@@ -107,9 +113,8 @@ def train(run: Run, archive: Path, layout: RunLayout, world: World = ALONE) -> N
         raise Stopped(stop.signal_number or signal.SIGTERM, f"{run.name}: finished; asked to stop")
 
 
-def _checkpoint_to_use(run: Run, data: ImageSet, layout: RunLayout, world: World) -> Checkpoint | None:
+def _checkpoint_to_use(wanted: dict[str, Any], run: Run, layout: RunLayout, world: World) -> Checkpoint | None:
     """The checkpoint to go on from: the leader looks, and the others, who read the same files, take what it found."""
-    wanted = identity(run, data.checksum)
     if not world.leader:
         images = world.leaders(0)
         if images == 0:
@@ -185,6 +190,9 @@ def _record(training: Trainer, data: ImageSet) -> None:
     }
     record |= {"parameters": count_parameters(training.state.denoiser), "hardware": last["hardware"]}
     record |= {"engine": last["engine"], "provenance": training.parts[0]["provenance"], "parts": training.parts}
+    if training.distance is not None:
+        name = (run.training.distance_weights or Path(PUBLISHED[LIBRARY].name)).name
+        record["distance_weights"] = {"file": name, "sha256": training.distance}
     write_json(training.layout.settings, record)
 
 

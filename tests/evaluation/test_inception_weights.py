@@ -114,7 +114,7 @@ def test_another_file_under_that_name_is_refused_and_left(site: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("classifier",), "weights 'classifier': only the weights of inception are fetched"),
+        (("classifier",), "weights 'classifier': only the weights of inception and lpips are fetched"),
         (
             ("--library", "lpips", "--library", "clean-fid"),
             "--library 'lpips': publishes no weights; known: clean-fid, torch-fidelity",

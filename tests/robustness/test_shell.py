@@ -97,6 +97,7 @@ def test_evil_paths_are_only_paths_when_commands_run(project: Path) -> None:
             "braces.yaml: datasets.digits.path: '{x}.zip': Snakemake reads {...} and <...>",
         ),
         ({"experiment": "weights.yaml"}, "weights.yaml: evaluation.weights.clean-fid: '{w}.pt': Snakemake reads"),
+        ({"experiment": "distance.yaml"}, "distance.yaml: training.distance_weights: '{w}.pth': Snakemake reads"),
     ],
 )
 def test_what_snakemake_would_not_take_as_a_path_is_refused(
@@ -107,6 +108,8 @@ def test_what_snakemake_would_not_take_as_a_path_is_refused(
     for name, path in {"path": "<x>.zip", "braces": "{x}.zip"}.items():
         Path(f"{name}.yaml").write_text(text.replace("{source: digits}", f"{{source: archive, path: '{path}'}}"))
     features = "evaluation: {features: inception, weights: {clean-fid: '{w}.pt'}, "
+    lpips = text.replace("edm: {}", "ct: {distance: lpips}").replace(", target: {decay: 0.9}", "")
+    Path("distance.yaml").write_text(lpips.replace("training:\n", "training:\n  distance_weights: '{w}.pth'\n"))
     Path("weights.yaml").write_text(text.replace("evaluation: {", features))
     with pytest.raises(TdbenchError) as caught:
         Workflow._read(config, main_process=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from tdbench.budget import describe_plans
+from tdbench.layout import RunLayout
 from tdbench.plan import Plan, load_plan
 from tdbench.reporting.store import without_password
 from tdbench.workflow import Workflow
@@ -105,15 +106,61 @@ def test_published_weights_are_fetched_by_one_job_and_given_ones_are_an_input(tm
     assert planned(path, results).returncode == 0
 
 
+def test_weights_of_lpips_are_fetched_before_trainings_and_a_given_file_is_their_input(tmp_path: Path) -> None:
+    path, results, mine = tmp_path / "mine.yaml", tmp_path / "results", tmp_path / "mine.pth"
+    text = TINY.read_text().replace("edm: {}", "edm: {}\n  ct: {distance: lpips}")
+    text = text.replace(", target: {decay: 0.9}", "").replace("runs_per_job: 4", "runs_per_job: 1")
+    path.write_text(text)
+    record = f"{results}/weights/lpips-torchvision.json"
+    done = planned(path, results)
+    assert done.returncode == 0, done.stderr[-3000:]
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, re.M))
+    assert counts["distance_weights"] == "1" and f"tdbench weights lpips --results {results}" in done.stdout
+    jobs = re.search(r"^jobs +(\d+)$", describe_plans([load_plan(str(path))]), re.M)
+    assert jobs is not None and int(jobs[1]) == int(counts["total"]) - 1  # less the target rule `all`
+    assert inputs_of_trainings(done.stdout) == {"edm": {""}, "ct": {record}}
+
+    path.write_text(text.replace("training:\n", f"training:\n  distance_weights: {mine.name}\n"))
+    done = planned(path, results)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    said = [line for line in done.stderr.splitlines() if line.startswith("tdbench: error: ")]
+    assert said == [f"tdbench: error: {path}: training.distance_weights: {mine}: no such file"]
+    mine.touch()
+    done = planned(path, results)
+    assert done.returncode == 0 and "distance_weights" not in re.findall(r"^(\w+) +\d+$", done.stdout, re.M)
+    assert inputs_of_trainings(done.stdout) == {"edm": {""}, "ct": {str(mine)}}
+    # Once all is trained the file may go, and stays an input.
+    mine.unlink()
+    plan = load_plan(str(path))
+    for run in plan.runs.values():
+        made = RunLayout(results, run).snapshots
+        made.parent.mkdir(parents=True, exist_ok=True)
+        made.touch()
+    weights = Workflow([plan], results).distance_weights
+    weights.check()
+    assert weights.files(plan.runs.values()) == [mine]
+
+
+def inputs_of_trainings(output: str) -> dict[str, set[str]]:
+    """Formulation -> what the jobs that train it read besides the data."""
+    found: dict[str, set[str]] = {}
+    for name, given in re.findall(
+        r"rule train:\n    input: \S+archive.zip(.*)\n    output: .*/jobs/.*?(edm|ct)", output
+    ):
+        found.setdefault(given, set()).add(name.removeprefix(", "))
+    return found
+
+
 def test_without_a_network_nothing_is_computed_before_the_weights_are_there(tmp_path: Path) -> None:
     """Although the project's profile lets other jobs go on when one fails; and nothing stays locked."""
     path, results, cache = tmp_path / "mine.yaml", tmp_path / "results", tmp_path / "cache"
-    path.write_text(TINY.read_text().replace("evaluation: {", "evaluation: {features: inception, "))
+    text = TINY.read_text().replace("evaluation: {", "evaluation: {features: inception, ")
+    path.write_text(text.replace("edm: {}", "ct: {distance: lpips}").replace(", target: {decay: 0.9}", ""))
     nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "TDBENCH_CACHE": str(cache)}
     for _ in range(2):
         done = snakemake(path, results, "--cores", "1", **nowhere)
         said = [line for line in done.stderr.splitlines() if line.startswith("tdbench: error: ")]
-        assert done.returncode == 2 and len(said) == 2 and "Traceback" not in done.stderr, done.stderr[-3000:]
-        for line, name in zip(said, ("inception-2015-12-05.pt", "6726825d.pth"), strict=True):
+        assert done.returncode == 2 and len(said) == 3 and "Traceback" not in done.stderr, done.stderr[-3000:]
+        for line, name in zip(said, ("inception-2015-12-05.pt", "6726825d.pth", "vgg16-397923af.pth"), strict=True):
             assert "cannot be downloaded" in line and f"put it at {cache}/weights/" in line and name in line
     assert not (results / "datasets").exists() and not any(cache.rglob("*.p*"))

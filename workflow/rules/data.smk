@@ -13,6 +13,15 @@ rule weights:
         "tdbench weights inception {params.libraries} --results {W.results:q}"
 
 
+# For consistency training with `distance: lpips`.
+rule distance_weights:
+    output:
+        W.distance_weights.record,
+    priority: 4000
+    shell:
+        "tdbench weights lpips --results {W.results:q}"
+
+
 rule data:
     input:
         lambda wildcards: W.source_files(wildcards.dataset),

@@ -6,6 +6,7 @@
 rule train:
     input:
         lambda wildcards: W[wildcards.experiment].archives(wildcards.batch),
+        lambda wildcards: W.distance_weights.files(W[wildcards.experiment].batches[wildcards.batch].trainings),
     output:
         W.job("train"),
     priority: ask.priority("train")

@@ -118,6 +118,11 @@ class Formulation(Parameters):
         """1e9 floating-point operations of its own loss an image, gradient included, beside those of the networks."""
         return 0.0
 
+    @property
+    def distance_weights_needed(self) -> bool:
+        """Whether its own loss calls `distances.lpips`, whose network the trainer then loads."""
+        return False
+
     @abstractmethod
     def preconditioning(self) -> Preconditioning:
         """How network and denoiser are related."""

@@ -92,6 +92,10 @@ class CT(Formulation):
     def loss_gflops(self) -> float:
         return GFLOPS.get(self.distance, 0.0)
 
+    @property
+    def distance_weights_needed(self) -> bool:
+        return self.distance == "lpips"
+
     def preconditioning(self) -> ConsistencyPreconditioning:
         return ConsistencyPreconditioning(self.sigma_data, self.grid.sigma_min, self.noise_scale)
 
