@@ -189,7 +189,9 @@ def _training_mb(run: Run) -> float:
     # A checkpoint is in memory as tensors and as the bytes of its file.
     stored = 2 * STORED * 4 * parameters / 1e6
     at_once = min(training.microbatch_size or training.batch_size, training.batch_size)
-    activations = 0.0 if _gpus(run) else at_once * _activations_mb(run) + stored
+    # A third of a distance's operations are the forward pass of the images that its gradient is for.
+    distance = ACTIVATIONS_MB_A_GFLOP * run.formulation.loss_gflops / 3
+    activations = 0.0 if _gpus(run) else at_once * (_activations_mb(run) + distance) + stored
     # A process each reads the archive; together they hold one batch's activations.
     return training.processes * (_start_mb(run) + 3 * _dataset_mb(run.dataset)) + stored + activations
 

@@ -49,6 +49,14 @@ def test_gpus_share_a_training_and_a_cpu_takes_long_and_holds_its_activations(ci
     assert training_needs(batch(run, device="cpu", microbatch_size=32), 8).mem_mb < cpu.mem_mb / 5
 
 
+def test_the_network_of_a_distance_counts_in_time_and_on_a_cpu_in_memory(cifar10: Plan) -> None:
+    lpips = cifar10.run("ct-baseline-seed0")
+    plain = lpips.model_copy(update={"formulation": lpips.formulation.model_copy(update={"distance": "l2"})})
+    needs = [training_needs(batch(run, device="cpu", threads=8), 8) for run in (lpips, plain)]
+    # 128 images at once, each with VGG16's activations at 224x224: 54 MB in float32.
+    assert needs[0].mem_mb - needs[1].mem_mb > 128 * 54 and needs[0].minutes > 1.4 * needs[1].minutes
+
+
 def test_budgets_and_samples_count_in_sampling_and_scoring_and_cores_share_the_latter(cifar10: Plan) -> None:
     run = cifar10.run("edm-td-seed0")
     few = Batch("few", (run.model_copy(update={"sampling": run.sampling.model_copy(update={"images": 5_000})}),))
