@@ -13,6 +13,7 @@ from benchmarks.subjects import Training, images_for, varied
 from tdbench.data.loading import Batch
 from tdbench.plan import Run, load_plan
 from tdbench.training.ema import AveragedNetwork
+from tdbench.training.optimizers import build_optimizer
 from tdbench.training.state import TrainingState
 
 AT_MOST = 1.06
@@ -63,7 +64,7 @@ def counted_peak(run: Run, device: torch.device, mode: FakeTensorMode | None = N
     state, batch = training.state, training.batches.at(0)
     if mode is not None:
         batch = Batch(*(None if part is None else mode.from_tensor(part) for part in batch))
-        _make_fake(state, mode)
+        _make_fake(state, run, mode)
     networks = [state.denoiser, state.average.network, *([state.target.network] if state.target else [])]
     with LiveBytes() as counter:
         for tensor in (t for network in networks for t in (*network.parameters(), *network.buffers())):
@@ -73,7 +74,7 @@ def counted_peak(run: Run, device: torch.device, mode: FakeTensorMode | None = N
     return counter.peak
 
 
-def _make_fake(state: TrainingState, mode: FakeTensorMode) -> None:
+def _make_fake(state: TrainingState, run: Run, mode: FakeTensorMode) -> None:
     """Put a fake tensor in the place of every parameter and buffer, and make anew what holds on to them."""
     for module in state.denoiser.modules():
         for name, weight in module._parameters.items():
@@ -89,7 +90,4 @@ def _make_fake(state: TrainingState, mode: FakeTensorMode) -> None:
         state.average = AveragedNetwork(state.denoiser)
         if state.target is not None:
             state.target = AveragedNetwork(state.denoiser)
-    settings = state.optimizer.defaults
-    state.optimizer = torch.optim.Adam(
-        state.denoiser.parameters(), lr=settings["lr"], betas=settings["betas"], fused=True
-    )
+    state.optimizer = build_optimizer(state.denoiser.parameters(), run.training)

@@ -90,10 +90,20 @@ class Optimizer(Parameters):
         tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]],
         Field(description="decay of the averages of the gradient and of its square, a step"),
     ] = (0.9, 0.999)
-    epsilon: Annotated[float, Field(gt=0, le=1, description="added to the root of the average of the squares")] = 1e-8
+    epsilon: Annotated[float, Field(ge=1e-30, le=1, description="added to the root of the average square")] = 1e-8
     weight_decay: Annotated[
-        float, Field(ge=0, description="of adamw a share of the weights, of adam and radam a part of the gradient")
+        float,
+        Field(ge=0, le=1000, description="of adamw a share of the weights, of adam and radam a part of the gradient"),
     ] = 0.0
+
+
+def _optimizer(value: Any) -> Any:
+    """``radam`` means ``{kind: radam}``."""
+    if isinstance(value, str):
+        return {"kind": value}
+    if not isinstance(value, dict | Optimizer):
+        raise ValueError("should be adam, adamw or radam, or a mapping such as {kind: radam, weight_decay: 0}")
+    return value
 
 
 class Training(Parameters):
@@ -103,9 +113,9 @@ class Training(Parameters):
     batch_size: Annotated[int, Field(ge=1, le=LARGEST_BATCH)]
     learning_rate: Positive
     rampup_kimg: Annotated[float, Field(ge=0, description="linear ramp-up of the learning rate")] = 0.0
-    optimizer: Annotated[Optimizer, BeforeValidator(lambda v: {"kind": v} if isinstance(v, str) else v)] = Optimizer()
+    optimizer: Annotated[Optimizer, BeforeValidator(_optimizer)] = Optimizer()
     gradient_clip_norm: Annotated[
-        float | None, Field(gt=0, description="a longer gradient of all weights is scaled down to this norm")
+        float | None, Field(ge=1e-9, description="a longer gradient of all weights is scaled down to this norm")
     ] = None
     ema_half_life_kimg: Annotated[
         float | None, Field(gt=0, description="images after which an old weight counts half in the average sampled")
@@ -115,7 +125,8 @@ class Training(Parameters):
         Field(ge=0, lt=1, description="in place of the half-life: the share of the old average that each step keeps"),
     ] = None
     ema_rampup_ratio: Annotated[
-        float | None, Field(gt=0, description="the half-life is at most this share of the images shown")
+        float | None,
+        Field(gt=0, description="the half-life is at most this share of the images shown; null where there is none"),
     ] = 0.05
     horizontal_flips: Annotated[bool, Field(description="every second image, at random, is shown mirrored")] = False
     augmentation: Annotated[
@@ -165,11 +176,16 @@ class Training(Parameters):
     @model_validator(mode="before")
     @classmethod
     def _moved(cls, content: Any) -> Any:
-        if isinstance(content, dict) and "betas" in content:
+        if not isinstance(content, dict):
+            return content
+        if "betas" in content:
             raise ValueError(
-                f"betas: {content['betas']!r:.60}: belong to the optimizer; write "
-                f"optimizer: {{kind: adam, betas: {content['betas']!s:.60}}}"
+                f"betas: {content['betas']!r:.60}: belong to the optimizer; write such as "
+                "optimizer: {kind: adam, betas: [0.9, 0.999]}"
             )
+        if content.get("ema_decay") is not None and content.get("ema_half_life_kimg") is None:
+            # A part of the half-life, and none of the result without one.
+            return {**content, "ema_rampup_ratio": None}
         return content
 
     @model_validator(mode="after")

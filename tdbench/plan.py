@@ -1,6 +1,7 @@
 """From an experiment to its runs: the matrix, the cases of its ablations, and which runs share their weights."""
 
 import difflib
+import io
 import itertools
 import json
 import math
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pydantic import ValidationError, model_validator
+from ruamel.yaml import YAML
 
 from tdbench.errors import TdbenchError
 from tdbench.evaluation import LIBRARIES
@@ -164,6 +166,15 @@ class Plan(Parameters):
         return self.runs[full]
 
 
+def describe_run(run: Run) -> str:
+    """Every setting of a run as YAML, those that the experiment leaves out included."""
+    text = io.StringIO()
+    writer = YAML(typ="safe", pure=True)
+    writer.default_flow_style = writer.sort_base_mapping_type_on_output = False
+    writer.dump(run.model_dump(mode="json", by_alias=True), text)
+    return text.getvalue()
+
+
 def find_experiment(name: str) -> Path:
     """The file of an experiment given by name or by path."""
     if name.endswith((".yaml", ".yml")) or "/" in name:
@@ -277,7 +288,7 @@ def expand(experiment: Experiment, path: Path) -> Plan:
     # Of all runs, since an override or an ablation may set the distance.
     if given is not None and not any(run.formulation.distance_weights_needed for run in plan.runs.values()):
         raise TdbenchError(
-            f"{path}: training.distance_weights: {given}: no formulation takes it; it is for distance: lpips of ct"
+            f"{path}: training.distance_weights: {given}: no formulation here has distance: lpips, which it is for"
         )
     return plan
 

@@ -34,6 +34,8 @@ ACTIVATIONS_MB, ACTIVATIONS_MB_A_GFLOP = 1.0, 4.5
 """Of a training image on a CPU, in float32, by the operations of its forward pass: above every network's here."""
 UNKNOWN_IMAGES = 100_000
 """Images of a data set of the user's own, before it is at hand."""
+DISTANCE_WEIGHTS_MB = 1_100
+"""Of a process that reads VGG16's file of 553 MB."""
 STORED = 5
 """Copies of the weights in a checkpoint: network, average, target and the optimizer's two moments."""
 
@@ -192,8 +194,10 @@ def _training_mb(run: Run) -> float:
     # A third of a distance's operations are the forward pass of the images that its gradient is for.
     distance = ACTIVATIONS_MB_A_GFLOP * run.formulation.loss_gflops / 3
     activations = 0.0 if _gpus(run) else at_once * (_activations_mb(run) + distance) + stored
-    # A process each reads the archive; together they hold one batch's activations.
-    return training.processes * (_start_mb(run) + 3 * _dataset_mb(run.dataset)) + stored + activations
+    # A process each reads the archive, and the weights of the distance; together they hold one batch's activations.
+    each = _start_mb(run) + 3 * _dataset_mb(run.dataset)
+    each += DISTANCE_WEIGHTS_MB if run.formulation.distance_weights_needed else 0
+    return training.processes * each + stored + activations
 
 
 def _gpus(run: Run) -> bool:

@@ -45,8 +45,10 @@ def read_trained(run: Run, layout: RunLayout) -> dict[str, Any]:
     record = read_record(layout.settings, f"tdbench train {run.experiment} {run.name}", Trained)
     try:
         trained = Run.model_validate(record["run"]).training_settings()
-    except Exception:  # of another version, or damaged, which settings take in many ways
-        trained = None
+    except Exception as error:  # of another version, or damaged, which settings take in many ways
+        raise TdbenchError(
+            f"{layout.settings}: its settings are damaged, or of another version of tdbench; train it again"
+        ) from error
     if trained != run.training_settings():
         raise TdbenchError(f"{layout.settings}: was trained with other settings than the experiment's; train it again")
     return record

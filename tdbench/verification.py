@@ -28,7 +28,6 @@ from tdbench.diffusion.grid import KarrasGrid
 from tdbench.diffusion.preconditioning import UNCONDITIONAL, Condition, Denoiser, DenoiserCall
 from tdbench.diffusion.td import TD, td_losses
 from tdbench.errors import TdbenchError
-from tdbench.training.lpips_network import load_lpips
 
 TOLERANCE = 1e-10
 # The released code's names of the settings, and what they are without being given.
@@ -148,7 +147,10 @@ def _ct_losses(path: Path, case: str, content: dict[str, np.ndarray], given: dic
     except ValueError as error:
         raise _refused(path, case, error) from error
     if formulation.distance_weights_needed:
-        load_lpips()
+        raise TdbenchError(
+            f"{path}: {case}/kwargs: loss_norm {s['loss_norm']!r}: has a network in single precision, which does not "
+            "agree to 10 digits; known here: l2, l1, pseudo-huber"
+        )
     shape = _image_shape(path, content, case)
     each = shape[:1]
     _check_shapes(path, case, content, {"x0": shape, "noise": shape, "loss": each, "loss_ct": each, "loss_td": each})
@@ -162,7 +164,9 @@ def _ct_losses(path: Path, case: str, content: dict[str, np.ndarray], given: dic
     raws = (_Raw(0.7, 0.1), _Raw(0.6, -0.05))
     network, target = (Denoiser(raw, formulation.preconditioning()) for raw in raws)
     losses = td_losses(network, target, formulation, settings, x0, UNCONDITIONAL, noise)
-    return losses._replace(total=losses.total.where(losses.valid, _rounded_share(s["lambda_td"]) * losses.base))
+    return losses._replace(
+        total=losses.total.where(losses.valid, _rounded_share(float(settings.lambda_ or 0)) * losses.base)
+    )
 
 
 def _rounded_share(lambda_: float) -> float:

@@ -108,7 +108,7 @@ class DistanceWeightsPlan:
         return weights_record(self.results, "lpips", LIBRARY)
 
     def check(self) -> None:
-        """Refuse a file of the user's that is not there before anything is computed, unless it served already.
+        """Refuse a file of the user's that is missing before anything is computed, unless its runs are trained already.
 
         Raises
         ------

@@ -33,7 +33,8 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     content: dict[str, Any] = YAML(typ="safe", pure=True).load(TINY)
     content |= {"seeds": [0], "ablations": {}, "network": {"kind": "unet-tiny", "dropout": 0.1}}
     content["training"] |= {
-        "microbatch_size": 16, "augmentation": 0.3, "metrics_every_steps": 1, "checkpoint_minutes": 0, "processes": 2
+        "microbatch_size": 16, "augmentation": 0.3, "metrics_every_steps": 1, "checkpoint_minutes": 0, "processes": 2,
+        "horizontal_flips": True, "gradient_clip_norm": 1.0,
     }  # fmt: skip
     path = tmp_path_factory.mktemp("experiment") / "shared.yaml"
     YAML().dump(content | {"name": "shared"}, path)

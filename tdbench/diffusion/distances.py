@@ -49,7 +49,7 @@ _networks: dict[torch.device, nn.Module] = {}
 
 
 def use_lpips(network: nn.Module) -> None:
-    """Let `lpips` have its network, on the CPU: (N, 3, H, W) twice -> (N, 1, 1, 1)."""
+    """Set the network of `lpips`, on the CPU: (N, 3, H, W) twice -> (N, 1, 1, 1)."""
     cpu = torch.device("cpu")
     if _networks.get(cpu) is not network:
         _networks.clear()
@@ -57,7 +57,7 @@ def use_lpips(network: nn.Module) -> None:
 
 
 def _on(device: torch.device) -> nn.Module:
-    """LPIPS's network on a device, a copy each."""
+    """LPIPS's network on a device; each device has its copy."""
     if not _networks:
         raise TdbenchError(
             "distance lpips: its network is not loaded; call tdbench.training.lpips_network.load_lpips() first, which "

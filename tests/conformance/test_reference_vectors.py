@@ -95,6 +95,14 @@ def test_an_image_without_a_pair_has_its_share_rounded_as_the_release_rounds_it(
         assert 1e-8 < float(lines[0].rsplit(" ", 1)[1]) < 3e-8
 
 
+def test_vectors_of_a_distance_with_a_network_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "lpips.npz", **by_hand(0.5, 1.5) | {"0/kwargs": np.array("{'loss_norm': 'lpips'}")})
+    assert verify(tmp_path / "lpips.npz", monkeypatch) == 2
+    assert "0/kwargs: loss_norm 'lpips': has a network in single precision" in capsys.readouterr().err
+
+
 def test_a_miss_in_one_image_is_a_miss(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -130,6 +138,7 @@ def test_a_miss_exits_with_1(
         ({"0/kwargs": np.array("{'k_index': 1.0}")}, "unknown settings ['k_index']"),
         ({"0/kwargs": np.array("{'k_idx': 0.1}")}, "must be below span"),
         ({"0/draw1": np.zeros((5, 3, 4, 4))}, "0/draw1: float64 (5, 3, 4, 4); expected float64 (6, 3, 4, 4)"),
+        ({"0/kwargs": np.array("{'lambda_edm': 'much'}")}, "0/kwargs: ('lambda',): 'much': Input should be"),
         ({"3/loss": np.zeros(6)}, "3/loss: float64 (6,); expected float64 ()"),
     ],
 )

@@ -70,7 +70,7 @@ def pair() -> list[Tensor]:
     return [torch.rand(1, 1, 8, 8, generator=source) * 2 - 1 for _ in range(2)]
 
 
-def test_it_is_the_librarys_own_to_the_bit(state: State, vgg: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_the_librarys_own(state: State, vgg: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also in its gradient; neither the parameters nor the global generator take part."""
     layers = make_layers(cfgs["D"])
     layers.load_state_dict({k.removeprefix("features."): v for k, v in state.items() if k.startswith("features.")})
@@ -92,7 +92,9 @@ def test_it_is_the_librarys_own_to_the_bit(state: State, vgg: Path, monkeypatch:
         value.sum().backward()
         into += [value.detach(), a.grad]
     assert found[0].shape == (1,) and found[0] > 1e-4 and found[1].abs().max() > 0
-    assert all(torch.equal(*both) for both in zip(found, expected, strict=True))
+    # Equal to the bit here; another processor's kernels may depend on where the weights lie in memory.
+    for ours, libraries in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, libraries, rtol=1e-4, atol=1e-7)
     network = distances._networks[torch.device("cpu")]
     assert not network.training and not any(p.requires_grad for p in network.parameters())
 

@@ -113,11 +113,12 @@ def test_the_average_has_a_constant_rate_or_a_half_life(tiny: Plan, images: Imag
     expected = 0.75 * weights(first) + 0.25 * weights(state)
     averaged = torch.cat([p.flatten() for p in state.average.network.parameters()])
     torch.testing.assert_close(averaged, expected)
+    assert constant.training.ema_rampup_ratio is None  # it is of the half-life, and no part of these settings
     half_life = with_training(tiny).training
     assert average_decay(half_life, 10**9) == 0.5 ** (64 / (half_life.ema_half_life_kimg * 1000))
 
 
-def test_half_of_the_untouchedare_mirrored_the_same_for_both_objectives(
+def test_half_of_the_images_are_mirrored_the_same_for_both_objectives(
     tiny: Plan, images: ImageSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: dict[str, list[torch.Tensor]] = {}
@@ -158,11 +159,12 @@ def test_half_of_the_untouchedare_mirrored_the_same_for_both_objectives(
             {"optimizer": {"kind": "adam", "betas": [0.9, 1.0]}},
             "training.optimizer.betas.1: 1.0: should be less than 1",
         ),
-        ({"optimizer": {"epsilon": 0}}, "training.optimizer.epsilon: 0: should be greater than 0"),
+        ({"optimizer": {"epsilon": 0}}, "training.optimizer.epsilon: 0: should be greater than or equal to 1e-30"),
         ({"optimizer": {"weight_decay": -1}}, "training.optimizer.weight_decay: -1"),
         ({"optimizer": {"momentum": 0.9}}, "training.optimizer.momentum: 0.9: unknown key"),
-        ({"betas": [0.9, 0.99]}, "betas: [0.9, 0.99]: belong to the optimizer; write optimizer: {kind: adam, betas:"),
-        ({"gradient_clip_norm": 0}, "training.gradient_clip_norm: 0: should be greater than 0"),
+        ({"betas": [0.9, 0.99]}, "betas: [0.9, 0.99]: belong to the optimizer; write such as optimizer: {kind: adam,"),
+        ({"optimizer": None}, "training.optimizer: None: should be adam, adamw or radam, or a mapping such as {kind"),
+        ({"gradient_clip_norm": 0}, "training.gradient_clip_norm: 0: should be greater than or equal to 1e-09"),
         ({"horizontal_flips": "often"}, "training.horizontal_flips: 'often'"),
     ],
 )

@@ -66,9 +66,9 @@ class CT(Formulation):
     noise_scale: Annotated[
         float,
         Field(
-            gt=0,
+            ge=1e-6,
             le=1e6,
-            description="the network is told noise_scale ln(sigma)/4: 1000 for steps 0..1000, 1 for Fourier features",
+            description="c_noise = noise_scale ln(sigma)/4: 1000 if steps 0..1000 are embedded, 1 for Fourier features",
         ),
     ] = 1000.0
     scales: Scales = Scales()
