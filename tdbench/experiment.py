@@ -90,7 +90,7 @@ class Optimizer(Parameters):
         tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]],
         Field(description="decay of the averages of the gradient and of its square, a step"),
     ] = (0.9, 0.999)
-    epsilon: Annotated[float, Field(ge=1e-30, le=1, description="added to the root of the average square")] = 1e-8
+    epsilon: Annotated[float, Field(ge=1e-12, le=1, description="added to the root of the average square")] = 1e-8
     weight_decay: Annotated[
         float,
         Field(ge=0, le=1000, description="of adamw a share of the weights, of adam and radam a part of the gradient"),
@@ -115,7 +115,7 @@ class Training(Parameters):
     rampup_kimg: Annotated[float, Field(ge=0, description="linear ramp-up of the learning rate")] = 0.0
     optimizer: Annotated[Optimizer, BeforeValidator(_optimizer)] = Optimizer()
     gradient_clip_norm: Annotated[
-        float | None, Field(ge=1e-9, description="a longer gradient of all weights is scaled down to this norm")
+        float | None, Field(ge=1e-6, description="a longer gradient of all weights is scaled down to this norm")
     ] = None
     ema_half_life_kimg: Annotated[
         float | None, Field(gt=0, description="images after which an old weight counts half in the average sampled")

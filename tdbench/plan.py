@@ -170,7 +170,8 @@ def describe_run(run: Run) -> str:
     """Every setting of a run as YAML, those that the experiment leaves out included."""
     text = io.StringIO()
     writer = YAML(typ="safe", pure=True)
-    writer.default_flow_style = writer.sort_base_mapping_type_on_output = False
+    writer.default_flow_style = False
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     writer.dump(run.model_dump(mode="json", by_alias=True), text)
     return text.getvalue()
 

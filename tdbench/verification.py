@@ -164,9 +164,8 @@ def _ct_losses(path: Path, case: str, content: dict[str, np.ndarray], given: dic
     raws = (_Raw(0.7, 0.1), _Raw(0.6, -0.05))
     network, target = (Denoiser(raw, formulation.preconditioning()) for raw in raws)
     losses = td_losses(network, target, formulation, settings, x0, UNCONDITIONAL, noise)
-    return losses._replace(
-        total=losses.total.where(losses.valid, _rounded_share(float(settings.lambda_ or 0)) * losses.base)
-    )
+    unpaired = _rounded_share(float(settings.lambda_ or 0)) * losses.base
+    return losses._replace(total=losses.total.where(losses.valid, unpaired))
 
 
 def _rounded_share(lambda_: float) -> float:

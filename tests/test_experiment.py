@@ -341,7 +341,11 @@ def test_last_percent_of_training(tiny: Plan) -> None:
             {"evaluation.weights": ["w.pth"]},
             ["ablations.weight.vary: evaluation.weights", "one file of weights a library"],
         ),
-        ("training.distance_weights", "w.pth", ["training.distance_weights: ", "w.pth: no formulation takes it"]),
+        (
+            "training.distance_weights",
+            "w.pth",
+            ["training.distance_weights: ", "w.pth: no formulation here has distance: lpips"],
+        ),
         ("training.distance_weights", 3, ["training.distance_weights: 3: should be the path of a file"]),
         (
             "ablations.weight.vary",
