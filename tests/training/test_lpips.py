@@ -315,7 +315,9 @@ def test_weights_matter_to_those_alone_whose_distance_needs_them(tmp_path: Path)
     text = TINY.read_text().replace("edm: {}", "edm: {}\n  ct: {distance: l2}").replace(", target: {decay: 0.9}", "")
     given = text.replace("training:\n", "training:\n  distance_weights: mine.pth\n")
     path.write_text(given)
-    with pytest.raises(TdbenchError, match=r"training\.distance_weights: .*mine\.pth: no formulation takes it"):
+    with pytest.raises(
+        TdbenchError, match=r"training\.distance_weights: .*mine\.pth: no formulation here has distance: lpips"
+    ):
         load_plan(str(path))
     path.write_text(text)
     plain = load_plan(str(path)).runs
