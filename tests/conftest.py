@@ -41,6 +41,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Together(config, log)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the folder that takes longest in one process: begun last, the other processes would wait for it."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/workflow/"))
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Hand the counts of bad inputs to the process that prints the summary, where several share the tests."""
     if hasattr(session.config, "workeroutput"):
