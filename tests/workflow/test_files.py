@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from ruamel.yaml import YAML
 
 from tdbench.budget import describe_plans
+from tdbench.errors import TdbenchError
 from tdbench.layout import RunLayout
 from tdbench.plan import Plan, load_plan
 from tdbench.reporting.store import without_password
@@ -73,8 +75,10 @@ def planned(experiment: Path, results: Path) -> subprocess.CompletedProcess[str]
 
 
 def test_published_weights_are_fetched_by_one_job_and_given_ones_are_an_input(tmp_path: Path) -> None:
-    path, results, mine = tmp_path / "mine.yaml", tmp_path / "results", tmp_path / "mine.pth"
-    text = TINY.read_text()
+    """Inception's, for the references, and those of LPIPS, for the trainings by it; in one experiment."""
+    path, results, mine, vgg = (tmp_path / name for name in ("mine.yaml", "results", "mine.pth", "vgg.pth"))
+    text = TINY.read_text().replace("edm: {}", "edm: {}\n  ct: {distance: lpips}")
+    text = text.replace(", target: {decay: 0.9}", "").replace("runs_per_job: 4", "runs_per_job: 1")
     libraries = "[clean-fid, clean-fid-legacy-tensorflow, torch-fidelity]"
     given = f"evaluation: {{features: inception, libraries: {libraries}, "
     path.write_text(text.replace("evaluation: {", given))
@@ -83,62 +87,42 @@ def test_published_weights_are_fetched_by_one_job_and_given_ones_are_an_input(tm
     counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, re.M))
     assert (counts["weights"], counts["inception"]) == ("1", "3") and not {"classifier", "reference"} & set(counts)
     assert "tdbench weights inception --library clean-fid --library torch-fidelity --results" in done.stdout
+    assert counts["distance_weights"] == "1" and f"tdbench weights lpips --results {results}" in done.stdout
+    assert inputs_of_trainings(done.stdout) == {"edm": {""}, "ct": {f"{results}/weights/lpips-torchvision.json"}}
     jobs = re.search(r"^jobs +(\d+)$", describe_plans([load_plan(str(path))]), re.M)
     assert jobs is not None and int(jobs[1]) == int(counts["total"]) - 1  # less the target rule `all`
 
-    path.write_text(text.replace("evaluation: {", f"{given}weights: {{torch-fidelity: {mine.name}}}, "))
+    text = text.replace("evaluation: {", f"{given}weights: {{torch-fidelity: {mine.name}}}, ")
+    path.write_text(text.replace("training:\n", f"training:\n  distance_weights: {vgg.name}\n"))
     done = planned(path, results)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     said = [line for line in done.stderr.splitlines() if line.startswith("tdbench: error: ")]
     assert said == [f"tdbench: error: {path}: evaluation.weights.torch-fidelity: {mine}: no such file"]
+    with pytest.raises(TdbenchError, match=rf"{path}: training\.distance_weights: {vgg}: no such file"):
+        Workflow([load_plan(str(path))], results).distance_weights.check()
     mine.touch()
+    vgg.touch()
     done = planned(path, results)
     assert "tdbench weights inception --library clean-fid --results" in done.stdout, done.stderr[-3000:]
     reference = next(part for part in done.stdout.split("\n\n") if "reference-inception-torch-fidelity" in part)
     assert f"input: {results}/datasets/digits/archive.zip, {mine}\n" in reference
     assert f"--library torch-fidelity --weights {mine} --results" in reference
-    # Once the features are extracted the file may go.
+    assert "distance_weights" not in re.findall(r"^(\w+) +\d+$", done.stdout, re.M)
+    assert inputs_of_trainings(done.stdout) == {"edm": {""}, "ct": {str(vgg)}}
+    # Once the features are extracted, and all is trained, the files may go.
     extracted = results / "datasets" / "digits" / "reference-inception-torch-fidelity.npz"
     extracted.parent.mkdir(parents=True)
-    extracted.touch()
-    mine.unlink()
-    assert Workflow([load_plan(str(path))], results).weights.files("digits", "torch-fidelity") == [mine]
-    assert planned(path, results).returncode == 0
-
-
-def test_weights_of_lpips_are_fetched_before_trainings_and_a_given_file_is_their_input(tmp_path: Path) -> None:
-    path, results, mine = tmp_path / "mine.yaml", tmp_path / "results", tmp_path / "mine.pth"
-    text = TINY.read_text().replace("edm: {}", "edm: {}\n  ct: {distance: lpips}")
-    text = text.replace(", target: {decay: 0.9}", "").replace("runs_per_job: 4", "runs_per_job: 1")
-    path.write_text(text)
-    record = f"{results}/weights/lpips-torchvision.json"
-    done = planned(path, results)
-    assert done.returncode == 0, done.stderr[-3000:]
-    counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, re.M))
-    assert counts["distance_weights"] == "1" and f"tdbench weights lpips --results {results}" in done.stdout
-    jobs = re.search(r"^jobs +(\d+)$", describe_plans([load_plan(str(path))]), re.M)
-    assert jobs is not None and int(jobs[1]) == int(counts["total"]) - 1  # less the target rule `all`
-    assert inputs_of_trainings(done.stdout) == {"edm": {""}, "ct": {record}}
-
-    path.write_text(text.replace("training:\n", f"training:\n  distance_weights: {mine.name}\n"))
-    done = planned(path, results)
-    assert done.returncode == 2 and "Traceback" not in done.stderr
-    said = [line for line in done.stderr.splitlines() if line.startswith("tdbench: error: ")]
-    assert said == [f"tdbench: error: {path}: training.distance_weights: {mine}: no such file"]
-    mine.touch()
-    done = planned(path, results)
-    assert done.returncode == 0 and "distance_weights" not in re.findall(r"^(\w+) +\d+$", done.stdout, re.M)
-    assert inputs_of_trainings(done.stdout) == {"edm": {""}, "ct": {str(mine)}}
-    # Once all is trained the file may go, and stays an input.
-    mine.unlink()
     plan = load_plan(str(path))
-    for run in plan.runs.values():
-        made = RunLayout(results, run).snapshots
+    for made in (extracted, *(RunLayout(results, run).snapshots for run in plan.runs.values())):
         made.parent.mkdir(parents=True, exist_ok=True)
         made.touch()
-    weights = Workflow([plan], results).distance_weights
-    weights.check()
-    assert weights.files(plan.runs.values()) == [mine]
+    mine.unlink()
+    assert planned(path, results).returncode == 0
+    vgg.unlink()
+    workflow = Workflow([plan], results)
+    workflow.distance_weights.check()
+    assert workflow.weights.files("digits", "torch-fidelity") == [mine]
+    assert workflow.distance_weights.files(plan.runs.values()) == [vgg]
 
 
 def inputs_of_trainings(output: str) -> dict[str, set[str]]:
