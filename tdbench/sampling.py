@@ -47,7 +47,8 @@ def read_trained(run: Run, layout: RunLayout) -> dict[str, Any]:
         trained = Run.model_validate(record["run"]).training_settings()
     except Exception as error:  # of another version, or damaged, which settings take in many ways
         raise TdbenchError(
-            f"{layout.settings}: its settings are damaged, or of another version of tdbench; train it again"
+            f"{layout.settings}: its settings are damaged, or of another version of tdbench; run "
+            f"`tdbench train {run.experiment} {run.name}` again"
         ) from error
     if trained != run.training_settings():
         raise TdbenchError(f"{layout.settings}: was trained with other settings than the experiment's; train it again")

@@ -13,7 +13,7 @@ from tdbench.data.archive import read_archive, write_archive
 from tdbench.errors import TdbenchError
 from tdbench.layout import RunLayout
 from tdbench.plan import Plan, load_plan
-from tdbench.sampling import Latents, class_order, image_noise, sample_run
+from tdbench.sampling import Latents, class_order, image_noise, read_trained, sample_run
 from tdbench.seeds import generator
 from tdbench.training.loop import train
 from tests.conftest import TINY
@@ -102,3 +102,16 @@ def test_an_objective_whose_classes_are_drawn_otherwise_than_the_baselines_is_re
     (tmp_path / "mixed.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(TdbenchError, match=r"objective 'td': sampling\.classes: 'even', and the baseline's 'data'"):
         load_plan(str(tmp_path / "mixed.yaml"))
+
+
+def test_a_run_of_an_earlier_version_is_refused_with_the_command_that_makes_it_anew(tmp_path: Path) -> None:
+    """Its betas stood beside the optimizer."""
+    plan, archive = imbalanced(tmp_path)
+    run = shorter(plan.run("edm-baseline-seed0"))
+    layout = RunLayout(tmp_path / "r", run)
+    train(run, archive, layout)
+    record = json.loads(layout.settings.read_text())
+    record["run"]["training"]["betas"] = record["run"]["training"].pop("optimizer")["betas"]
+    layout.settings.write_text(json.dumps(record))
+    with pytest.raises(TdbenchError, match=r"of another version of tdbench; run `tdbench train tiny .*-seed0` again"):
+        read_trained(run, layout)
