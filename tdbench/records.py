@@ -84,6 +84,11 @@ class Data(Record):
         return self
 
 
+def same_data(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two summaries are of the same data, by what both hold: earlier versions kept no ``class_counts``."""
+    return all(one[key] == other[key] for key in one.keys() & other.keys())
+
+
 class Written(Record):
     """Any file that says who wrote it, such as report.json."""
 

@@ -18,7 +18,7 @@ from tdbench.plan import Run
 from tdbench.progress import say
 from tdbench.progress_log import ProgressLog, first_line
 from tdbench.provenance import provenance, same_code
-from tdbench.records import Data, Finished, Scored, read_record
+from tdbench.records import Data, Finished, Scored, read_record, same_data
 from tdbench.sampling import read_sampled, read_trained, sample_run
 from tdbench.training.loop import train
 from tdbench.training.lpips_weights import unchanged
@@ -52,7 +52,7 @@ def _trained(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
     whole = all(sha256(layout.training / entry["file"]) == entry["sha256"] for entry in taken)
     return (
         whole
-        and record["data"] == data
+        and same_data(record["data"], data)
         and all(same_code(part["provenance"]) for part in record["parts"])
         and (not run.formulation.distance_weights_needed or _same_distance(run, record))
     )

@@ -13,6 +13,7 @@ from tdbench.data.archive import read_archive, write_archive
 from tdbench.errors import TdbenchError
 from tdbench.layout import RunLayout
 from tdbench.plan import Plan, load_plan
+from tdbench.records import same_data
 from tdbench.sampling import Latents, class_order, image_noise, read_trained, sample_run
 from tdbench.seeds import generator
 from tdbench.training.loop import train
@@ -115,3 +116,13 @@ def test_a_run_of_an_earlier_version_is_refused_with_the_command_that_makes_it_a
     layout.settings.write_text(json.dumps(record))
     with pytest.raises(TdbenchError, match=r"of another version of tdbench; run `tdbench train tiny .*-seed0` again"):
         read_trained(run, layout)
+
+
+def test_a_data_set_of_an_earlier_version_is_still_the_same_data(tmp_path: Path) -> None:
+    """Its summary has no counts; trainings on it are not made again for that."""
+    _, archive = imbalanced(tmp_path)
+    summary = read_archive(archive).summary()
+    earlier = {key: value for key, value in summary.items() if key != "class_counts"}
+    assert same_data(summary, earlier) and same_data(summary, summary)
+    assert not same_data(summary, earlier | {"sha256": "0" * 64})
+    assert not same_data(summary, summary | {"class_counts": [100, 100]})

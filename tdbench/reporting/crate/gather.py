@@ -11,7 +11,7 @@ from tdbench.files import sha256
 from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
 from tdbench.plan import Plan, Run
 from tdbench.provenance import git_commit
-from tdbench.records import Data, Finished, Scored, read_record
+from tdbench.records import Data, Finished, Scored, read_record, same_data
 from tdbench.reporting.crate import EXPERIMENT, RESOLVED, SOFTWARE
 from tdbench.reporting.crate import activities as made
 from tdbench.reporting.crate.contents import Contents, Member, keys_of
@@ -143,7 +143,7 @@ def _add_dataset(contents: Contents, plan: Plan, name: str) -> None:
         return
     summary = read_record(files.summary, "tdbench data", Data)
     for run in runs:
-        if read_trained(run, RunLayout(contents.results, run))["data"] != summary:
+        if not same_data(read_trained(run, RunLayout(contents.results, run))["data"], summary):
             raise TdbenchError(
                 f"{files.summary}: not the data that {run.name} was trained on; "
                 f"run `tdbench train {run.experiment} {run.weights_name}` again"
