@@ -9,7 +9,7 @@ from platformdirs import user_cache_path
 from tqdm import tqdm
 
 from tdbench.errors import TdbenchError
-from tdbench.files import sha256
+from tdbench.files import sha256, write_json
 from tdbench.progress import progress
 
 CACHE_VARIABLE = "TDBENCH_CACHE"
@@ -43,6 +43,37 @@ def cache_folder() -> Path:
     """Where downloads are kept: the folder of `CACHE_VARIABLE`, else ``tdbench`` in the user's cache folder."""
     chosen = os.environ.get(CACHE_VARIABLE)
     return Path(chosen) if chosen else user_cache_path("tdbench")
+
+
+def published_weights(file: Published, needed_by: str, key: str) -> Path:
+    """A file of weights in ``weights`` of the cache, fetched if it is not there; its checksum is right.
+
+    Parameters
+    ----------
+    needed_by : str
+        Who needs it, such as ``distance 'lpips' needs``; begins the advice.
+    key : str
+        Of the experiment file, by which a file of the user's own can be named.
+
+    Raises
+    ------
+    TdbenchError
+        If it cannot be had; says which file to put where.
+    """
+    folder = cache_folder() / "weights"
+    advice = (
+        f"{needed_by} this file ({file.size / 1e6:.1f} MB, SHA-256 {file.sha256}): "
+        f"fetch it by other means and put it at {folder / file.name}, or give its path in {key}"
+    )
+    return fetch(file, folder, advice)
+
+
+def write_weights_record(path: Path, library: str, file: Published) -> None:
+    """Say in the results which published file it was.
+
+    Not when or where it was fetched, so that Snakemake computes nothing anew because a file was fetched again.
+    """
+    write_json(path, {"library": library, "file": file.name, "url": file.url, "sha256": file.sha256})
 
 
 def fetch(file: Published, folder: Path, advice: str) -> Path:

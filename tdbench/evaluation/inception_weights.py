@@ -8,10 +8,10 @@ SHA-256 is the published one. An experiment can name files of its own instead (`
 from collections.abc import Iterable
 from pathlib import Path
 
-from tdbench.downloads import Published, cache_folder, fetch
+from tdbench import downloads
+from tdbench.downloads import Published
 from tdbench.errors import TdbenchError
 from tdbench.evaluation import PUBLISHERS
-from tdbench.files import write_json
 from tdbench.layout import weights_record
 
 # The addresses are the libraries' own. torch-fidelity's file is named after the first digits of its SHA-256; clean-fid
@@ -38,12 +38,9 @@ def published_weights(publisher: str) -> Path:
     TdbenchError
         If it cannot be had; says which file to put where.
     """
-    file, folder = PUBLISHED[publisher], cache_folder() / "weights"
-    advice = (
-        f"features 'inception' of {publisher} need this file ({file.size / 1e6:.1f} MB, SHA-256 {file.sha256}): "
-        f"fetch it by other means and put it at {folder / file.name}, or give its path in evaluation.weights"
+    return downloads.published_weights(
+        PUBLISHED[publisher], f"features 'inception' of {publisher} need", "evaluation.weights"
     )
-    return fetch(file, folder, advice)
 
 
 def all_published_weights(publishers: Iterable[str]) -> dict[str, Path]:
@@ -67,10 +64,7 @@ def all_published_weights(publishers: Iterable[str]) -> dict[str, Path]:
 
 
 def fetch_weights(features: str, publishers: Iterable[str], results: Path) -> list[Path]:
-    """Have the published files in the cache, and a record of each in the results.
-
-    The record says which file it was, not when or where it was fetched, so that Snakemake computes nothing anew
-    because a file was fetched again.
+    """Have the published files in the cache, and a record of each in the results (`downloads.write_weights_record`).
 
     Raises
     ------
@@ -84,11 +78,7 @@ def fetch_weights(features: str, publishers: Iterable[str], results: Path) -> li
         raise TdbenchError(f"--library {unknown[0]!r}: publishes no weights; known: {', '.join(PUBLISHED)}")
     found = all_published_weights(chosen)
     for publisher in found:
-        file = PUBLISHED[publisher]
-        write_json(
-            weights_record(results, features, publisher),
-            {"library": publisher, "file": file.name, "url": file.url, "sha256": file.sha256},
-        )
+        downloads.write_weights_record(weights_record(results, features, publisher), publisher, PUBLISHED[publisher])
     return list(found.values())
 
 

@@ -8,9 +8,10 @@ experiment can name a file of its own instead (``training.distance_weights``). T
 from collections.abc import Iterable
 from pathlib import Path
 
-from tdbench.downloads import Published, cache_folder, fetch
+from tdbench import downloads
+from tdbench.downloads import Published
 from tdbench.errors import TdbenchError
-from tdbench.files import sha256, write_json
+from tdbench.files import sha256
 from tdbench.layout import weights_record
 
 LIBRARY = "torchvision"
@@ -32,12 +33,7 @@ def published_weights() -> Path:
     TdbenchError
         If it cannot be had; says which file to put where.
     """
-    file, folder = PUBLISHED[LIBRARY], cache_folder() / "weights"
-    advice = (
-        f"distance 'lpips' needs this file ({file.size / 1e6:.1f} MB, SHA-256 {file.sha256}): fetch it by other means "
-        f"and put it at {folder / file.name}, or give its path in training.distance_weights"
-    )
-    return fetch(file, folder, advice)
+    return downloads.published_weights(PUBLISHED[LIBRARY], "distance 'lpips' needs", "training.distance_weights")
 
 
 def fetch_weights(libraries: Iterable[str], results: Path) -> list[Path]:
@@ -50,11 +46,8 @@ def fetch_weights(libraries: Iterable[str], results: Path) -> list[Path]:
     """
     if unknown := [name for name in libraries if name not in PUBLISHED]:
         raise TdbenchError(f"--library {unknown[0]!r}: publishes no weights of lpips; known: {', '.join(PUBLISHED)}")
-    path, file = published_weights(), PUBLISHED[LIBRARY]
-    write_json(
-        weights_record(results, "lpips", LIBRARY),
-        {"library": LIBRARY, "file": file.name, "url": file.url, "sha256": file.sha256},
-    )
+    path = published_weights()
+    downloads.write_weights_record(weights_record(results, "lpips", LIBRARY), LIBRARY, PUBLISHED[LIBRARY])
     return [path]
 
 
