@@ -5,7 +5,6 @@ the schema.
 """
 
 import math
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -26,7 +25,7 @@ from tdbench.diffusion.formulations.base import Formulation
 from tdbench.diffusion.objective import Objective
 from tdbench.diffusion.objectives import OBJECTIVES
 from tdbench.diffusion.samplers import SAMPLERS, Heun, Sampler
-from tdbench.evaluation.settings import FOLDER, Evaluation
+from tdbench.evaluation.settings import Evaluation, seen_from_experiment
 from tdbench.kinds import kind_from_name, of_kind, one_of
 from tdbench.networks import NetworkSettings
 from tdbench.parameters import Parameters
@@ -51,11 +50,7 @@ def _text(value: str) -> str:
 
 
 def _file(value: Any, info: ValidationInfo) -> Any:
-    """A path, seen from the experiment file."""
-    if value is not None and not (isinstance(value, str | Path) and str(value)):
-        raise ValueError("should be the path of a file")
-    folder = (info.context or {}).get(FOLDER)
-    return value if folder is None or value is None else os.path.normpath(folder / value)
+    return None if value is None else seen_from_experiment(value, info)
 
 
 Name = Annotated[str, BeforeValidator(_name)]

@@ -15,6 +15,14 @@ FOLDER = "folder"
 """Key of a validation's context: the experiment file's folder, as seen from which its weights are named."""
 
 
+def seen_from_experiment(path: Any, info: ValidationInfo) -> Any:
+    """A path as the experiment file names it, seen from the folder of that file."""
+    if not isinstance(path, (str, Path)) or not str(path):
+        raise ValueError("should be the path of a file")
+    folder = (info.context or {}).get(FOLDER)
+    return path if folder is None else os.path.normpath(folder / path)
+
+
 def _weights(value: Any, info: ValidationInfo) -> Any:
     """One path for all, or a mapping of library to path; seen from the experiment file."""
     publishers = list(dict.fromkeys(PUBLISHERS.values()))
@@ -22,13 +30,15 @@ def _weights(value: Any, info: ValidationInfo) -> Any:
         value = dict.fromkeys(publishers, value)
     if not isinstance(value, dict):
         raise ValueError(f"should be a path, or a mapping of {' and '.join(publishers)} to a path each")
+    found = {}
     for name, path in value.items():
         if name not in publishers:
             raise ValueError(f"{name}: publishes no weights; known: {', '.join(publishers)}")
-        if not isinstance(path, (str, Path)) or not str(path):
-            raise ValueError(f"{name}: {path!r}: should be the path of a file")
-    folder = (info.context or {}).get(FOLDER)
-    return value if folder is None else {name: os.path.normpath(folder / path) for name, path in value.items()}
+        try:
+            found[name] = seen_from_experiment(path, info)
+        except ValueError as error:
+            raise ValueError(f"{name}: {path!r}: {error}") from error
+    return found
 
 
 class Evaluation(Parameters):
