@@ -263,15 +263,15 @@ def plan(
         float | None, typer.Option(min=1e-6, help="What your GPU sustains in training, 1e12 operations a second.")
     ] = None,
     measure: Annotated[bool, typer.Option("--measure", help="Measure that on this machine first.")] = False,
-    run: Annotated[str | None, typer.Option(help="Show all settings of this run instead, as YAML.")] = None,
+    run: Annotated[str | None, typer.Option(help="Show all settings of this run instead, as JSON.")] = None,
     threads: Threads = 1,
 ) -> None:
     """Show what an experiment takes: runs, jobs, images, network evaluations, GPU hours, disk."""
     from tdbench.budget import PUBLISHED, Throughput, describe_plans
-    from tdbench.plan import describe_run, load_plan, load_plans
+    from tdbench.plan import load_plan, load_plans
 
     if run is not None:
-        typer.echo(describe_run(load_plan(experiment).run(run)), nl=False)
+        typer.echo(load_plan(experiment).run(run).model_dump_json(by_alias=True, indent=2))
         return
     _check_finite("--tflops", tflops)
     if measure and tflops is not None:

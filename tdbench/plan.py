@@ -1,7 +1,6 @@
 """From an experiment to its runs: the matrix, the cases of its ablations, and which runs share their weights."""
 
 import difflib
-import io
 import itertools
 import json
 import math
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from pydantic import ValidationError, model_validator
-from ruamel.yaml import YAML
 
 from tdbench.errors import TdbenchError
 from tdbench.evaluation import LIBRARIES
@@ -164,16 +162,6 @@ class Plan(Parameters):
                 f"{self.path}: no run {name!r}; `tdbench plan {self.path}` lists all {len(self.runs)}; nearest: {near}"
             )
         return self.runs[full]
-
-
-def describe_run(run: Run) -> str:
-    """Every setting of a run as YAML, those that the experiment leaves out included."""
-    text = io.StringIO()
-    writer = YAML(typ="safe", pure=True)
-    writer.default_flow_style = False
-    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    writer.dump(run.model_dump(mode="json", by_alias=True), text)
-    return text.getvalue()
 
 
 def find_experiment(name: str) -> Path:

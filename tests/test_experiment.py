@@ -1,5 +1,6 @@
 """The experiment file: expansion, shared seeds, and one clear line for every mistake."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -194,7 +195,7 @@ def test_every_setting_of_a_run_can_be_shown(monkeypatch: pytest.MonkeyPatch, ca
     monkeypatch.setattr("sys.argv", ["tdbench", "plan", "ffhq", "--run", "ct-td-seed1"])
     with pytest.raises(SystemExit) as ended:
         main()
-    shown = YAML(typ="safe", pure=True).load(capsys.readouterr().out)
+    shown = json.loads(capsys.readouterr().out)
     run = load_plan("ffhq").run("ct-td-seed1")
     assert not ended.value.code and shown == run.model_dump(mode="json", by_alias=True)
     assert shown["training"]["optimizer"]["kind"] == "radam" and shown["objective"]["posterior"] == "ancestral"

@@ -131,14 +131,14 @@ def _differs_in_library(figure: dict[str, Any], mine: dict[str, Any]) -> list[st
     # Inception with weights of a user's own is called otherwise.
     if mine["features"] != figure["features"]:
         return [_against("features", mine["features"], figure["features"])]
-    # Other features have one resize, whatever the library.
+    # Other features have the same resize in all libraries.
     if figure["features"] != "inception" or figure["resize"] == RESIZES.get(mine["library"]):
         return []
     return ["resize unknown" if pd.isna(figure["resize"]) else "resize"]
 
 
 def _differs(figure: dict[str, Any], run: Run) -> list[str]:
-    """How our protocol differs from that of a published figure, whatever the library, as far as the harness knows."""
+    """How our protocol differs from that of a published figure, for all libraries, as far as the harness knows."""
     images, snapshots = run.sampling.images, f"last {run.evaluation.last_percent:g} %"
     reasons = []
     if pd.isna(figure["images"]):

@@ -102,7 +102,7 @@ def table(
         ({"network": None}, "3.5 ± 0.71 (n = 2)", "undecided (our interval: ±440 %)"),
         ({"learning_rate": 2e-3}, "3.5 ± 0.71 (n = 2)", "undecided (our interval: ±440 %)"),
         ({"learning_rate": 1e-4}, "3.5 ± 0.71 (n = 2)", "not comparable (learning rate 0.002, not 0.0001)"),
-        # Features that have one resize whatever the library.
+        # Features that have the same resize in all libraries.
         ({"resize": "another"}, "3.5 ± 0.71 (n = 2)", "undecided (our interval: ±440 %)"),
         ({"steps": 9}, "—", "not measured here"),
         ({"formulation": "vp"}, "—", "not measured here"),
