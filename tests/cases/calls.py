@@ -1,0 +1,64 @@
+"""Calls of the command line as a user makes them, within this process: what they print and how they end."""
+
+import io
+import os
+import shutil
+import sys
+import warnings
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
+
+from tdbench.cli import main
+
+INPUTS = Path(__file__).with_name("inputs")
+
+
+class Called(NamedTuple):
+    """How a call ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def tdbench(*arguments: object, cwd: Path) -> Called:
+    """Call ``tdbench ARGUMENTS`` in a folder. No call may end in a traceback."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        chdir(cwd),
+        mock.patch.object(sys, "argv", ["tdbench", *map(str, arguments)]),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        warnings.catch_warnings(),
+    ):
+        # As a fresh Python prints them: each, and on standard error.
+        warnings.simplefilter("default")
+        try:
+            main()
+            code: int | str | None = 0
+        except SystemExit as ended:
+            code = ended.code
+    called = Called(code if isinstance(code, int) else int(code is not None), out.getvalue(), err.getvalue())
+    assert "Traceback" not in called.err, called.err
+    return called
+
+
+def refused(*arguments: object, cwd: Path) -> str:
+    """The one line in which ``tdbench ARGUMENTS`` is refused, without `tdbench: error: `."""
+    called = tdbench(*arguments, cwd=cwd)
+    assert called.code == 2, called
+    lines = called.err.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("tdbench: error: "), called.err
+    return lines[0].removeprefix("tdbench: error: ")
+
+
+def copied(case: str, folder: Path) -> Path:
+    """A folder of its own with a case's inputs."""
+    return Path(shutil.copytree(INPUTS / case, folder / case))
+
+
+def environment() -> dict[str, str]:
+    """For a subprocess: with the commands of this Python in front."""
+    return os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
