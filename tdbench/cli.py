@@ -61,7 +61,8 @@ def data(
     output: Annotated[Path, typer.Option("--output", "-o", help="Archive to write.")] = Path("archive.zip"),
     path: Annotated[Path | None, typer.Option(help="Where the source reads from.")] = None,
     resolution: Annotated[
-        int | None, typer.Option(min=1, max=16_384, help="Size to resize to, for folder, ffhq, afhqv2.")
+        int | None,
+        typer.Option(help="Size to resize to, for folder, ffhq, afhqv2, pixels a side."),
     ] = None,
     plugin: Annotated[list[str] | None, typer.Option(help="Python file or entry point that brings the source.")] = None,
 ) -> None:
@@ -73,9 +74,9 @@ def data(
 
     load_plugins(plugin or [], Path("--plugin"))
     write_archive(output, *read_source(source, path, resolution))
-    summary = read_archive(output).summary()
-    write_json(output.with_suffix(".json"), summary)
-    typer.echo(", ".join(f"{key} {value}" for key, value in summary.items() if key != "class_counts"))
+    made = read_archive(output)
+    write_json(output.with_suffix(".json"), made.summary())
+    typer.echo(made.describe())
 
 
 @app.command()

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from tdbench.data.images import LARGEST_SIDE, SMALLEST_SIDE
 from tdbench.data.sources import SOURCES, check_source
 from tdbench.diffusion.formulations import FORMULATIONS
 from tdbench.diffusion.formulations.base import Formulation
@@ -33,7 +34,7 @@ from tdbench.parameters import Parameters
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 RESERVED = ("datasets", "mlflow", "published", "weights")
 # Far beyond any use: what exceeds them is a slip, and would fill a memory or a night before it is noticed.
-LARGEST_IMAGE, LARGEST_BATCH, MOST_IMAGES = 16_384, 2**20, 100_000_000
+LARGEST_BATCH, MOST_IMAGES = 2**20, 100_000_000
 MOST_STEPS, MOST_SNAPSHOTS, MOST_THREADS = 10_000, 10_000, 4_096
 
 
@@ -67,9 +68,9 @@ class Dataset(Parameters):
 
     source: Annotated[str, one_of(SOURCES, "data source")]
     path: Annotated[Path | None, Field(description="for sources that read a user's files")] = None
-    resolution: Annotated[int | None, Field(ge=2, le=LARGEST_IMAGE, description="for sources that resize images")] = (
-        None
-    )
+    resolution: Annotated[
+        int | None, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE, description="for sources that resize images")
+    ] = None
 
     @model_validator(mode="after")
     def _as_the_source_needs(self) -> Self:

@@ -35,6 +35,8 @@ _CLASSES: dict[str, tuple[dict[str, Any], type[Parameters]]] = {
     "formulation": (FORMULATIONS, Formulation), "objective": (OBJECTIVES, Objective), "sampler": (SAMPLERS, Sampler)
 }  # fmt: skip
 _BUILT_IN = {id(value) for registry in (FORMULATIONS, OBJECTIVES, SAMPLERS, SOURCES) for value in registry.values()}
+_loading: list[str] = []
+"""The plug-in that is being imported, as it was named."""
 
 
 def register(what: str, name: str | None = None) -> Callable[[Any], Any]:
@@ -54,9 +56,10 @@ def register(what: str, name: str | None = None) -> Callable[[Any], Any]:
                 raise TypeError(
                     "a source is a tdbench.data.sources.Source with a name: register('source', 'mine')(...)"
                 )
-            registry, key = SOURCES, name
+            registry, key, added = SOURCES, name, thing._replace(origin=_loading[-1] if _loading else "a plug-in")
         elif what in _CLASSES:
             registry, base = _CLASSES[what]
+            added = thing
             if not (isinstance(thing, type) and issubclass(thing, base)):
                 raise TypeError(f"a {what} is a subclass of {base.__module__}.{base.__name__}, not {thing!r:.60}")
             key = thing.model_fields["kind"].default
@@ -66,7 +69,7 @@ def register(what: str, name: str | None = None) -> Callable[[Any], Any]:
             raise TypeError(f"{what!r}: cannot be registered; known: source, {', '.join(_CLASSES)}")
         if id(registry.get(key)) in _BUILT_IN:
             raise TypeError(f"{what} {key!r}: is a name of tdbench's own; choose another")
-        registry[key] = thing
+        registry[key] = added
         return thing
 
     return add
@@ -83,12 +86,15 @@ def load_plugins(names: Any, experiment: Path) -> None:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise TdbenchError(f"{experiment}: plugins: {names!r:.60}: expected a list of Python files and entry points")
     for name in names:
+        _loading.append(name)
         try:
             _load(name, experiment)
         except TdbenchError:
             raise
         except Exception as error:  # anything may go wrong in the user's code
             raise TdbenchError(f"{experiment}: plugins: {name!r}: {type(error).__name__}: {error}") from error
+        finally:
+            _loading.pop()
 
 
 def _load(name: str, experiment: Path) -> None:

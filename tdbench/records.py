@@ -75,12 +75,16 @@ class Data(Record):
     classes: Annotated[int, Field(ge=0, le=1_000_000)]
     class_counts: list[Count] | None = None
     """Images of each class; results from before it was kept have none."""
+    class_names: list[str] | None = None
+    """The name of each class, where the source has names."""
 
     @model_validator(mode="after")
     def _counts_fit(self) -> Self:
         counts = self.class_counts
         if counts is not None and (len(counts) != self.classes or sum(counts) != (self.images if counts else 0)):
             raise ValueError(f"class_counts: do not add up to {self.images} images of {self.classes} classes")
+        if self.class_names is not None and len(self.class_names) != self.classes:
+            raise ValueError(f"class_names: {len(self.class_names)} names of {self.classes} classes")
         return self
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tdbench.data.archive import RawImages
+from tdbench.data.raw import RawImages
 from tdbench.data.sources import Nominal, Source
 from tdbench.plugins import register
 

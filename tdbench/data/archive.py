@@ -1,36 +1,34 @@
 """The one format of every data set: a zip of images with a dataset.json of labels.
 
-It is the format that NVlabs' EDM and its followers read and write: PNG files (other lossless or JPEG
-files are read too) and ``{"labels": [["00000/img00000000.png", 3], ...]}``, or ``"labels": null``.
+It is the format that NVlabs' EDM and its followers read and write: PNG files (`images.SUFFIXES` are read too) and
+``{"labels": [["00000/img00000000.png", 3], ...]}``, or ``"labels": null``. Beside the labels stand the names of
+the classes, ``"class_names": ["cat", ...]``, where there are any.
 """
 
 import io
 import json
 import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from tdbench.data.decoding import FORMATS, SHOW_AFTER_S, allocate, decode_all, no_bombs, some
+from tdbench.data.decoding import SHOW_AFTER_S, allocate, decode_all, no_bombs, some
+from tdbench.data.images import FORMATS, READ, channels, is_hidden, is_image, judge_others, plain
+from tdbench.data.labels import LABELS, compare_names, read_labels, unpacked
+from tdbench.data.raw import RawImages, check_side
 from tdbench.errors import TdbenchError
 from tdbench.files import atomic_path, sha256
 from tdbench.progress import progress
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
-_LARGEST_IMAGE, _LARGEST_LABELS = 2**26, 2**27
-"""Bytes of a file once it is unpacked: an image's, and dataset.json's, which holds 40 an image."""
-_MODES = {"1": "L", "L": "L", "RGB": "RGB", "P": "RGB", "YCbCr": "RGB", "CMYK": "RGB"}
+__all__ = ["ImageSet", "RawImages", "read_archive", "write_archive"]
 
-
-class RawImages(NamedTuple):
-    """(N, C, H, W) uint8 images and their (N,) int64 classes, or None without labels: what an archive is made from."""
-
-    images: np.ndarray
-    labels: np.ndarray | None
+_LARGEST_IMAGE = 300_000_000
+"""Bytes of an image's file once it is unpacked: a little more than the largest that is read has without compression."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +45,15 @@ class ImageSet:
         SHA-256 of the archive.
     path : Path
         The archive.
+    class_names : list of str or None
+        The name of each class, where the source has names.
     """
 
     images: np.ndarray
     labels: np.ndarray | None
     checksum: str
     path: Path
+    class_names: list[str] | None = None
 
     @property
     def channels(self) -> int:
@@ -73,8 +74,9 @@ class ImageSet:
         counts: list[int] = [] if self.labels is None else np.bincount(self.labels).tolist()
         return counts
 
-    def summary(self) -> dict[str, int | str | list[int]]:
-        return {
+    def summary(self) -> dict[str, Any]:
+        """What is recorded of the data, as `tdbench.records.Data` reads it."""
+        facts = {
             "sha256": self.checksum,
             "images": len(self.images),
             "resolution": self.resolution,
@@ -82,10 +84,22 @@ class ImageSet:
             "classes": self.num_classes,
             "class_counts": self.class_counts,
         }
+        return facts if self.class_names is None else facts | {"class_names": self.class_names}
+
+    def describe(self) -> str:
+        """The summary on one line, for people."""
+        facts = {key: value for key, value in self.summary().items() if key not in ("class_counts", "class_names")}
+        line = ", ".join(f"{key} {value}" for key, value in facts.items())
+        if not self.class_names:
+            return line
+        named = [f"{name} {count:,}" for name, count in zip(self.class_names, self.class_counts, strict=True)]
+        return f"{line} ({', '.join(named[:10])}{', ...' if len(named) > 10 else ''})"
 
 
-def write_archive(path: Path, images: np.ndarray, labels: np.ndarray | None) -> None:
-    """Write images (N, C, H, W) uint8, C in {1, 3}, and classes (N,); the same input gives the same bytes."""
+def write_archive(
+    path: Path, images: np.ndarray, labels: np.ndarray | None, class_names: list[str] | None = None
+) -> None:
+    """Write images, classes and their names as `RawImages` has them; the same input gives the same bytes."""
     names = [f"{i // 1000:05d}/img{i:08d}.png" for i in range(len(images))]
     entries = None if labels is None else [[n, int(c)] for n, c in zip(names, labels, strict=True)]
     with (
@@ -100,7 +114,8 @@ def write_archive(path: Path, images: np.ndarray, labels: np.ndarray | None) -> 
             # ZipInfo's default date is 1980: the checksum does not depend on the day.
             archive.writestr(zipfile.ZipInfo(name), data.getvalue())
             bar.update()
-        archive.writestr(zipfile.ZipInfo("dataset.json"), json.dumps({"labels": entries}))
+        content = {"labels": entries} if class_names is None else {"labels": entries, "class_names": class_names}
+        archive.writestr(zipfile.ZipInfo(LABELS), json.dumps(content))
 
 
 def read_archive(path: Path) -> ImageSet:
@@ -111,69 +126,49 @@ def read_archive(path: Path) -> ImageSet:
     TdbenchError
         If the archive, its labels or any image is damaged; the message lists what is wrong.
     """
+    if path.is_dir():
+        raise TdbenchError(f"{path}: is a folder, not an archive; source folder reads a folder of images")
     if not path.is_file():
         raise TdbenchError(f"{path}: no such archive; `tdbench data` writes one")
     checksum = sha256(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            names = sorted(n for n in archive.namelist() if PurePosixPath(n).suffix.lower() in IMAGE_SUFFIXES)
-            if len(set(names)) < len(names):
-                raise TdbenchError(
-                    f"{path}: holds {len(names) - len(set(names))} image names twice; make the archive again"
-                )
-            classes = _read_labels(path, archive)
-            if classes is not None:
-                _compare_names(path, names, classes)
+            members = _members(path, archive)
+            names = sorted(name for name in members if is_image(name) and not is_hidden(name))
+            labels = read_labels(path, archive, members)
+            judge_others(path, (n for n in members if not (n == LABELS or is_image(n) or is_hidden(n))))
+            if labels.classes is not None:
+                compare_names(path, names, labels.classes)
             if not names:
-                raise TdbenchError(f"{path}: holds no images; expected files {', '.join(sorted(IMAGE_SUFFIXES))}")
-            images = _read_images(path, archive, names)
+                raise TdbenchError(f"{path}: holds no images; expected files {READ}")
+            images = _read_images(path, archive, names, members)
     except TdbenchError:
         raise
     except Exception as error:  # zipfile raises many kinds for damaged directories
         raise TdbenchError(f"{path}: not a whole zip file ({error}); copy or make it again") from error
-    labels = None if classes is None else np.array([classes[n] for n in names], dtype=np.int64)
-    return ImageSet(images, labels, checksum, path)
+    classes = None if labels.classes is None else np.array([labels.classes[n] for n in names], dtype=np.int64)
+    return ImageSet(images, classes, checksum, path, labels.class_names)
 
 
-def _read_labels(path: Path, archive: zipfile.ZipFile) -> dict[str, int] | None:
-    """Class by image name, or None where the archive has no labels."""
-    try:
-        content = json.loads(_unpacked(archive, "dataset.json", _LARGEST_LABELS))
-    except KeyError as error:
-        raise TdbenchError(f'{path}: dataset.json is missing; without labels it holds {{"labels": null}}') from error
-    except Exception as error:  # zlib and json raise many kinds for damaged data
-        raise TdbenchError(f"{path}: dataset.json is not JSON ({error})") from error
-    entries = content.get("labels") if isinstance(content, dict) else content
-    if entries is None and isinstance(content, dict):
-        return None
-    expected = 'expected {"labels": [["name.png", class], ...]} with classes 0, 1, ...'
-    if not isinstance(entries, list):
-        raise TdbenchError(f"{path}: dataset.json: labels: not a list; {expected}")
-    for entry in entries:
-        well_formed = isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str)
-        if not (well_formed and type(entry[1]) is int and 0 <= entry[1] < 1_000_000):
-            raise TdbenchError(f"{path}: dataset.json: labels: {json.dumps(entry)[:80]}; {expected}")
-    classes = dict(entries)
-    if len(classes) != len(entries):
-        raise TdbenchError(f"{path}: dataset.json: labels: {len(entries) - len(classes)} images are named twice")
-    unused = sorted(set(range(max(classes.values(), default=-1) + 1)) - set(classes.values()))
-    if unused:
+def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, str]:
+    """Names of the files in a zip as they are in the zip, by their names with slashes; Windows may write others."""
+    given = [name for name in archive.namelist() if not name.endswith(("/", "\\"))]
+    members = {name.replace("\\", "/"): name for name in given}
+    if len(members) < len(given):
+        raise TdbenchError(f"{path}: holds {len(given) - len(members)} file names twice; make the archive again")
+    if members and all(name.endswith(".npy") for name in members):
         raise TdbenchError(
-            f"{path}: dataset.json: labels: no image of class {unused[0]}; classes are 0, 1, ... without gaps"
+            f"{path}: holds NumPy arrays, as an npz does; an archive is a zip of image files and {LABELS}: write the "
+            "images as PNG files into a folder and use source folder"
         )
-    return classes
+    return members
 
 
-def _compare_names(path: Path, names: list[str], classes: dict[str, int]) -> None:
-    missing, unlabelled = sorted(set(classes) - set(names)), sorted(set(names) - set(classes))
-    if missing:
-        raise TdbenchError(f"{path}: dataset.json labels {some(missing)} that the archive does not hold")
-    if unlabelled:
-        raise TdbenchError(f"{path}: dataset.json gives no label for {some(unlabelled)}; label all images or none")
+def _read_images(path: Path, archive: zipfile.ZipFile, names: list[str], members: Mapping[str, str]) -> np.ndarray:
+    def opened(name: str) -> Image.Image:
+        return Image.open(io.BytesIO(unpacked(archive, members[name], _LARGEST_IMAGE)), formats=FORMATS)
 
-
-def _read_images(path: Path, archive: zipfile.ZipFile, names: list[str]) -> np.ndarray:
-    first, shape = _first_shape(archive, names)
+    first, shape = _first_shape(opened, names)
     try:
         stack = allocate(len(names), *shape)
     except TdbenchError as error:
@@ -181,9 +176,8 @@ def _read_images(path: Path, archive: zipfile.ZipFile, names: list[str]) -> np.n
     odd: list[str] = []
 
     def decode(i: int) -> None:
-        with _opened(archive, names[i]) as image:
-            found = _shape(image)
-            pixels = np.asarray(image.convert(_MODES[image.mode]))
+        with opened(names[i]) as image:
+            found, pixels = _shape(image), np.asarray(plain(image))
         if found != shape:
             odd.append(f"{names[i]} {_size(found)}")
         else:
@@ -191,40 +185,29 @@ def _read_images(path: Path, archive: zipfile.ZipFile, names: list[str]) -> np.n
 
     damaged = decode_all(names, decode, f"reading {path.name}")
     if damaged:
-        raise TdbenchError(f"{path}: cannot decode {some(damaged)}; make the archive again or leave them out")
+        raise TdbenchError(f"{path}: cannot use {some(damaged)}; make the archive again or leave them out")
     if odd or shape[1] != shape[2]:
         others = f", but there are {some(sorted(odd))}" if odd else ""
         raise TdbenchError(
             f"{path}: images must be square and of one size and mode: {names[first]} is {_size(shape)}{others}"
         )
+    try:
+        check_side(*shape[1:])
+    except ValueError as error:
+        raise TdbenchError(f"{path}: {error}") from error
     return stack
 
 
-def _opened(archive: zipfile.ZipFile, name: str) -> Image.Image:
-    return Image.open(io.BytesIO(_unpacked(archive, name, _LARGEST_IMAGE)), formats=FORMATS)
-
-
-def _unpacked(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:
-    """A file's content; zipfile unpacks no more than the directory says, whatever is behind it."""
-    size = archive.getinfo(name).file_size
-    if size > largest:
-        raise ValueError(f"unpacks to {size:,} bytes; at most {largest:,}")
-    return archive.read(name)
-
-
 def _shape(image: Image.Image) -> tuple[int, int, int]:
-    """(C, H, W) as the file's head tells it."""
-    # Alpha or 16 bits would be cut off without a word.
-    if image.mode not in _MODES:
-        raise ValueError(f"mode {image.mode}; expected 8 bits a channel, grey or colour, not transparent")
-    return (1 if _MODES[image.mode] == "L" else 3, image.height, image.width)
+    """(C, H, W) as the file's head tells it; images are square, or refused, so that turning them changes nothing."""
+    return channels(image), image.height, image.width
 
 
-def _first_shape(archive: zipfile.ZipFile, names: list[str]) -> tuple[int, tuple[int, int, int]]:
+def _first_shape(opened: Callable[[str], Image.Image], names: list[str]) -> tuple[int, tuple[int, int, int]]:
     """Index and shape of the first image that can be opened; what is wrong with others is found when decoding."""
     for i, name in enumerate(names):
         try:
-            with no_bombs(), _opened(archive, name) as image:
+            with no_bombs(), opened(name) as image:
                 return i, _shape(image)
         except Exception:  # decoders and zlib raise many kinds for damaged data
             continue

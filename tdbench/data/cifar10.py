@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tdbench.data.archive import RawImages
+from tdbench.data.raw import RawImages
 from tdbench.downloads import Published, cache_folder, fetch
 from tdbench.errors import TdbenchError
 from tdbench.files import sha256

@@ -15,8 +15,6 @@ from tdbench.progress import progress
 
 SHOW_AFTER_S = 2.0
 """Work on images that takes no longer shows no progress bar."""
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB")
-"""What Pillow may take a file for, whatever its name says; for some formats it would start other programs."""
 _CHUNK = 32
 _MOST_THREADS = 16
 _SHOWN = 5

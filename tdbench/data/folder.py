@@ -13,16 +13,12 @@ import stat
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from tdbench.data.archive import IMAGE_SUFFIXES, RawImages
-from tdbench.data.decoding import FORMATS, allocate, decode_all, some
-from tdbench.errors import TdbenchError
-
-SUFFIXES = IMAGE_SUFFIXES | {".tif", ".tiff"}
-_FORMATS = (*FORMATS, "TIFF")
-_GREY = frozenset({"1", "L", "LA"})
-_MODES = _GREY | {"P", "PA", "RGB", "RGBA", "YCbCr", "CMYK"}
+from tdbench.data.decoding import allocate, decode_all, some
+from tdbench.data.images import FORMATS, READ, is_hidden, is_image, judge_others, plain
+from tdbench.data.raw import RawImages
+from tdbench.errors import TdbenchError, printable
 
 
 def read_folder(folder: Path, resolution: int, labelled: bool) -> RawImages:
@@ -44,11 +40,13 @@ def read_folder(folder: Path, resolution: int, labelled: bool) -> RawImages:
     Raises
     ------
     TdbenchError
-        If there are no images, some lie in sub-folders and some do not, or any cannot be used; all of these are
-        counted and the first few named.
+        If there are no images, some lie in sub-folders and some do not, a class has none, or any cannot be used; all
+        of these are counted and the first few named.
     """
     names = find_images(folder)
-    labels = _classes(folder, names) if labelled else None
+    class_names = _class_names(folder, names) if labelled else None
+    number = {name: i for i, name in enumerate(class_names or [])}
+    labels = np.array([number[name.parts[0]] for name in names], dtype=np.int64) if number else None
     try:
         images, grey = allocate(len(names), 3, resolution, resolution), np.zeros(len(names), dtype=bool)
     except TdbenchError as error:
@@ -58,14 +56,15 @@ def read_folder(folder: Path, resolution: int, labelled: bool) -> RawImages:
         # Opening a pipe waits for somebody who writes into it.
         if not stat.S_ISREG((folder / names[i]).stat().st_mode):
             raise ValueError("not a regular file")
-        with Image.open(folder / names[i], formats=_FORMATS) as image:
+        with Image.open(folder / names[i], formats=FORMATS) as image:
             fitted, grey[i] = fit(image, resolution)
         images[i] = np.asarray(fitted).transpose(2, 0, 1)
 
     bad = decode_all(names, decode, f"reading {folder.name}")
     if bad:
         raise TdbenchError(f"{folder}: cannot use {some(bad)}; mend or remove them and run this again")
-    return RawImages(np.ascontiguousarray(images[:, :1]) if grey.all() else images, labels)
+    shown = class_names and [printable(name) for name in class_names]
+    return RawImages(np.ascontiguousarray(images[:, :1]) if grey.all() else images, labels, shown)
 
 
 def find_images(folder: Path) -> list[PurePosixPath]:
@@ -73,21 +72,24 @@ def find_images(folder: Path) -> list[PurePosixPath]:
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "no such folder"
         raise TdbenchError(f"{folder}: {problem}; give the path of a folder of images")
-    names, others = [], 0
+    names: list[PurePosixPath] = []
+    others: list[str] = []
     for parent, folders, files in os.walk(folder, onerror=_unreadable):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if not is_hidden(name)]
         links = [Path(parent, name) for name in folders if Path(parent, name).is_symlink()]
         if links:
             # Such a link may lead back up, and leaving it out would lose images without a word.
             raise TdbenchError(f"{links[0]}: is a link to a folder, which is not followed; put the folder itself there")
-        found = [name for name in files if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")]
-        names += [PurePosixPath(Path(parent, name).relative_to(folder).as_posix()) for name in found]
-        others += len(files) - len(found)
+        for name in files:
+            path = PurePosixPath(Path(parent, name).relative_to(folder).as_posix())
+            if is_image(name) and not is_hidden(name):
+                names.append(path)
+            elif not is_hidden(name):
+                others.append(str(path))
+    judge_others(folder, others)
     if not names:
-        raise TdbenchError(
-            f"{folder}: holds no images but {others} other file{'s' if others != 1 else ''}; "
-            f"expected files {', '.join(sorted(SUFFIXES))}"
-        )
+        files_there = f"{len(others)} other file{'s' if len(others) != 1 else ''}"
+        raise TdbenchError(f"{folder}: holds no images but {files_there}; expected files {READ}")
     return sorted(names)
 
 
@@ -95,8 +97,8 @@ def _unreadable(error: OSError) -> None:
     raise TdbenchError(f"{error.filename}: the folder cannot be read ({error.strerror})") from error
 
 
-def _classes(folder: Path, names: list[PurePosixPath]) -> np.ndarray | None:
-    """(N,) int64 classes from the uppermost sub-folders, or None where there is nothing to tell apart."""
+def _class_names(folder: Path, names: list[PurePosixPath]) -> list[str] | None:
+    """The uppermost sub-folders, sorted, which are classes; None where there is nothing to tell apart."""
     if (folder / "dataset.json").exists():
         raise TdbenchError(
             f"{folder}: holds a dataset.json, so it is an unpacked archive whose classes are not its sub-folders; "
@@ -109,8 +111,15 @@ def _classes(folder: Path, names: list[PurePosixPath]) -> np.ndarray | None:
             f"{folder}: sub-folders are classes, but outside of them lie {some(direct)}; "
             "put every image into a sub-folder, or all into the folder itself for images without classes"
         )
-    classes = {name: i for i, name in enumerate(sorted({name.parts[0] for name in inside}))}
-    return np.array([classes[name.parts[0]] for name in names], dtype=np.int64) if len(classes) > 1 else None
+    classes = sorted({name.parts[0] for name in inside})
+    folders = sorted(path.name for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name))
+    if inside and folders != classes:
+        # Left out, it would give its number to the class behind it.
+        empty = next(name for name in folders if name not in classes)
+        raise TdbenchError(
+            f"{folder / empty}: holds no images, but sub-folders are classes; put images there or remove it"
+        )
+    return classes if len(classes) > 1 else None
 
 
 def fit(image: Image.Image, resolution: int) -> tuple[Image.Image, bool]:
@@ -119,18 +128,10 @@ def fit(image: Image.Image, resolution: int) -> tuple[Image.Image, bool]:
     Raises
     ------
     ValueError
-        If something of it would be lost without a word: transparency, 16 bits, further frames.
+        As `images.plain` does.
     """
-    if image.mode not in _MODES:
-        raise ValueError(f"mode {image.mode}; expected 8 bits a channel, grey or colour")
-    # The second picture in a camera's MPO file is a preview or the other eye's.
-    if getattr(image, "is_animated", False) and image.format != "MPO":
-        raise ValueError(f"{getattr(image, 'n_frames', 'several')} frames; expected one")
-    grey = image.mode in _GREY
-    upright = ImageOps.exif_transpose(image)
-    if upright.has_transparency_data and upright.convert("RGBA").getchannel("A").getextrema() != (255, 255):
-        raise ValueError("transparent; expected an opaque image")
+    upright = plain(image)
     side = min(upright.size)
     left, top = (upright.width - side) // 2, (upright.height - side) // 2
     square = upright.convert("RGB").crop((left, top, left + side, top + side))
-    return square.resize((resolution, resolution), Image.Resampling.LANCZOS), grey
+    return square.resize((resolution, resolution), Image.Resampling.LANCZOS), upright.mode == "L"

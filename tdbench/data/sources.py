@@ -7,9 +7,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from tdbench.data.archive import RawImages, read_archive
+from tdbench.data.archive import read_archive
 from tdbench.data.cifar10 import read_cifar10
 from tdbench.data.folder import read_folder
+from tdbench.data.images import LARGEST_SIDE, SMALLEST_SIDE
+from tdbench.data.raw import RawImages, checked_images
 from tdbench.errors import TdbenchError
 
 
@@ -37,6 +39,8 @@ class Source(NamedTuple):
         The default where images are resized; "required" where there is none; "none" where images stay as they are.
     nominal : Nominal or None
         At the default resolution; None where it is the user's data that decides.
+    origin : str
+        The plug-in that brought it; empty for tdbench's own.
     """
 
     read: Callable[[Path | None, int | None], RawImages]
@@ -44,6 +48,7 @@ class Source(NamedTuple):
     wants: str
     resolution: int | Literal["none", "required"]
     nominal: Nominal | None
+    origin: str = ""
 
 
 def digits(path: Path | None = None, resolution: int | None = None) -> RawImages:
@@ -59,7 +64,7 @@ def archive(path: Path | None, resolution: int | None = None) -> RawImages:
     """An archive in EDM's format that exists already; it is checked and its images stored anew as PNG."""
     assert path is not None
     found = read_archive(path)
-    return RawImages(found.images, found.labels)
+    return RawImages(found.images, found.labels, found.class_names)
 
 
 def cifar10(path: Path | None, resolution: int | None = None) -> RawImages:
@@ -142,8 +147,10 @@ def check_source(source: str, path: Path | None, resolution: int | None) -> None
         raise ValueError(f"source {source}: needs a resolution to resize the images to, such as 64")
     if resolution is not None and known.resolution == "none":
         raise ValueError(f"source {source}: takes no resolution, since images stay as they are; got {resolution}")
-    if resolution is not None and resolution < 1:
-        raise ValueError(f"source {source}: resolution {resolution}: must be at least 1")
+    if resolution is not None and not SMALLEST_SIDE <= resolution <= LARGEST_SIDE:
+        raise ValueError(
+            f"source {source}: resolution {resolution}: must be at least {SMALLEST_SIDE} and at most {LARGEST_SIDE:,}"
+        )
 
 
 def read_source(source: str, path: Path | None, resolution: int | None) -> RawImages:
@@ -152,7 +159,8 @@ def read_source(source: str, path: Path | None, resolution: int | None) -> RawIm
     Raises
     ------
     TdbenchError
-        If the source does not take these settings, or its data is missing or damaged.
+        If the source does not take these settings, its data is missing or damaged, or a plug-in's function fails
+        or gives what are no images.
     """
     try:
         check_source(source, path, resolution)
@@ -160,4 +168,13 @@ def read_source(source: str, path: Path | None, resolution: int | None) -> RawIm
         raise TdbenchError(f"data {error}") from error
     known = SOURCES[source]
     default = known.resolution if isinstance(known.resolution, int) else None
-    return known.read(path, default if resolution is None else resolution)
+    giver = f"data source {source}" + (f" of {known.origin}" if known.origin else "")
+    try:
+        found = known.read(path, default if resolution is None else resolution)
+    except (TdbenchError, OSError):
+        raise
+    except Exception as error:  # anything may go wrong in the user's code
+        if not known.origin:
+            raise
+        raise TdbenchError(f"{giver}: {type(error).__name__}: {error}") from error
+    return checked_images(found, giver)

@@ -76,7 +76,8 @@ def train_classifier(data: ImageSet, weights: Path, report: Path, threads: int =
 
     if data.labels is None or data.num_classes < 2:
         raise TdbenchError(
-            f"{data.path}: features 'classifier' need labels of at least 2 classes; the archive has none"
+            f"{data.path}: features 'classifier' need labels of at least 2 classes; the archive has "
+            f"{'no labels' if data.labels is None else 'one class'}"
         )
     fewest = int(np.bincount(data.labels).min())
     if fewest < 2 or len(data.images) * TEST_SHARE < data.num_classes:

@@ -83,8 +83,8 @@ def relabel(members: dict[str, bytes], change: Callable[[list], list]) -> None:
 
 DAMAGES: dict[str, tuple[Callable[[dict[str, bytes]], object], str]] = {
     "missing image": (lambda m: m.pop(FIRST), f"labels 1 image: {FIRST} that the archive does not hold"),
-    "truncated image": (lambda m: m.update({FIRST: m[FIRST][:60]}), f"cannot decode 1 image: {FIRST}"),
-    "not an image": (lambda m: m.update({FIRST: b"hello"}), f"cannot decode 1 image: {FIRST}"),
+    "truncated image": (lambda m: m.update({FIRST: m[FIRST][:60]}), f"cannot use 1 image: {FIRST}"),
+    "not an image": (lambda m: m.update({FIRST: b"hello"}), f"cannot use 1 image: {FIRST}"),
     "label missing": (lambda m: relabel(m, lambda labels: labels[1:]), f"gives no label for 1 image: {FIRST}"),
     "image named twice": (lambda m: relabel(m, lambda labels: [*labels, labels[0]]), "1 images are named twice"),
     "negative class": (
@@ -93,8 +93,8 @@ DAMAGES: dict[str, tuple[Callable[[dict[str, bytes]], object], str]] = {
     ),
     "no dataset.json": (lambda m: m.pop("dataset.json"), "dataset.json is missing"),
     "bad json": (lambda m: m.update({"dataset.json": b"{"}), "dataset.json is not JSON"),
-    "16 bits": (lambda m: m.update({FIRST: picture("I;16")}), "mode I;16; expected 8 bits a channel"),
-    "transparent": (lambda m: m.update({FIRST: picture("RGBA")}), "mode RGBA; expected 8 bits a channel"),
+    "16 bits": (lambda m: m.update({FIRST: picture("I;16")}), "mode I;16, 16 bits; expected 8 bits a channel"),
+    "transparent": (lambda m: m.update({FIRST: picture("RGBA")}), "transparent; expected an opaque image"),
     "a class without images": (
         lambda m: relabel(m, lambda labels: [[n, c + (c > 3)] for n, c in labels]),
         "no image of class 4; classes are 0, 1, ... without gaps",
@@ -124,7 +124,7 @@ def test_all_damaged_images_are_counted(archive: Path, tmp_path: Path) -> None:
         for i in range(20, 40):
             members[f"00000/img{i:08d}.png"] = members[f"00000/img{i:08d}.png"][:50]
 
-    with pytest.raises(TdbenchError, match=r"cannot decode 20 images: 00000/img00000020.png .*, \.\.\."):
+    with pytest.raises(TdbenchError, match=r"cannot use 20 images: 00000/img00000020.png .*, \.\.\."):
         read_archive(rewrite(archive, tmp_path / "broken.zip", truncate_many))
 
 

@@ -27,7 +27,6 @@ def save(path: Path, colour: int | tuple[int, ...] = (10, 20, 30), size: tuple[i
 def test_sub_folders_are_classes_in_the_order_of_their_names(tmp_path: Path) -> None:
     for name, red in {"b/2.png": 2, "b/10.png": 1, "a/z/x.PNG": 0, "c d/1.bmp": 3}.items():
         save(tmp_path / name, (red, 0, 0))
-    (tmp_path / "empty").mkdir()
     (tmp_path / "a" / "notes.txt").write_text("no image")
     (tmp_path / "a" / "._x.png").write_bytes(b"what macOS leaves beside an image")
     found = read_source("folder", tmp_path, 4)
@@ -130,7 +129,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "truncated": (lambda: encoded("RGB")[:45], "truncated"),
     "transparent": (lambda: encoded("RGBA"), "transparent"),
     "transparent palette": (lambda: encoded("P", transparency=0), "transparent"),
-    "16 bits": (lambda: encoded("I;16"), "mode I;16; expected 8 bits"),
+    "16 bits": (lambda: encoded("I;16"), "mode I;16, 16 bits; expected 8 bits"),
     "animated": (
         lambda: encoded("RGB", save_all=True, append_images=[Image.new("RGB", (8, 8), "red")]),
         "2 frames; expected one",

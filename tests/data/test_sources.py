@@ -37,7 +37,7 @@ def test_settings_that_fit(source: str, path: Path | None, resolution: int | Non
         ("archive", None, None, "source archive: needs a path to a zip in EDM's format"),
         ("folder", None, 64, "source folder: needs a path to a folder of images"),
         ("folder", SOME, None, "source folder: needs a resolution"),
-        ("folder", SOME, 0, "source folder: resolution 0: must be at least 1"),
+        ("folder", SOME, 0, "source folder: resolution 0: must be at least 2 and at most 9,459"),
         ("ffhq", None, None, "source ffhq: needs a path to a folder of the original images"),
     ],
 )

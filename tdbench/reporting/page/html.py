@@ -28,6 +28,9 @@ from tdbench.reporting.page import charts, descriptions, history, libraries
 from tdbench.reporting.page.table import PageTable, page_table
 from tdbench.reporting.published import published_table
 
+MOST_CLASSES_NAMED = 20
+"""A data set of more classes is described by the fewest and the most images of a class."""
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -192,11 +195,19 @@ def _data_facts(plan: Plan, results: Path) -> pd.DataFrame:
             plan.experiment.evaluation.features, plan.libraries(name), DatasetLayout(results, name)
         )
         checksum = {"sha256": facts.pop("sha256")}  # last, for it is long
-        counts = facts.pop("class_counts", None) or []
-        facts |= {"images a class": f"{min(counts)} to {max(counts)}" if counts else "—"}
+        facts |= {"images a class": _images_a_class(facts.pop("class_counts", None), facts.pop("class_names", None))}
         facts |= {"classes of samples": _classes_of_samples(plan, name) if facts["classes"] else "—"}
         rows.append({"data": name, "source": dataset.source} | facts | {"features": features} | checksum)
     return pd.DataFrame(rows)
+
+
+def _images_a_class(counts: list[int] | None, names: list[str] | None) -> str:
+    """Images of each class by name, or the fewest and the most where classes have no names or are many."""
+    if not counts:
+        return "—"
+    if names is None or len(names) > MOST_CLASSES_NAMED:
+        return f"{min(counts)} to {max(counts)}"
+    return ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
 
 
 def _classes_of_samples(plan: Plan, dataset: str) -> str:
