@@ -13,6 +13,9 @@ ARGS       ?=
 # Processes that the tests are shared among; WORKERS=0 has them one after the other.
 WORKERS    ?= 2
 
+# A path for --config: Snakemake takes 2026_11_25 for a number, but not ./2026_11_25.
+PATH_OF     = $(if $(1),$(if $(filter /%,$(firstword $(1))),,./)$(1))
+
 UV_VERSION := 0.13.9
 BIN        := $(VENV)/bin
 INSTALLED  := $(VENV)/.installed
@@ -24,7 +27,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: reproduce test report check format coverage docs audit install lock
 
 reproduce: install
-	$(BIN)/snakemake --cores $(CORES) $(ARGS) --config experiment="$(EXPERIMENT)" results="$(RESULTS)"
+	$(BIN)/snakemake --cores $(CORES) $(ARGS) --config experiment="$(EXPERIMENT)" results="$(call PATH_OF,$(RESULTS))"
 	@$(BIN)/tdbench show "$(EXPERIMENT)" --results "$(RESULTS)"
 
 test: install

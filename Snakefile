@@ -12,8 +12,9 @@ min_version("9.0")
 from tdbench.cluster import let_pods_share_a_volume
 from tdbench.evaluation import DEFAULT_LIBRARIES, FEATURES, LIBRARIES
 from tdbench.resources import Requests
-from tdbench.workflow import Workflow, limit_gpus
+from tdbench.workflow import Workflow, limit_gpus, need_cores
 
+need_cores(workflow)
 W = Workflow.from_config(config, workflow.is_main_process)
 limit_gpus(workflow)
 let_pods_share_a_volume()

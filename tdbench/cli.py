@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tdbench.arguments import dataset_argument, path_argument, path_option
 from tdbench.errors import Stopped, TdbenchError, printable
 from tdbench.ranks import process_count, rank
 from tdbench.signals import end_on_sigterm
@@ -33,8 +34,12 @@ RunNames = Annotated[
 KeepFinished = Annotated[
     bool, typer.Option("--keep-finished", help="Leave runs alone that are done with the same settings, input and code.")
 ]
-Marker = Annotated[Path | None, typer.Option("--marker", help="File to write once all is done; Snakemake's.")]
-Results = Annotated[Path, typer.Option("--results", help="Folder of all results.")]
+Marker = Annotated[
+    Path | None,
+    path_option("--marker", help="File to write once all is done; Snakemake's."),
+]
+Results = Annotated[Path, path_option("--results", help="Folder of all results.")]
+DatasetName = Annotated[str, dataset_argument()]
 Processes = Annotated[
     int,
     typer.Option(
@@ -58,8 +63,8 @@ class Part(StrEnum):
 @app.command()
 def data(
     source: Annotated[str, typer.Argument(help="digits, cifar10, folder, ffhq, afhqv2 or archive.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Archive to write.")] = Path("archive.zip"),
-    path: Annotated[Path | None, typer.Option(help="Where the source reads from.")] = None,
+    output: Annotated[Path, path_option("--output", "-o", help="Archive to write.")] = Path("archive.zip"),
+    path: Annotated[Path | None, path_option("--path", help="Where the source reads from.")] = None,
     resolution: Annotated[
         int | None,
         typer.Option(help="Size to resize to, for folder, ffhq, afhqv2, pixels a side."),
@@ -67,21 +72,26 @@ def data(
     plugin: Annotated[list[str] | None, typer.Option(help="Python file or entry point that brings the source.")] = None,
 ) -> None:
     """Write a data set as an archive in EDM's format, with a summary (checksum, size, classes) beside it."""
-    from tdbench.data.archive import read_archive, write_archive
+    from tdbench.data.archive import read_archive, summary_file, write_archive
     from tdbench.data.sources import read_source
-    from tdbench.files import write_json
+    from tdbench.data.state import KEY, source_state
+    from tdbench.files import regular_target, write_json
     from tdbench.plugins import load_plugins
 
+    for file in (output, summary_file(output)):
+        regular_target(file)
     load_plugins(plugin or [], Path("--plugin"))
+    # Before they are read: what changes meanwhile is a change.
+    state = None if path is None else source_state(path)
     write_archive(output, *read_source(source, path, resolution))
     made = read_archive(output)
-    write_json(output.with_suffix(".json"), made.summary())
+    write_json(summary_file(output), made.summary() | ({} if state is None else {KEY: state}))
     typer.echo(made.describe())
 
 
 @app.command()
 def classifier(
-    dataset: Annotated[str, typer.Argument(help="Name of a data set in the results.")],
+    dataset: DatasetName,
     results: Results = DEFAULT_RESULTS,
     threads: Threads = 1,
 ) -> None:
@@ -121,11 +131,12 @@ def weights(
 
 @app.command()
 def reference(
-    dataset: Annotated[str, typer.Argument(help="Name of a data set in the results.")],
+    dataset: DatasetName,
     features: Annotated[str, typer.Option(help="Feature extractor.")] = "classifier",
     library: Annotated[list[str] | None, typer.Option(help="clean-fid and torch-fidelity, if left out.")] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="File of inception's weights in place of the published ones.")
+        Path | None,
+        path_option("--weights", help="File of inception's weights in place of the published ones."),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, max=2**20)] = 256,
     results: Results = DEFAULT_RESULTS,
@@ -209,10 +220,13 @@ def _stage(
             launch(processes, [name, experiment, *runs, "--results", str(results), *options])
             return
         from tdbench.distributed import joined
+        from tdbench.files import regular_target
         from tdbench.plan import load_plan
         from tdbench.reporting.outline import write_outline
         from tdbench.stages import do_stage
 
+        if marker is not None:
+            regular_target(marker)
         plan = load_plan(experiment)
         chosen = [plan.run(run) for run in runs]
         with joined() as world:
@@ -305,7 +319,9 @@ def show(
 
 @app.command()
 def status(
-    results: Annotated[Path, typer.Argument(help="Folder of all results, or of one experiment's.")] = DEFAULT_RESULTS,
+    results: Annotated[
+        Path, path_argument("RESULTS", help="Folder of all results, or of one experiment's.")
+    ] = DEFAULT_RESULTS,
     every_run: Annotated[bool, typer.Option("--all", help="A line a run, also for those done or waiting.")] = False,
     watch: Annotated[float | None, typer.Option(min=0.5, help="Show it again every so many seconds.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs: an object a line.")] = False,
@@ -319,8 +335,8 @@ def status(
 
 @app.command()
 def compare(
-    a: Annotated[Path, typer.Argument(help="Folder of results, or of one experiment in it.")],
-    b: Annotated[Path, typer.Argument(help="The other one.")],
+    a: Annotated[Path, path_argument("A", help="Folder of results, or of one experiment in it.")],
+    b: Annotated[Path, path_argument("B", help="The other one.")],
     tolerance: Annotated[
         float, typer.Option(min=0, help="Relative difference of a seed's scores that counts as the same.")
     ] = 1e-3,
@@ -340,7 +356,8 @@ def compare(
 def export(
     experiment: Experiment,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A .zip, or a folder to write; NAME.crate.zip by default.")
+        Path | None,
+        path_option("--output", "-o", help="A .zip, or a folder to write; NAME.crate.zip by default."),
     ] = None,
     results: Results = DEFAULT_RESULTS,
     with_weights: Annotated[bool, typer.Option("--with-weights", help="Also the weights that were sampled.")] = False,
@@ -366,7 +383,9 @@ def export(
 
 
 @app.command()
-def check_crate(crate: Annotated[Path, typer.Argument(help="A crate: a zip or a folder.")]) -> None:
+def check_crate(
+    crate: Annotated[Path, path_argument("CRATE", help="A crate: a zip or a folder.")],
+) -> None:
     """Is an exported crate whole, and how is it repeated? Unpacks and runs nothing; exits 1 on any fault."""
     from tdbench.reporting.crate.check import check_crate, checked_lines
 
@@ -378,7 +397,9 @@ def check_crate(crate: Annotated[Path, typer.Argument(help="A crate: a zip or a 
 
 
 @app.command()
-def verify(files: Annotated[list[Path], typer.Argument(help="npz files of reference vectors.")]) -> None:
+def verify(
+    files: Annotated[list[Path], path_argument("FILES", help="npz files of reference vectors.")],
+) -> None:
     """Check the TD objective against reference vectors; exits 1 on any miss."""
     from tdbench.verification import verify_file
 

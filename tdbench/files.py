@@ -1,9 +1,14 @@
-"""Files that are whole or absent: everything is written beside its place and renamed into it."""
+"""Files that are whole or absent: everything is written beside its place and renamed into it.
+
+Only a regular file, or a name where nothing is yet, is written to: renamed over a device or a pipe, a file would take
+its place for everybody.
+"""
 
 import hashlib
 import json
 import os
 import secrets
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +18,22 @@ from typing import Any
 from safetensors import SafetensorError
 
 from tdbench.errors import TdbenchError
+
+_KINDS = {
+    stat.S_IFDIR: "folder", stat.S_IFIFO: "FIFO (a named pipe)", stat.S_IFSOCK: "socket",
+    stat.S_IFCHR: "device", stat.S_IFBLK: "device",
+}  # fmt: skip
+
+
+def _file_mode() -> int:
+    """Mode of a new file as the umask says, which can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+# Once, before there are threads, whose files would get the mode of the moment.
+_MODE = _file_mode()
 
 
 def make_folder(path: Path) -> Path:
@@ -36,10 +57,37 @@ def make_folder(path: Path) -> Path:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path that replaces ``path`` if the block ends well and vanishes if it does not."""
-    with _temporary(path) as temporary:
+    """A temporary path that replaces ``path`` if the block ends well and vanishes if it does not.
+
+    Raises
+    ------
+    TdbenchError
+        Before the block, if ``path`` is neither a regular file nor new; after it, if it cannot be written.
+    """
+    target = regular_target(path)
+    with _temporary(target) as temporary:
         yield temporary
-        _settle(temporary, path)
+        _settle(temporary, target)
+
+
+def regular_target(path: Path) -> Path:
+    """The file that is written to where ``path`` is given: what a symlink leads to, else ``path`` itself.
+
+    Raises
+    ------
+    TdbenchError
+        If something is there that is no regular file.
+    """
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    try:
+        kind = stat.S_IFMT(target.lstat().st_mode)
+    except OSError:  # nothing there yet; a folder that cannot be reached is reported when it is made
+        return target
+    if kind != stat.S_IFREG:
+        found = _KINDS.get(kind, "symlink that leads back to itself")
+        led = f"{path} leads here, which " if target != path else ""
+        raise TdbenchError(f"{target}: {led}is a {found}; give a regular file, or a name where nothing is yet")
+    return target
 
 
 @contextmanager
@@ -47,7 +95,7 @@ def checksummed_path(folder: Path, prefix: str, suffix: str) -> Iterator[Path]:
     """Like `atomic_path`, for a file whose name holds the SHA-256 of its content: ``PREFIX CHECKSUM SUFFIX``."""
     with _temporary(folder / f"{prefix}{suffix}") as temporary:
         yield temporary
-        _settle(temporary, folder / f"{prefix}{sha256(temporary)}{suffix}")
+        _settle(temporary, regular_target(folder / f"{prefix}{sha256(temporary)}{suffix}"))
 
 
 def _settle(temporary: Path, path: Path) -> None:
@@ -55,7 +103,7 @@ def _settle(temporary: Path, path: Path) -> None:
     with temporary.open("rb") as handle:
         os.fsync(handle.fileno())
     # Some libraries make files that only their owner may read.
-    temporary.chmod(0o644)
+    temporary.chmod(_MODE)
     temporary.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:

@@ -1,6 +1,7 @@
 """Where a number comes from: code, versions, hardware, time."""
 
 import hashlib
+import json
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -19,12 +20,38 @@ _TRACED = (
 
 @cache
 def git_commit() -> str:
-    """Commit of the code that runs, with ``-dirty`` where it was changed since; ``unknown`` outside git."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    """Commit of the code that runs, with ``-dirty`` where it was changed since.
+
+    An installed package has none: the repository that its environment happens to lie in says nothing of it. Then it is
+    the commit that it was installed from, where that is recorded, else its version with the SHA-256 of its record.
+    """
+    root = Path(__file__).parents[1]
+    if _git(root, "rev-parse", "--show-toplevel") == str(root.resolve()) and (root / "pyproject.toml").is_file():
+        found = _git(root, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
+        if found is not None:
+            return found
+    return _installed()
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git says, or None where there is no git or no repository."""
+    command = ["git", "-C", str(folder), *arguments]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
     except (OSError, subprocess.SubprocessError):
-        return "unknown"
+        return None
+
+
+def _installed() -> str:
+    """Which installed package runs, by what its installer recorded."""
+    try:
+        package = metadata.distribution("tdbench")
+        origin = json.loads(package.read_text("direct_url.json") or "{}")
+    except (metadata.PackageNotFoundError, ValueError):
+        return f"{__version__}+unrecorded"
+    commit = origin.get("vcs_info", {}).get("commit_id")
+    record = package.read_text("RECORD") or ""
+    return str(commit) if commit else f"{__version__}+{hashlib.sha256(record.encode()).hexdigest()[:12]}"
 
 
 _plugins: dict[str, str] = {}

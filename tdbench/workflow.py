@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from tdbench.batches import Batch, batches
+from tdbench.data.state import changed_since
 from tdbench.errors import TdbenchError
 from tdbench.experiment import Dataset
-from tdbench.files import make_folder
+from tdbench.files import make_folder, read_json
 from tdbench.gpus import visible_gpus
 from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
 from tdbench.locks import hold_results
@@ -73,6 +74,7 @@ class ExperimentFlow:
         (It would delete those of a job that fails.)
         """
         self._leave_the_future()
+        self._notice_changed_sources()
         for batch in self.batches.values():
             for stage in STAGES:
                 made = {run.name: self.files(run).made_by(stage) for run in _of_stage(stage, batch)}
@@ -87,6 +89,23 @@ class ExperimentFlow:
         paths += [self.files(run).made_by(stage) for run in self.plan.runs.values() for stage in STAGES]
         if moved := into_the_present(paths):
             say(f"{moved[0]}: its time lay in the future, as that of {len(moved) - 1} more; it is now that of today")
+
+    def _notice_changed_sources(self) -> None:
+        """Have archives made again whose source has changed: Snakemake sees the time of a folder, not of its files."""
+        for name, dataset in self.plan.experiment.datasets.items():
+            files = self.dataset(name)
+            if dataset.path is None or not (
+                dataset.path.exists() and files.archive.exists() and files.summary.exists()
+            ):
+                continue
+            try:
+                summary = read_json(files.summary, "tdbench data")
+            except TdbenchError:  # reported by whoever needs it
+                continue
+            if isinstance(summary, dict) and changed_since(dataset.path, summary, files.archive):
+                say(f"{dataset.path}: its files have changed since {files.archive} was made, which is made again")
+                # Older than its input; the time 0 would count as none.
+                os.utime(files.archive, (1, 1))
 
     def runs_of_job(self, stage: str, batch: str) -> str:
         """Names of the runs that a job takes through a stage, quoted for the shell."""
@@ -190,9 +209,9 @@ class Workflow:
             raise TdbenchError(
                 f"--config {unknown[0]}={config[unknown[0]]}: unknown key; known: {', '.join(KNOWN_CONFIG)}"
             )
-        chosen = {key: str(config.get(key, default)) for key, default in KNOWN_CONFIG.items()}
+        chosen = {key: config_text(key, config.get(key, default)) for key, default in KNOWN_CONFIG.items()}
         plans, results = load_plans(chosen["experiment"]), Path(chosen["results"])
-        _check_paths(plans, results)
+        check_paths(plans, results)
         for plan in plans:
             for name in plan.experiment.published:
                 published_file(name, f"{plan.path}: ")
@@ -265,6 +284,39 @@ class Workflow:
         return [files.classifier, files.classifier_report] if features == "classifier" else []
 
 
+def config_text(key: str, value: Any) -> str:
+    """A value of Snakemake's config, if it is what was typed.
+
+    Snakemake strips quotes and reads a number, a truth value or YAML in what is left: 2026_11_25 is 20261125 to it.
+    """
+    if value is None or value == "":
+        raise TdbenchError(f"--config {key}=: is empty; give {key}=NAME, or leave it out for {KNOWN_CONFIG[key]!r}")
+    words = [word.partition("=")[2].strip("'\"") for word in sys.argv if word.startswith(f"{key}=")]
+    typed = words[-1] if words else str(value)
+    if isinstance(value, str) and value == typed:
+        return value
+    path = f"./{typed}" if key == "results" else f"workflow/experiments/{typed}.yaml"
+    advice = (
+        f"give its path: --config {shlex.quote(f'{key}={path}')}"
+        if re.fullmatch(r"[\w.+-]+", typed)
+        else "choose another name"
+    )
+    raise TdbenchError(f"--config {key}={typed}: Snakemake reads that as {value!r}; {advice}")
+
+
+def need_cores(workflow: Any) -> None:
+    """End the call where Snakemake was given no cores: it plans with none, and each job then asks for none.
+
+    Parameters
+    ----------
+    workflow : snakemake.workflow.Workflow
+        What a Snakefile knows by that name.
+    """
+    if workflow.resource_settings.cores == 0:
+        with _mistakes_end_the_call():
+            raise TdbenchError("--cores 0: no job can run; give at least 1, or all")
+
+
 def limit_gpus(workflow: Any) -> None:
     """Let Snakemake give no more GPUs to its jobs at a time than there are, where it runs them on this machine.
 
@@ -284,10 +336,12 @@ def limit_gpus(workflow: Any) -> None:
         workflow.register_resource("gpu", len(gpus))
 
 
-def _check_paths(plans: list[Plan], results: Path) -> None:
+def check_paths(plans: list[Plan], results: Path) -> None:
     """Refuse paths of files that Snakemake would not take as they are."""
     if _NO_PATH.search(str(results)):
         raise TdbenchError(f"results {str(results)!r}: Snakemake reads braces as wildcards; choose another folder")
+    # The last step of the workflow needs it.
+    tracking_uri(results)
     for plan in plans:
         sets, weights = plan.experiment.datasets, plan.experiment.evaluation.weights
         given = {f"datasets.{name}.path": dataset.path for name, dataset in sets.items() if dataset.path is not None}

@@ -96,6 +96,20 @@ class ImageSet:
         return f"{line} ({', '.join(named[:10])}{', ...' if len(named) > 10 else ''})"
 
 
+def summary_file(archive: Path) -> Path:
+    """Where the summary of an archive lies: beside it, ``NAME.json`` for ``NAME.zip`` and for any other name too.
+
+    Raises
+    ------
+    TdbenchError
+        If the archive itself would be called so.
+    """
+    if archive.suffix.lower() == ".json":
+        raise TdbenchError(f"{archive}: an archive is a zip, and its summary is the .json beside it; call it NAME.zip")
+    # data.32 and data.64 are two archives.
+    return archive.with_suffix(".json") if archive.suffix.lower() == ".zip" else Path(f"{archive}.json")
+
+
 def write_archive(
     path: Path, images: np.ndarray, labels: np.ndarray | None, class_names: list[str] | None = None
 ) -> None:

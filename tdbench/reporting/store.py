@@ -13,8 +13,22 @@ PUBLISHED = Path("results/published")
 
 
 def tracking_uri(results: Path) -> str:
-    """MLFLOW_TRACKING_URI where the user set it, else a SQLite file in the results."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(ReportLayout(results, "").mlflow_db)
+    """MLFLOW_TRACKING_URI where the user set it, else a SQLite file in the results.
+
+    Raises
+    ------
+    TdbenchError
+        If the path of that file cannot be an address.
+    """
+    if given := os.environ.get("MLFLOW_TRACKING_URI"):
+        return given
+    path = ReportLayout(results, "").mlflow_db.resolve()
+    if "?" in str(path):
+        raise TdbenchError(
+            f"{path}: MLflow takes what follows a question mark for options; choose results without one in its path, "
+            "or set MLFLOW_TRACKING_URI to a server"
+        )
+    return sqlite_uri(path)
 
 
 def sqlite_uri(path: Path) -> str:

@@ -12,7 +12,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 from rocrate.rocrate import ROCrate
 
 from tdbench.errors import TdbenchError
-from tdbench.files import atomic_path
+from tdbench.files import atomic_path, regular_target
 from tdbench.plan import Plan
 from tdbench.reporting.crate import METADATA
 from tdbench.reporting.crate.check import Check, check_crate
@@ -71,8 +71,10 @@ def _check_output(output: Path, results: Path, force: bool) -> None:
         return
     if not force:
         raise TdbenchError(f"--output {output}: exists; choose another, or replace it with --force")
-    if output.suffix == ".zip" and not output.is_file():
+    if output.suffix == ".zip" and output.is_dir():
         raise TdbenchError(f"--output {output}: is a folder, which --force does not replace by a zip")
+    if output.suffix == ".zip":
+        regular_target(output)
     if output.suffix != ".zip" and not (output / METADATA).is_file():
         raise TdbenchError(f"--output {output}: is no crate, which alone --force replaces; choose another")
 

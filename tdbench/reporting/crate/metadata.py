@@ -22,6 +22,7 @@ from tdbench.reporting.crate import EXPERIMENT, README
 from tdbench.reporting.crate.activities import Activity
 from tdbench.reporting.crate.contents import Contents, Member
 from tdbench.reporting.crate.readme import readme
+from tdbench.reporting.crate.repeat import is_commit
 
 PROFILES = {
     "process": ("https://w3id.org/ro/wfrun/process/0.5", "Process Run Crate", "0.5"),
@@ -153,12 +154,13 @@ def _software(crate: ROCrate, origin: dict[str, Any], known: dict[str, Entity]) 
     if key not in known:
         libraries = dict(origin["versions"])
         version = str(libraries.pop("tdbench"))
-        # A local version of PEP 440, which takes no hyphen.
-        local = re.sub(r"[^a-z0-9.]", ".", commit)
+        # A local version of PEP 440, which takes no hyphen. An installed package says its version itself.
+        local = re.sub(r"[^a-z0-9.]", ".", commit.removeprefix(f"{version}+"))
+        what = "git commit" if is_commit(commit.removesuffix("-dirty")) else "installed package"
         properties = {
             "@type": "SoftwareApplication", "name": "tdbench", "softwareVersion": f"{version}+{local}",
             "identifier": commit,
-            "description": f"git commit {commit} on {origin['platform']}; SHA-256 of code and plug-ins {code}",
+            "description": f"{what} {commit} on {origin['platform']}; SHA-256 of code and plug-ins {code}",
             "softwareRequirements": [_library(crate, name, str(v)) for name, v in libraries.items()],
         }  # fmt: skip
         known[key] = crate.add(ContextEntity(crate, f"#tdbench-{key[:16]}", properties))

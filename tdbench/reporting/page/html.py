@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
+from tdbench.data.state import KEY
 from tdbench.evaluation.features import describe_extractor
 from tdbench.evaluation.metrics import label, leading
 from tdbench.experiment import pair_name
@@ -194,6 +195,7 @@ def _data_facts(plan: Plan, results: Path) -> pd.DataFrame:
         features = describe_extractor(
             plan.experiment.evaluation.features, plan.libraries(name), DatasetLayout(results, name)
         )
+        facts.pop(KEY, None)
         checksum = {"sha256": facts.pop("sha256")}  # last, for it is long
         facts |= {"images a class": _images_a_class(facts.pop("class_counts", None), facts.pop("class_names", None))}
         facts |= {"classes of samples": _classes_of_samples(plan, name) if facts["classes"] else "—"}
