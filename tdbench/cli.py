@@ -15,6 +15,7 @@ import typer
 
 from tdbench.arguments import dataset_argument, path_argument, path_option
 from tdbench.errors import Stopped, TdbenchError, printable
+from tdbench.progress import say
 from tdbench.ranks import process_count, rank
 from tdbench.signals import end_on_sigterm
 
@@ -269,6 +270,8 @@ def validate(experiment: Experiment) -> None:
 
     for plan in load_plans(experiment):
         typer.echo(f"{plan.path}: valid, {len(plan.runs)} runs")
+        for remark in plan.source_remarks(plan.experiment.datasets):
+            say(f"tdbench: warning: {remark}")
 
 
 @app.command()

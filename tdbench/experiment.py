@@ -6,6 +6,7 @@ the schema.
 
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -28,6 +29,8 @@ from tdbench.diffusion.objectives import OBJECTIVES
 from tdbench.diffusion.samplers import SAMPLERS, Heun, Sampler
 from tdbench.evaluation.settings import Evaluation, seen_from_experiment
 from tdbench.kinds import kind_from_name, of_kind, one_of
+from tdbench.mistakes import Mistakes
+from tdbench.names import did_you_mean, same_but_for_case
 from tdbench.networks import NetworkSettings
 from tdbench.parameters import Parameters
 
@@ -290,7 +293,7 @@ class Experiment(Parameters):
     @field_validator("name")
     @classmethod
     def _free(cls, name: str) -> str:
-        if name in RESERVED:
+        if name.lower() in RESERVED:
             raise ValueError("is a folder of the results themselves; choose another name")
         return name
 
@@ -302,34 +305,40 @@ class Experiment(Parameters):
         return seeds
 
     @model_validator(mode="after")
-    def _one_baseline(self) -> Self:
-        baselines = [name for name, objective in self.objectives.items() if objective.kind == "baseline"]
-        if len(baselines) != 1:
-            raise ValueError(
-                f"objectives: {list(self.objectives)}: exactly one must be of kind baseline, to compare with"
-            )
-        if len(self.objectives) < 2:
-            raise ValueError(
-                f"objectives: {list(self.objectives)}: name another one, such as td, to compare with the baseline"
-            )
+    def _fits_together(self) -> Self:
+        if mistakes := [*self._wrong_objectives(), *self._wrong_names(), *self._wrong_cases()]:
+            raise Mistakes(mistakes)
         return self
 
-    @model_validator(mode="after")
-    def _known_names(self) -> Self:
+    def _wrong_objectives(self) -> Iterator[str]:
+        baselines = [name for name, objective in self.objectives.items() if objective.kind == "baseline"]
+        where = f"objectives: {list(self.objectives)}"
+        if len(baselines) != 1:
+            yield f"{where}: exactly one must be of kind baseline, to compare with"
+        elif len(self.objectives) < 2:
+            yield f"{where}: name another one, such as td, to compare with the baseline"
+
+    def _wrong_names(self) -> Iterator[str]:
+        """Names of data sets, formulations and objectives that there are not."""
         for i, override in enumerate(self.overrides):
             for axis in ("datasets", "formulations", "objectives"):
-                self._check_names(f"overrides.{i}.{axis}", getattr(override, axis), getattr(self, axis))
+                yield from _unknown(f"overrides.{i}.{axis}", getattr(override, axis), getattr(self, axis))
         for name, ablation in self.ablations.items():
             for axis in ("datasets", "formulations"):
-                self._check_names(f"ablations.{name}.{axis}", getattr(ablation, axis), getattr(self, axis))
-            self._check_names(f"ablations.{name}.base", (ablation.base,), self.objectives)
-        return self
+                yield from _unknown(f"ablations.{name}.{axis}", getattr(ablation, axis), getattr(self, axis))
+            yield from _unknown(f"ablations.{name}.base", (ablation.base,), self.objectives)
 
-    @staticmethod
-    def _check_names(key: str, given: tuple[str, ...], known: dict[Name, Any]) -> None:
-        for name in given:
-            if name not in known:
-                raise ValueError(f"{key}: {name!r}: no such name; known: {', '.join(known)}")
+    def _wrong_cases(self) -> Iterator[str]:
+        """Names that would be one folder where a disk does not tell capital from small letters."""
+        for axis in ("datasets", "formulations", "objectives", "ablations"):
+            if (twice := same_but_for_case(getattr(self, axis))) is not None:
+                yield f"{axis}: {twice[0]!r} and {twice[1]!r} differ in case alone, which some disks take for one name"
+
+
+def _unknown(key: str, given: tuple[str, ...], known: dict[Name, Any]) -> Iterator[str]:
+    for name in given:
+        if name not in known:
+            yield f"{key}: {name!r}: no such name{did_you_mean(name, known)}; known: {', '.join(known)}"
 
 
 class Collection(Parameters):

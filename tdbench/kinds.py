@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BeforeValidator
 
+from tdbench.names import did_you_mean
 from tdbench.parameters import Parameters
 
 
@@ -13,7 +14,7 @@ def one_of(known: Any, what: str) -> BeforeValidator:
 
     def check(value: Any) -> Any:
         if value not in list(known):
-            raise ValueError(f"no such {what}; known: {', '.join(known)}")
+            raise ValueError(f"no such {what}{did_you_mean(value, known)}; known: {', '.join(known)}")
         return value
 
     return BeforeValidator(check)
@@ -29,7 +30,8 @@ def of_kind(registry: Mapping[str, type[Parameters]], what: str) -> BeforeValida
         if not isinstance(block, dict) or not isinstance(block.get("kind"), str):
             raise ValueError(f"a {what} is a kind ({', '.join(registry)}) or a mapping with one")
         if block["kind"] not in registry:
-            raise ValueError(f"kind {block['kind']!r}: no such {what}; known: {', '.join(registry)}")
+            near = did_you_mean(block["kind"], registry)
+            raise ValueError(f"kind {block['kind']!r}: no such {what}{near}; known: {', '.join(registry)}")
         return registry[block["kind"]].model_validate(block)
 
     return BeforeValidator(build)

@@ -1,14 +1,19 @@
 """Reading YAML and saying what is wrong with it: file, key, value and what is allowed, a line a mistake."""
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import ConstructorError, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
+from ruamel.yaml.nodes import ScalarNode
 
 from tdbench.errors import TdbenchError, printable
+from tdbench.names import did_you_mean
+from tdbench.parameters import Unknown
 
 LARGEST, DEEPEST, MOST = 2**20, 40, 100_000
 """Of an experiment file: bytes, blocks within blocks, and values once every alias is written out."""
@@ -26,12 +31,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", ReusedAnchorWarning)
-            content = YAML(typ="safe", pure=True).load(_text(path))
+            yaml = YAML(typ="safe", pure=True)
+            yaml.Constructor = _Constructor
+            content = yaml.load(_text(path))
         if not isinstance(content, dict):
             raise TdbenchError(
                 f"{path}: an experiment is a mapping of keys (name, datasets, ...), not {type(content).__name__}"
             )
         _count(path, content, {}, 0)
+        _check_keys(f"{path}", content)
     except TdbenchError:
         raise
     except FileNotFoundError as error:
@@ -52,6 +60,32 @@ def read_yaml(path: Path) -> dict[str, Any]:
         said = f"{type(error).__name__}: {_first_line(error)}"
         raise TdbenchError(f"{path}: not valid YAML: a value that cannot be ({said})") from error
     return content
+
+
+class _Constructor(SafeConstructor):
+    """Refuses 000, which is what 50,000 ends in where a comma parts entries."""
+
+    def construct_yaml_int(self, node: ScalarNode) -> Any:
+        if re.fullmatch(r"[-+]?0\d[\d_]*", node.value):
+            said = f"{node.value}: a number with a leading zero; {_COMMA}"
+            raise ConstructorError(None, None, said, node.start_mark)
+        return super().construct_yaml_int(node)
+
+
+_COMMA = "in [ ] and { } a comma ends an entry, so write 50000 or 50_000 for 50,000"
+_Constructor.add_constructor("tag:yaml.org,2002:int", _Constructor.construct_yaml_int)
+
+
+def _check_keys(where: str, block: Any) -> None:
+    """Refuse keys that are no text, such as the 500 of ``{images: 50,500}``."""
+    if isinstance(block, dict):
+        for key, value in block.items():
+            if not isinstance(key, str):
+                raise TdbenchError(f"{where}: {key!r:.60}: a key is a text, not {type(key).__name__}; {_COMMA}")
+            _check_keys(f"{where}: {key[:_SHOWN]}", value)
+    elif isinstance(block, list):
+        for part in block:
+            _check_keys(where, part)
 
 
 def _text(path: Path) -> str:
@@ -91,7 +125,30 @@ def explain(where: Path | str, content: Any, error: ValidationError) -> list[str
     # A list whose items are all refused is "too short" as well; that says nothing new.
     below = [e["loc"][:depth] for e in mistakes for depth in range(len(e["loc"]))]
     shown = [e for e in mistakes if e["type"] != "too_short" or e["loc"] not in below]
-    return [f"{where}: {_key(content, e['loc'])}{plain(e)}" for e in shown]
+    lines: dict[tuple[str, str], str] = {}
+    for e in shown:
+        key, value = _key(content, e["loc"]), f"{e['input']!r:.60}: "
+        for said in _all_said(e):
+            # Of a field that takes several types each says what it would take.
+            known = lines.get((key, value))
+            lines[key, value if said.startswith(value) else said] = (
+                f"{known}, or {said.removeprefix(value)}" if known and said.startswith(value) else said
+            )
+    return [f"{where}: {key}{said}" for (key, _), said in lines.items()]
+
+
+def _all_said(error: Any) -> list[str]:
+    """What an error says: a check of a whole block may have found several mistakes."""
+    found = (error.get("ctx") or {}).get("error")
+    return list(found.mistakes) if isinstance(found, Mistakes) else [plain(error)]
+
+
+class Mistakes(ValueError):
+    """What a check of a block found: a line each, which names key and value."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("; ".join(mistakes))
+        self.mistakes = mistakes
 
 
 def _key(content: Any, location: tuple[int | str, ...]) -> str:
@@ -104,7 +161,7 @@ def _key(content: Any, location: tuple[int | str, ...]) -> str:
         if inside:
             present = isinstance(block, dict) or (isinstance(part, int) and part < len(block))
             block = block[part] if present else None
-        if inside or i == len(location) - 1:
+        if inside or (i == len(location) - 1 and isinstance(block, dict | list)):
             parts.append(printable(str(part))[:_SHOWN])
     return f"{'.'.join(parts)}: " if parts else ""
 
@@ -115,11 +172,17 @@ def plain(error: Any) -> str:
     if kind == "missing":
         return "is missing; it has no default"
     if kind == "extra_forbidden":
-        return f"{value!r:.60}: unknown key; look at workflow/experiments/digits.yaml for the known ones"
+        known = value.known if isinstance(value, Unknown) else ()
+        near = did_you_mean(error["loc"][-1] if error["loc"] else "", known)
+        listed = f"; known here: {', '.join(known)}" if known and not near else ""
+        return f"{value!r:.60}: unknown key{near}{listed}"
     if kind == "union_tag_invalid":
-        return f"kind {context['tag']!r}: must be one of {context['expected_tags']}"
+        near = did_you_mean(context["tag"], re.findall(r"'([^']+)'", context["expected_tags"]))
+        return f"kind {context['tag']!r}: must be one of {context['expected_tags']}{near}"
     if kind == "tuple_type":
         return f"{value!r:.60}: should be a list, such as [{value!s:.60}]"
     message = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    if isinstance(value, str) and re.fullmatch(r"\d{1,3}(,\d{3})+", value):
+        message = f"{message}; write {value.replace(',', '')} or {value.replace(',', '_')}"
     # Whole blocks are not worth repeating; their checks name the keys and values themselves.
     return message if isinstance(value, (dict, BaseModel)) else f"{value!r:.60}: {message}"

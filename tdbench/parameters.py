@@ -18,12 +18,13 @@ class Parameters(BaseModel):
     def _truth_is_no_number(cls, content: Any) -> Any:
         """Have booleans refused as numbers, and numbers and words as booleans: a slip would go unseen.
 
-        Python counts True as 1, and pydantic takes 1 and "yes" for True.
+        Python counts True as 1, and pydantic takes 1 and "yes" for True. What belongs to an unknown key gets to know
+        the known ones, which the error does not say.
         """
         if not isinstance(content, dict):
             return content
         types = _types(cls)
-        return {key: _as_refused(value, types[key]) if key in types else value for key, value in content.items()}
+        return {k: _as_refused(v, types[k]) if k in types else Unknown(v, tuple(types)) for k, v in content.items()}
 
 
 class _Refused:
@@ -34,6 +35,20 @@ class _Refused:
 
     def __repr__(self) -> str:
         return repr(self._value)
+
+
+class Unknown(_Refused):
+    """The value of an unknown key.
+
+    Attributes
+    ----------
+    known : tuple of str
+        The keys that its block has.
+    """
+
+    def __init__(self, value: Any, known: tuple[str, ...]) -> None:
+        super().__init__(value)
+        self.known = known
 
 
 def _as_refused(value: Any, types: list[Any]) -> Any:

@@ -4,8 +4,10 @@ import difflib
 import itertools
 import json
 import math
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,11 +29,14 @@ from tdbench.experiment import (
     pair_name,
 )
 from tdbench.mistakes import explain, read_yaml
+from tdbench.names import did_you_mean, same_but_for_case
 from tdbench.networks import NetworkSettings
 from tdbench.parameters import Parameters
 from tdbench.plugins import load_plugins
 
 MOST_RUNS = 50_000
+MOST_MISTAKES = 50
+_NO_SUCH_SETTING = ": no such setting of "
 VARIABLE = ("objective", "formulation", "network", "training", "sampling", "evaluation")
 
 
@@ -147,6 +152,32 @@ class Plan(Parameters):
         """Every run once, by name; runs of the comparison come first."""
         return {run.name: run for run in itertools.chain(self.comparison, *self.ablation_runs.values())}
 
+    def source_path(self, dataset: str) -> Path | None:
+        """Where a data set is read from: its ``path`` as seen from the experiment file, or from the working folder.
+
+        As seen from the file goes before, where both are there; where neither is, it is what messages name.
+        """
+        path = self.experiment.datasets[dataset].path
+        if path is None:
+            return None
+        beside = self.path.parent / path
+        return path if path.exists() and not beside.exists() else beside
+
+    def source_remarks(self, names: Iterable[str]) -> Iterator[str]:
+        """A line for each of these data sets that is not there yet, or lies where it was looked for last."""
+        for name in names:
+            dataset = self.experiment.datasets[name]
+            found, where = self.source_path(name), f"{self.path}: datasets.{name}.path: {str(dataset.path)!r}"
+            if found is None or dataset.path is None:
+                continue
+            beside = self.path.parent / dataset.path
+            if not found.exists():
+                also = "" if beside.absolute() == dataset.path.absolute() else f" and for {dataset.path.absolute()}"
+                yield f"{where}: no such file or folder; looked for {beside.absolute()}{also}"
+            elif found != beside:
+                written = os.path.relpath(found.absolute(), self.path.parent.absolute())
+                yield f"{where}: found in the working folder, not beside the experiment file; there it is {written}"
+
     def libraries(self, dataset: str) -> list[str]:
         """Libraries that score a data set's runs."""
         used = {name for run in self.runs.values() if run.dataset_name == dataset for name in run.evaluation.libraries}
@@ -174,7 +205,8 @@ def find_experiment(name: str) -> Path:
             return folder / f"{name}.yaml"
     known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
     raise TdbenchError(
-        f"experiment {name!r}: no such experiment; known: {', '.join(known)}, or give a path to a YAML file"
+        f"experiment {name!r}: no such experiment{did_you_mean(name, known)}; known: {', '.join(known)}, "
+        "or give a path to a YAML file"
     )
 
 
@@ -236,10 +268,8 @@ def _included(name: str, collection: Path) -> Path:
 
 def _check_together(path: Path, plans: list[Plan]) -> None:
     """Refuse experiments that would write different things to the same place."""
-    names = [plan.experiment.name for plan in plans]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
-        raise TdbenchError(f"{path}: includes: two experiments are called {twice!r}, which names their results")
+    if (same := same_but_for_case(plan.experiment.name for plan in plans)) is not None:
+        raise TdbenchError(f"{path}: includes: two experiments are called {same[1]!r}, which names their results")
     sources: dict[str, tuple[Plan, Dataset]] = {}
     for plan in plans:
         for name, dataset in plan.experiment.datasets.items():
@@ -264,14 +294,20 @@ def _listed(names: Any) -> str:
 def expand(experiment: Experiment, path: Path) -> Plan:
     """All runs of an experiment and the cases of its ablations."""
     _check_size(experiment, path)
-    known = _Known()
+    known, found = _Known(), _Found()
     builder = _Builder(experiment, path)
     builder.check_names()
-    comparison = tuple(known.shared(run) for run in builder.matrix())
-    _check_comparable(comparison, experiment, path)
+    built: list[Run] = []
+    for cell in builder.cells():
+        with found.noted():
+            built.append(builder.run(*cell, {}, f"{path}"))
     cases, runs = {}, {}
+    comparison = tuple(known.shared(run) for run in built)
     for name, ablation in experiment.ablations.items():
-        cases[name], runs[name] = builder.ablation(name, ablation, known)
+        with found.noted(f"{path}: ablations.{name}.vary: "):
+            cases[name], runs[name] = builder.ablation(name, ablation, known)
+    found.end()
+    _check_comparable(comparison, experiment, path)
     plan = Plan(experiment=experiment, path=path, comparison=comparison, ablations=cases, ablation_runs=runs)
     given = experiment.training.distance_weights
     # Of all runs, since an override or an ablation may set the distance.
@@ -280,6 +316,35 @@ def expand(experiment: Experiment, path: Path) -> Plan:
             f"{path}: training.distance_weights: {given}: no formulation here has distance: lpips, which it is for"
         )
     return plan
+
+
+class _Found:
+    """Mistakes found so far, each once, however many runs it is a mistake of."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, str] = {}
+
+    @contextmanager
+    def noted(self, place: str = "") -> Iterator[None]:
+        """Keep the mistakes of the block, and go on; there is an end to how many.
+
+        ``place`` begins the lines of an ablation, whose base may have been found wrong already.
+        """
+        try:
+            yield
+        except TdbenchError as error:
+            for line in error.mistakes:
+                if place and any(known.endswith(line.removeprefix(place)) for known in self._lines.values()):
+                    continue
+                # Which cell lacks a setting is told of the first.
+                self._lines.setdefault(line.partition(_NO_SUCH_SETTING)[0], line)
+            if len(self._lines) >= MOST_MISTAKES:
+                self.end()
+
+    def end(self) -> None:
+        """Raise what was kept."""
+        if self._lines:
+            raise TdbenchError(*self._lines.values())
 
 
 def _check_size(experiment: Experiment, path: Path) -> None:
@@ -337,7 +402,8 @@ class _Known:
         found = run if twin is None else run.model_copy(update={"trained_as": twin.weights_name})
         self._by_weights.setdefault(key, found)
         self._by_settings.setdefault(_settings_key(run), found)
-        self.names.add(run.name)
+        # As a disk sees them that takes capital and small letters for the same.
+        self.names.add(run.name.casefold())
         return found
 
     def same_as(self, run: Run) -> Run | None:
@@ -364,19 +430,16 @@ class _Builder:
         axes = (self.experiment.datasets, self.experiment.formulations, self.experiment.objectives)
         runs = [f"{d}/{f}-{o}-seed{self.experiment.seeds[0]}" for d, f, o in itertools.product(*axes)]
         for names in (runs, self.experiment.pairs):
-            twice = next((name for name in names if names.count(name) > 1), None)
-            if twice:
+            if (twice := same_but_for_case(names)) is not None:
                 raise TdbenchError(
-                    f"{self.path}: two combinations of datasets, formulations and objectives are called {twice!r}; "
+                    f"{self.path}: two combinations of datasets, formulations and objectives are called {twice[1]!r}; "
                     "rename one"
                 )
 
-    def matrix(self) -> Iterator[Run]:
+    def cells(self) -> Iterator[tuple[str, str, str, int]]:
+        """Data set, formulation, objective and seed of every run of the comparison."""
         e = self.experiment
-        for dataset, formulation, objective, seed in itertools.product(
-            e.datasets, e.formulations, e.objectives, e.seeds
-        ):
-            yield self.run(dataset, formulation, objective, seed, {}, f"{self.path}")
+        return itertools.product(e.datasets, e.formulations, e.objectives, e.seeds)
 
     def run(self, dataset: str, formulation: str, objective: str, seed: int, varied: dict[str, Any], where: str) -> Run:
         """One run: the experiment's settings, its overrides for that cell, then ``varied``."""
@@ -389,12 +452,11 @@ class _Builder:
             "sampling": e.sampling.model_dump(by_alias=True), "evaluation": e.evaluation.model_dump(), "seed": seed,
         }  # fmt: skip
         cell = {"datasets": dataset, "formulations": formulation, "objectives": objective}
+        replaced: list[tuple[str, Any, str]] = []
         for i, override in enumerate(e.overrides):
             if all(not getattr(override, axis) or name in getattr(override, axis) for axis, name in cell.items()):
-                for key, value in override.set.items():
-                    _replace(content, key, value, f"{self.path}: overrides.{i}.set")
-        for key, value in varied.items():
-            _replace(content, key, value, where)
+                replaced += [(key, value, f"{self.path}: overrides.{i}.set") for key, value in override.set.items()]
+        _replace_all(content, [*replaced, *((key, value, where) for key, value in varied.items())])
         if varied:
             content["objective_name"] = f"{objective}-{_suffix(varied)}"
         return self._validated(content, where, objective)
@@ -437,11 +499,23 @@ class _Builder:
     def _known_or_new(self, run: Run, known: _Known, ablation: str) -> Run:
         if (other := known.same_as(run)) is not None:
             return other
-        if run.name in known.names:
+        if run.name.casefold() in known.names:
             raise TdbenchError(
                 f"{self.path}: ablations.{ablation}: two different runs would be named {run.name!r}; rename one"
             )
         return known.shared(run)
+
+
+def _replace_all(content: dict[str, Any], replaced: list[tuple[str, Any, str]]) -> None:
+    """Set dotted keys, each given with its value and its place for messages; raises all mistakes at once."""
+    wrong: list[str] = []
+    for key, value, where in replaced:
+        try:
+            _replace(content, key, value, where)
+        except TdbenchError as error:
+            wrong += error.mistakes
+    if wrong:
+        raise TdbenchError(*wrong)
 
 
 def _replace(content: dict[str, Any], key: str, value: Any, where: str) -> None:
@@ -461,12 +535,21 @@ def _replace(content: dict[str, Any], key: str, value: Any, where: str) -> None:
     for parent in parents:
         block = block.get(parent) if isinstance(block, dict) else None
     if not parents or parents[0] not in VARIABLE or not isinstance(block, dict) or leaf not in block:
-        allowed = ", ".join(VARIABLE)
+        allowed, near = ", ".join(VARIABLE), did_you_mean(key, _dotted(content))
         raise TdbenchError(
-            f"{where}: {key}: no such setting of {content['formulation_name']}-{content['objective_name']}; "
+            f"{where}: {key}{_NO_SUCH_SETTING}{content['formulation_name']}-{content['objective_name']}{near}; "
             f"give a dotted key below {allowed}, such as objective.weight"
         )
     block[leaf] = value
+
+
+def _dotted(content: dict[str, Any]) -> Iterator[str]:
+    """The dotted keys that may be set."""
+    for name in VARIABLE:
+        for key, value in content[name].items():
+            yield f"{name}.{key}"
+            if isinstance(value, dict):
+                yield from (f"{name}.{key}.{inner}" for inner in value)
 
 
 def _words(value: Any) -> str:

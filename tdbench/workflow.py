@@ -92,18 +92,17 @@ class ExperimentFlow:
 
     def _notice_changed_sources(self) -> None:
         """Have archives made again whose source has changed: Snakemake sees the time of a folder, not of its files."""
-        for name, dataset in self.plan.experiment.datasets.items():
+        for name in self.plan.experiment.datasets:
             files = self.dataset(name)
-            if dataset.path is None or not (
-                dataset.path.exists() and files.archive.exists() and files.summary.exists()
-            ):
+            source = self.plan.source_path(name)
+            if source is None or not (source.is_dir() and files.archive.exists() and files.summary.exists()):
                 continue
             try:
                 summary = read_json(files.summary, "tdbench data")
             except TdbenchError:  # reported by whoever needs it
                 continue
-            if isinstance(summary, dict) and changed_since(dataset.path, summary, files.archive):
-                say(f"{dataset.path}: its files have changed since {files.archive} was made, which is made again")
+            if isinstance(summary, dict) and changed_since(source, summary, files.archive):
+                say(f"{source}: its files have changed since {files.archive} was made, which is made again")
                 # Older than its input; the time 0 would count as none.
                 os.utime(files.archive, (1, 1))
 
@@ -222,6 +221,9 @@ class Workflow:
         # A plan of what is left (`snakemake -n`) may be asked for while another Snakemake works.
         if main_process and workflow.hold.free:
             for flow in workflow.flows.values():
+                unmade = (name for name in flow.plan.experiment.datasets if not flow.dataset(name).archive.exists())
+                for remark in flow.plan.source_remarks(unmade):
+                    say(f"tdbench: warning: {remark}")
                 flow.refresh_markers()
                 write_outline(flow.plan, results)
         return workflow
@@ -263,7 +265,8 @@ class Workflow:
         """Arguments of `tdbench data`, quoted for the shell."""
         owner = self._owner(name)
         dataset = owner.plan.experiment.datasets[name]
-        path = [] if dataset.path is None else ["--path", str(dataset.path)]
+        found = owner.plan.source_path(name)
+        path = [] if found is None else ["--path", str(found)]
         resolution = [] if dataset.resolution is None else ["--resolution", str(dataset.resolution)]
         plugins = [part for name in owner.plan.experiment.plugins for part in ("--plugin", _plugin(owner.path, name))]
         return shlex.join([dataset.source, *path, *resolution, *plugins])
@@ -274,7 +277,7 @@ class Workflow:
         Once the archive is made it stays, wherever its source has gone; before, a source that is missing is
         left for the command to report.
         """
-        path = self._owner(name).plan.experiment.datasets[name].path
+        path = self._owner(name).plan.source_path(name)
         known = path is not None and (path.exists() or self.dataset(name).archive.exists())
         return [path] if path is not None and known else []
 

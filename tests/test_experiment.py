@@ -318,7 +318,7 @@ def test_last_percent_of_training(tiny: Plan) -> None:
         ("sampling.steps", [0, 4], ["sampling.steps.0: 0", "greater than or equal to 1"]),
         ("sampling.steps", [4, 2], ["sampling", "steps must rise and not repeat, got [4, 2]"]),
         ("sampling.sampler", "hein", ["sampling.sampler: 'hein'", "known: heun"]),
-        ("network", "unet-huge", ["network.kind: 'unet-huge'", "known: unet-tiny, unet-small"]),
+        ("network", "unet-huge", ["network: 'unet-huge'", "known: unet-tiny, unet-small"]),
         ("datasets.digits.source", "mnist", ["datasets.digits.source: 'mnist'", "known: digits, archive"]),
         ("training.learning_rate", "fast", ["training.learning_rate: 'fast'", "valid number"]),
         ("training.duration_kimg", float("nan"), ["training.duration_kimg: nan", "finite"]),
@@ -354,7 +354,7 @@ def test_last_percent_of_training(tiny: Plan) -> None:
             ["ablations.weight.vary: training.distance_weights", "one file for the distance"],
         ),
         ("objectives", {"td": {}}, ["objectives: ['td']", "exactly one must be of kind baseline"]),
-        ("objectives", {"baseline": {}}, ["objectives: ['baseline']", "name another one, such as td"]),
+        ("objectives", {"other": {"kind": "baseline"}, "td": {"kind": "baseline"}}, ["exactly one must be of kind"]),
         ("name", "datasets", ["name: 'datasets'", "is a folder of the results themselves"]),
         ("training.duration_kimg", 1e-12, ["training", "exceeds duration_kimg 1e-12"]),
         ("datasets.digits", {"source": "archive"}, ["datasets.digits: source archive: needs a path"]),
@@ -432,7 +432,7 @@ def test_files_that_are_no_experiments(text: str, words: str, tmp_path: Path) ->
 
 
 def test_an_unknown_experiment_lists_the_known_ones() -> None:
-    with pytest.raises(TdbenchError, match=r"'digit': no such experiment; known: .*digits"):
+    with pytest.raises(TdbenchError, match=r"'digit': no such experiment \(did you mean 'digits'\?\); known: .*digits"):
         load_plan("digit")
 
 
