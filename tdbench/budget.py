@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tdbench.batches import batches
-from tdbench.data.sources import SOURCES
 from tdbench.diffusion.samplers import count_evaluations
 from tdbench.networks import NOMINAL, forward_flops, nominal_parameters
 from tdbench.plan import Plan, Run
@@ -119,7 +118,7 @@ def _describe(title: str, plans: list[Plan], throughput: Throughput, names: bool
         f"target network            {total.target:>15,}   images forward",
         f"images sampled            {total.sampled:>15,}",
         f"network evaluations       {total.evaluations:>15,}   in sampling (images x NFE)",
-        f"{throughput.hours:<24}  {_hours(training + sampling):>15}   training {_hours(training)}, sampling "
+        f"{throughput.hours:<24} {_hours(training + sampling):>15}   training {_hours(training)}, sampling "
         f"{_hours(sampling)}, {throughput.describe(run.network.kind for run in runs)}",
         f"disk, MB                  {total.disk / 1e6:>15,.0f}   snapshots, samples; {_assumed(runs)}",
     ]
@@ -127,7 +126,10 @@ def _describe(title: str, plans: list[Plan], throughput: Throughput, names: bool
 
 
 def _hours(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+    """Hours; where these are a small part of one, minutes or seconds with their unit."""
+    if value >= 0.1:
+        return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+    return f"{value * 60:.2g} min" if value * 60 >= 0.95 else f"{max(value * 3600, 0.1):.2g} s"
 
 
 def _jobs(plans: list[Plan]) -> int:
@@ -154,10 +156,8 @@ def _jobs(plans: list[Plan]) -> int:
 
 def image_size(run: Run) -> tuple[int, int]:
     """Resolution and channels: the data set's where they are known beforehand, else what the network is meant for."""
-    source, (resolution, channels) = SOURCES[run.dataset.source], NOMINAL[run.network.kind]
-    if source.nominal is not None:
-        resolution, channels = source.nominal.resolution, source.nominal.channels
-    return run.dataset.resolution or resolution, channels
+    known, meant = run.dataset.size(run.file), NOMINAL[run.network.kind]
+    return known[0] or meant[0], known[1] or meant[1]
 
 
 def _assumed(runs: Iterable[Run]) -> str:

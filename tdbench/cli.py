@@ -270,7 +270,7 @@ def validate(experiment: Experiment) -> None:
 
     for plan in load_plans(experiment):
         typer.echo(f"{plan.path}: valid, {len(plan.runs)} runs")
-        for remark in plan.source_remarks(plan.experiment.datasets):
+        for remark in (*plan.source_remarks(plan.experiment.datasets), *plan.score_remarks()):
             say(f"tdbench: warning: {remark}")
 
 
@@ -284,8 +284,11 @@ def plan(
     run: Annotated[str | None, typer.Option(help="Show all settings of this run instead, as JSON.")] = None,
     threads: Threads = 1,
 ) -> None:
-    """Show what an experiment takes: runs, jobs, images, network evaluations, GPU hours, disk."""
-    from tdbench.budget import PUBLISHED, Throughput, describe_plans
+    """Show what an experiment takes: runs, jobs, images, network evaluations, hours, disk.
+
+    Hours are this machine's where it has no GPU and the network is small; else those of a GPU of the paper's machine.
+    """
+    from tdbench.budget import Throughput, describe_plans
     from tdbench.plan import load_plan, load_plans
 
     if run is not None:
@@ -294,11 +297,14 @@ def plan(
     _check_finite("--tflops", tflops)
     if measure and tflops is not None:
         raise TdbenchError("--tflops and --measure: give one of them")
-    plans, throughput = load_plans(experiment), PUBLISHED if tflops is None else Throughput(tflops, "as given")
-    if measure:
-        from tdbench.throughput import measure_throughput
+    plans = load_plans(experiment)
+    if tflops is not None:
+        throughput = Throughput(tflops, "as given")
+    else:
+        from tdbench.throughput import measure_throughput, usual_throughput
 
-        throughput = measure_throughput((run.network.kind for p in plans for run in p.runs.values()), threads)
+        how = measure_throughput if measure else usual_throughput
+        throughput = how((run.network.kind for p in plans for run in p.runs.values()), threads)
     typer.echo(describe_plans(plans, throughput))
 
 

@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from tdbench.data.archive import archive_size
 from tdbench.data.images import LARGEST_SIDE, SMALLEST_SIDE
 from tdbench.data.sources import SOURCES, check_source
 from tdbench.diffusion.formulations import FORMULATIONS
@@ -79,6 +80,25 @@ class Dataset(Parameters):
     def _as_the_source_needs(self) -> Self:
         check_source(self.source, self.path, self.resolution)
         return self
+
+    def found_path(self, experiment: Path) -> Path | None:
+        """Where the images are read from: ``path`` as seen from the experiment file, or from the working folder.
+
+        As seen from the file goes before, where both are there; where neither is, it is what messages name.
+        """
+        if self.path is None:
+            return None
+        beside = experiment.parent / self.path
+        return self.path if self.path.exists() and not beside.exists() else beside
+
+    def size(self, experiment: Path) -> tuple[int | None, int | None]:
+        """Resolution and channels of the images, as far as they are known before there is a data set of them."""
+        nominal, path = SOURCES[self.source].nominal, self.found_path(experiment)
+        if nominal is not None:
+            return self.resolution or nominal.resolution, nominal.channels
+        if self.source == "archive" and path is not None and (found := archive_size(path)) is not None:
+            return found
+        return self.resolution, None
 
 
 class Optimizer(Parameters):

@@ -8,13 +8,16 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from tdbench.diffusion.formulations.base import Formulation
 from tdbench.errors import TdbenchError
 from tdbench.evaluation import LIBRARIES
+from tdbench.evaluation.metrics import impossible, left_out
 from tdbench.evaluation.settings import FOLDER, Evaluation
 from tdbench.experiment import (
     Ablation,
@@ -30,7 +33,7 @@ from tdbench.experiment import (
 )
 from tdbench.mistakes import explain, read_yaml
 from tdbench.names import did_you_mean, same_but_for_case
-from tdbench.networks import NetworkSettings
+from tdbench.networks import NetworkSettings, misfit
 from tdbench.parameters import Parameters
 from tdbench.plugins import load_plugins
 
@@ -57,6 +60,8 @@ class Run(Parameters):
     seed: int
     trained_as: str | None = None
     """Name of the run whose weights are sampled, where another one trains the very same."""
+    file: Annotated[Path, Field(exclude=True, repr=False)] = Path()
+    """The experiment file as it was given; no part of any record."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -64,6 +69,10 @@ class Run(Parameters):
             raise ValueError(
                 f"evaluation.kid_subset_size: {self.evaluation.kid_subset_size}: exceeds "
                 f"sampling.images, which is {self.sampling.images}"
+            )
+        if (wrong := impossible(self.evaluation.metrics, self.sampling.images)) is not None:
+            raise ValueError(
+                f"sampling.images: {self.sampling.images}: {wrong}; give more, or evaluation.metrics without"
             )
         sampler, last = self.sampling.sampler, self.formulation.grid.last
         if self.formulation.whole_indices and sampler.between_steps:
@@ -74,6 +83,26 @@ class Run(Parameters):
         if self.formulation.whole_indices and self.sampling.steps[-1] > last:
             raise ValueError(f"sampling.steps: {self.sampling.steps[-1]}: {self.formulation.kind} has {last} steps")
         return self
+
+    def check_data(self, images: int) -> None:
+        """Refuse scores that a data set of so many images cannot give, before anything is trained for them.
+
+        Raises
+        ------
+        TdbenchError
+        """
+        settings = self.evaluation
+        wrong = impossible(settings.metrics, self.sampling.images, images)
+        if wrong is not None:
+            raise TdbenchError(
+                f"data set {self.dataset_name}: {images} images: evaluation.metrics: {wrong}; "
+                "bring more images, or give evaluation.metrics without"
+            )
+        if "kid" in settings.metrics and images < settings.kid_subset_size:
+            raise TdbenchError(
+                f"evaluation.kid_subset_size: {settings.kid_subset_size}: exceeds the {images} images of data set "
+                f"{self.dataset_name}"
+            )
 
     @property
     def name(self) -> str:
@@ -153,15 +182,17 @@ class Plan(Parameters):
         return {run.name: run for run in itertools.chain(self.comparison, *self.ablation_runs.values())}
 
     def source_path(self, dataset: str) -> Path | None:
-        """Where a data set is read from: its ``path`` as seen from the experiment file, or from the working folder.
+        """Where a data set is read from, as seen from here."""
+        return self.experiment.datasets[dataset].found_path(self.path)
 
-        As seen from the file goes before, where both are there; where neither is, it is what messages name.
-        """
-        path = self.experiment.datasets[dataset].path
-        if path is None:
-            return None
-        beside = self.path.parent / path
-        return path if path.exists() and not beside.exists() else beside
+    def score_remarks(self) -> Iterator[str]:
+        """A line for each metric that is left out of some runs, with the reason."""
+        few: dict[str, str] = {}
+        for run in self.runs.values():
+            for name, reason in left_out(run.evaluation.metrics, run.sampling.images).items():
+                few.setdefault(name, f"{reason}; sampling.images is {run.sampling.images}")
+        for name, reason in few.items():
+            yield f"{self.path}: evaluation.metrics: {name} is left out: it {reason}"
 
     def source_remarks(self, names: Iterable[str]) -> Iterator[str]:
         """A line for each of these data sets that is not there yet, or lies where it was looked for last."""
@@ -445,7 +476,8 @@ class _Builder:
         """One run: the experiment's settings, its overrides for that cell, then ``varied``."""
         e = self.experiment
         content: dict[str, Any] = {
-            "experiment": e.name, "dataset_name": dataset, "dataset": e.datasets[dataset].model_dump(),
+            "file": self.path, "experiment": e.name, "dataset_name": dataset,
+            "dataset": e.datasets[dataset].model_dump(),
             "formulation_name": formulation, "formulation": e.formulations[formulation].model_dump(by_alias=True),
             "objective_name": objective, "objective": e.objectives[objective].model_dump(by_alias=True),
             "network": e.network.model_dump(), "training": e.training.model_dump(),
@@ -466,6 +498,12 @@ class _Builder:
             run = Run.model_validate(content)
         except ValidationError as error:
             raise TdbenchError(*explain(where, content, error)) from error
+        resolution, _ = run.dataset.size(self.path)
+        if resolution is not None and (misfitting := misfit(run.network.kind, resolution)) is not None:
+            raise TdbenchError(f"{self.path}: network: {run.network.kind!r}: {run.dataset_name}: {misfitting}")
+        if (wrong := _infinite(run.formulation)) is not None:
+            place = f"{self.path}: formulations.{run.formulation_name}" if where == str(self.path) else where
+            raise TdbenchError(f"{place}: {run.formulation.kind}: {wrong}")
         try:
             return run.model_copy(update={"objective": run.objective.resolved(run.formulation)})
         except ValueError as error:
@@ -504,6 +542,18 @@ class _Builder:
                 f"{self.path}: ablations.{ablation}: two different runs would be named {run.name!r}; rename one"
             )
         return known.shared(run)
+
+
+@cache
+def _infinite(formulation: Formulation) -> str | None:
+    """What is wrong at the ends of a formulation's path, if anything."""
+    try:
+        formulation.check_ends()
+    except ValueError as error:
+        return str(error)
+    except Exception as error:  # anything may go wrong in the user's code
+        return f"its path cannot be computed ({type(error).__name__}: {error})"
+    return None
 
 
 def _replace_all(content: dict[str, Any], replaced: list[tuple[str, Any, str]]) -> None:

@@ -256,6 +256,7 @@ def _sample_set(
             with without_gradient(device):
                 result = sampler.sample(watched, noise, condition, run.formulation, steps, fresh)
             if not result.isfinite().all():
+                # Of a path that is finite: the experiment's check has seen to it.
                 raise TdbenchError(f"{snapshot}: samples at {steps} steps are not finite; the training diverged")
             pixels[index] = to_uint8(result).cpu()
             calls, share = watched.calls, len(index) / len(latents.noise)

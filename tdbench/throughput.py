@@ -2,19 +2,36 @@
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 
 import torch
 
-from tdbench.budget import FORWARD_AND_BACKWARD, Throughput
+from tdbench.budget import FORWARD_AND_BACKWARD, PUBLISHED, Throughput
 from tdbench.device import choose_device, describe_hardware
 from tdbench.networks import NOMINAL, NetworkSettings, build_network, forward_flops
 from tdbench.progress import say
 
-SECONDS = 3.0
+SECONDS, QUICK_SECONDS = 3.0, 0.5
 BATCH = {"cuda": 64, "cpu": 4}
+QUICK_GFLOPS = 5.0
+"""1e9 operations of an image's forward pass: networks up to that are measured on a CPU within a second or two."""
 
 
-def measure_throughput(networks: Iterable[str], threads: int) -> Throughput:
+def usual_throughput(networks: Iterable[str], threads: int) -> Throughput:
+    """The speed to plan with where the user gave none: this machine's where it has no GPU and is quickly measured.
+
+    Else that of the paper's machine, since large networks are trained on a GPU, here or elsewhere.
+    """
+    kinds = list(dict.fromkeys(networks))
+    quick = all(forward_flops(kind, NOMINAL[kind][0]) <= QUICK_GFLOPS * 1e9 for kind in kinds)
+    if choose_device("auto", threads).type == "cuda":
+        return PUBLISHED
+    if quick:
+        return measure_throughput(kinds, threads, QUICK_SECONDS)
+    return replace(PUBLISHED, origin=f"{PUBLISHED.origin}; this machine has no GPU, --measure says its own hours")
+
+
+def measure_throughput(networks: Iterable[str], threads: int, seconds: float = SECONDS) -> Throughput:
     """Forward and backward passes of each network on random images, for a few seconds each.
 
     Parameters
@@ -23,6 +40,8 @@ def measure_throughput(networks: Iterable[str], threads: int) -> Throughput:
         Names of networks, measured at their nominal resolution in float32, as they are trained.
     threads : int
         CPU threads, where there is no GPU.
+    seconds : float
+        Of each network.
 
     Raises
     ------
@@ -32,28 +51,28 @@ def measure_throughput(networks: Iterable[str], threads: int) -> Throughput:
     device = choose_device("auto", threads)
     rates = {}
     for name in dict.fromkeys(networks):
-        rates[name] = _rate(name, device)
+        rates[name] = _rate(name, device, seconds)
         say(f"{name}: {rates[name] / 1e12:.3g} TFLOP/s")
     hardware = describe_hardware(device)["device"]
     tflops = {name: rate / 1e12 for name, rate in rates.items()}
     # Without a GPU the machine's one device is counted as one.
-    return Throughput(
-        tflops, f"as measured on this machine ({hardware})", "GPU hours" if device.type == "cuda" else "hours"
-    )
+    hours = "GPU hours" if device.type == "cuda" else "hours of this machine"
+    return Throughput(tflops, f"as measured on this machine ({hardware})", hours)
 
 
-def _rate(name: str, device: torch.device) -> float:
+def _rate(name: str, device: torch.device, seconds: float) -> float:
     """FLOP/s of a network's forward and backward pass."""
     resolution, channels = NOMINAL[name]
     network = build_network(NetworkSettings(kind=name), channels, resolution, 0, 0, 1000.0, seed=0).to(device)
-    size = BATCH[device.type]
+    # As many as a training has of a small network: of four, the time would go into calls.
+    size = BATCH["cuda" if forward_flops(name, resolution) <= QUICK_GFLOPS * 1e9 else device.type]
     images = torch.randn(size, channels, resolution, resolution, device=device)
     noise = torch.zeros(size, device=device)
     done, begun = 0, 0.0
     # The first passes choose kernels and allocate.
     for warm in (False, False, True):
         begun, done = time.perf_counter(), 0
-        while done == 0 or (warm and time.perf_counter() - begun < SECONDS):
+        while done == 0 or (warm and time.perf_counter() - begun < seconds):
             network(images, noise).square().mean().backward()
             if device.type == "cuda":
                 torch.cuda.synchronize()

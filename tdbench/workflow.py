@@ -222,7 +222,7 @@ class Workflow:
         if main_process and workflow.hold.free:
             for flow in workflow.flows.values():
                 unmade = (name for name in flow.plan.experiment.datasets if not flow.dataset(name).archive.exists())
-                for remark in flow.plan.source_remarks(unmade):
+                for remark in (*flow.plan.source_remarks(unmade), *flow.plan.score_remarks()):
                     say(f"tdbench: warning: {remark}")
                 flow.refresh_markers()
                 write_outline(flow.plan, results)

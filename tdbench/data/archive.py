@@ -10,7 +10,7 @@ import json
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +162,18 @@ def read_archive(path: Path) -> ImageSet:
         raise TdbenchError(f"{path}: not a whole zip file ({error}); copy or make it again") from error
     classes = None if labels.classes is None else np.array([labels.classes[n] for n in names], dtype=np.int64)
     return ImageSet(images, classes, checksum, path, labels.class_names)
+
+
+@cache
+def archive_size(path: Path) -> tuple[int, int] | None:
+    """Resolution and channels of an archive by its first image; None where there is none that can be read yet."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            name = next(name for name in archive.namelist() if is_image(name) and not is_hidden(name))
+            with no_bombs(), Image.open(io.BytesIO(unpacked(archive, name, _LARGEST_IMAGE)), formats=FORMATS) as image:
+                return image.height, channels(image)
+    except Exception:  # zipfile, zlib and decoders raise many kinds; whoever needs the images says what is wrong
+        return None
 
 
 def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, str]:

@@ -7,10 +7,12 @@ import numpy as np
 import torch
 from scipy import stats
 
+from tdbench.errors import TdbenchError
 from tdbench.evaluation import torch_fidelity
 from tdbench.evaluation.features import FeatureExtractor, ReferenceFeatures, Statistics
-from tdbench.evaluation.metrics import METRICS
+from tdbench.evaluation.metrics import METRICS, left_out
 from tdbench.evaluation.settings import Evaluation
+from tdbench.progress_log import first_line
 from tdbench.seeds import derive_seed
 
 SIZES = 15
@@ -47,28 +49,46 @@ def measure(
     ----------
     last : bool
         Whether the samples are of the last snapshot, which alone gets the slow ones.
+
+    Raises
+    ------
+    TdbenchError
+        If the library cannot compute one.
     """
+    few = left_out(settings.metrics, len(samples.features))
     wanted = [
         name
         for name in settings.metrics
-        if library.NAME in METRICS[name].libraries and (last or not METRICS[name].last_only)
+        if library.NAME in METRICS[name].libraries and (last or not METRICS[name].last_only) and name not in few
     ]
     values: dict[str, float] = {}
     for name in wanted:
-        if name == "fid":
-            values[name] = library.distance(samples.statistics, reference.statistics)
-        elif name == "kid":
-            values[name] = library.kid(
-                samples.features, reference.features, settings.kid_subsets, settings.kid_subset_size
-            )
-        elif name in ("precision", "recall") and name not in values:
-            both = library.precision_recall(samples.features, reference.features)
-            values |= {key: v for key, v in zip(("precision", "recall"), both, strict=True) if key in wanted}
-        elif name == "inception-score" and samples.logits is not None:
-            values[name] = library.inception_score(samples.logits)
-        elif name == "fid-infinity":
-            values[name] = fid_at_infinity(samples.features, reference.statistics)
+        if name in values:
+            continue
+        try:
+            found = _computed(name, library, samples, reference, settings)
+        except Exception as error:  # the libraries raise many kinds
+            counts = f"{len(samples.features)} samples and {len(reference.features)} images of the data"
+            raise TdbenchError(f"{library.NAME} cannot compute {name} of {counts} ({first_line(error)})") from error
+        values |= {key: value for key, value in found.items() if key in wanted}
     return values
+
+
+def _computed(
+    name: str, library: ModuleType, samples: Samples, reference: ReferenceFeatures, settings: Evaluation
+) -> dict[str, float]:
+    """A metric, and what comes with it."""
+    if name == "fid":
+        return {name: library.distance(samples.statistics, reference.statistics)}
+    if name == "kid":
+        subsets, size = settings.kid_subsets, settings.kid_subset_size
+        return {name: library.kid(samples.features, reference.features, subsets, size)}
+    if name in ("precision", "recall"):
+        both = library.precision_recall(samples.features, reference.features)
+        return dict(zip(("precision", "recall"), both, strict=True))
+    if name == "fid-infinity":
+        return {name: fid_at_infinity(samples.features, reference.statistics)}
+    return {} if samples.logits is None else {name: library.inception_score(samples.logits)}
 
 
 def fid_at_infinity(features: np.ndarray, reference: Statistics) -> float:

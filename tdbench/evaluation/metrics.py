@@ -19,6 +19,14 @@ class Metric(NamedTuple):
     """The libraries whose code computes it."""
     last_only: bool = False
     """Whether it is computed of the last snapshot alone, since it takes long."""
+    least_samples: int = 2
+    """Samples below which its value means nothing, or cannot be computed."""
+    least_images: int = 2
+    """The same of the data set's images that the samples are compared with."""
+    reason: str = "a covariance"
+    """What needs so many."""
+    optional: bool = False
+    """Whether it is left out below that, with a word, where others would refuse the experiment."""
 
 
 _BOTH, _ONE = ("clean-fid", "torch-fidelity"), ("torch-fidelity",)
@@ -29,13 +37,32 @@ METRICS = {
     # Kernel distance of the features (Binkowski et al. 2018).
     "kid": Metric("KID", "lower", _BOTH),
     # Shares of samples near the data, and of data near the samples (Kynkäänniemi et al. 2019).
-    "precision": Metric("precision", "higher", _ONE),
-    "recall": Metric("recall", "higher", _ONE),
+    "precision": Metric("precision", "higher", _ONE, False, 4, 4, "a neighbourhood to the third nearest"),
+    "recall": Metric("recall", "higher", _ONE, False, 4, 4, "a neighbourhood to the third nearest"),
     # exp of the mean divergence of the predicted classes from their mean (Salimans et al. 2016).
-    "inception-score": Metric("Inception score", "higher", _ONE),
+    # In ten parts; of a part of one image it is 1, whatever the image.
+    "inception-score": Metric("Inception score", "higher", _ONE, False, 20, 1, "ten parts of 2", optional=True),
     # FID extrapolated to infinitely many samples (Chong and Forsyth 2020).
-    "fid-infinity": Metric("FID∞", "lower", _ONE, last_only=True),
+    "fid-infinity": Metric("FID∞", "lower", _ONE, True, 4, 2, "a line through subsets of several sizes"),
 }
+
+
+def left_out(metrics: Iterable[str], samples: int) -> dict[str, str]:
+    """Metrics that so few samples cannot give, and which are left out for that: name -> the reason."""
+    few = [name for name in metrics if METRICS[name].optional and samples < METRICS[name].least_samples]
+    return {name: f"needs {METRICS[name].least_samples} samples ({METRICS[name].reason})" for name in few}
+
+
+def impossible(metrics: Iterable[str], samples: int, images: int | None = None) -> str | None:
+    """Why metrics cannot be computed of so many samples against so many images of the data; None where all can."""
+    found = []
+    for name in metrics:
+        metric = METRICS[name]
+        if samples < metric.least_samples and not metric.optional:
+            found.append(f"{name} needs at least {metric.least_samples} samples ({metric.reason})")
+        elif images is not None and images < metric.least_images:
+            found.append(f"{name} needs at least {metric.least_images} images of the data ({metric.reason})")
+    return ", ".join(found) or None
 
 
 def label(metric: str) -> str:

@@ -75,6 +75,8 @@ def write_references(
     weights : mapping or None
         As for `load_extractor`.
     """
+    if len(data.images) < 2:
+        raise TdbenchError(f"{data.path}: 1 image; the covariance of features needs at least 2")
     choose_device("cpu", threads)
     # All before any is used: a missing file is reported at once.
     extractors = {name: load_extractor(features, name, files, weights) for name in libraries}
@@ -155,11 +157,7 @@ def _matching_reference(
         "weights": extractor.checksum, "resize": extractor.resize, "data": data["sha256"],
         "library_version": MODULES[library].VERSION,
     }  # fmt: skip
-    if len(reference.features) < run.evaluation.kid_subset_size:
-        raise TdbenchError(
-            f"evaluation.kid_subset_size: {run.evaluation.kid_subset_size}: exceeds the {len(reference.features)} "
-            f"images of data set {run.dataset_name}"
-        )
+    run.check_data(len(reference.features))
     for key, value in wanted.items():
         if reference.facts[key] != value:
             raise TdbenchError(
@@ -192,7 +190,10 @@ def score_set(
         if samples is None:
             yield name, [], None
             continue
-        values = measure(module, samples, reference, settings, last)
+        try:
+            values = measure(module, samples, reference, settings, last)
+        except TdbenchError as error:
+            raise TdbenchError(f"{entry['file']} of {run.name}: {error}") from error
         if not all(math.isfinite(value) for value in values.values()):
             raise TdbenchError(
                 f"{entry['file']} of {run.name}: {name} gives {values}; the samples' features are degenerate"

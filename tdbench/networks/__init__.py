@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from tdbench.data.images import SMALLEST_SIDE
 from tdbench.errors import TdbenchError
 from tdbench.kinds import one_of
 from tdbench.networks.base import Architecture, Inputs
@@ -52,6 +53,23 @@ class NetworkSettings(Parameters):
     dropout: Annotated[float, Field(ge=0, lt=1, description="probability, in the residual blocks")] = 0.0
 
 
+def misfit(name: str, resolution: int) -> str | None:
+    """Why a network cannot work on images of a size, and which sizes are near; None where it can."""
+
+    def fits(size: int) -> bool:
+        return size % (1 << NETWORKS[name].levels(size) - 1) == 0
+
+    if fits(resolution):
+        return None
+    sizes = range(SMALLEST_SIDE, 2 * resolution + 64)
+    below = max((size for size in sizes if size < resolution and fits(size)), default=None)
+    near = [size for size in (below, next(size for size in sizes if size > resolution and fits(size))) if size]
+    return (
+        f"images of {resolution}x{resolution} do not fit its {NETWORKS[name].levels(resolution)} levels; "
+        f"the nearest sizes that do are {' and '.join(map(str, near))}"
+    )
+
+
 def build_network(
     settings: NetworkSettings,
     image_channels: int,
@@ -79,12 +97,8 @@ def build_network(
         If the network cannot work on images of that size, or its library cannot be imported.
     """
     name, inputs = settings.kind, Inputs(image_channels, resolution, num_classes, augment_dim, embedding_scale)
-    levels = NETWORKS[name].levels(resolution)
-    if resolution % 2 ** (levels - 1):
-        raise TdbenchError(
-            f"network {name}: images of {resolution}x{resolution} do not fit its {levels} levels; "
-            f"the resolution must be a multiple of {2 ** (levels - 1)}"
-        )
+    if (wrong := misfit(name, resolution)) is not None:
+        raise TdbenchError(f"network {name}: {wrong}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return NETWORKS[name].build(name, inputs, settings.dropout)

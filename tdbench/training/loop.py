@@ -89,6 +89,7 @@ def train(run: Run, archive: Path, layout: RunLayout, world: World = ALONE) -> N
     device = choose_device(run.training.device, run.training.threads)
     forget_peak_memory(device)
     data = read_archive(archive)
+    run.check_data(len(data.images))
     make_folder(layout.folder)
     distance = load_lpips(run.training.distance_weights) if run.formulation.distance_weights_needed else None
     checkpoint = _checkpoint_to_use(identity(run, data.checksum, distance), run, layout, world)

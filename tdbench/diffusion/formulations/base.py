@@ -2,14 +2,14 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 import torch
 from torch import Tensor
 
 from tdbench.diffusion.grid import TimeGrid
 from tdbench.diffusion.preconditioning import Preconditioning
-from tdbench.diffusion.processes import Coupling, Level, like
+from tdbench.diffusion.processes import Coupling, Level, Posterior, like, posterior_coefficients
 from tdbench.parameters import Parameters
 
 Weight = Literal["pairwise", "source", "constant", "linear"]
@@ -186,6 +186,35 @@ class Formulation(Parameters):
         if name == "source":
             return 1 / source.clamp_min(1e-8)
         return 1 / (source + (a_prime * c_out_prime) ** 2)
+
+    def check_ends(self) -> None:
+        """Refuse a path on which nothing can be trained or sampled: at its two ends all coefficients are finite.
+
+        They are those of the process (alpha, sigma), of the samplers (sigma / alpha), of the preconditioning, and A of
+        the temporal difference between the ends; in float32, as the networks see them.
+
+        Raises
+        ------
+        ValueError
+            Names the end, its time, and the coefficient.
+        """
+        ends = self.grid.times(2)
+        levels = [self.level(time.view(1, 1, 1, 1)) for time in ends]
+        between = {f"A ({kind})": posterior_coefficients(kind, *levels)[0] for kind in get_args(Posterior)}
+        for name, time, level in zip(("noisiest", "least noisy"), ends, levels, strict=True):
+            p, t = self.preconditioning(), time.view(1, 1, 1, 1)
+            found = {
+                "alpha": level.alpha, "sigma": level.sigma, "sigma / alpha": level.sigma / level.alpha,
+                "c_skip": p.c_skip(t), "c_out": p.c_out(t), "c_in": p.c_in(t), "c_noise": p.c_noise(t),
+            }  # fmt: skip
+            for coefficient, value in (found | between).items():
+                positive = coefficient in ("alpha", "sigma", "sigma / alpha")
+                if not bool(value.float().isfinite().all()) or (positive and float(value.float()) <= 0):
+                    wanted = "a finite number above 0" if positive else "a finite number"
+                    raise ValueError(
+                        f"{coefficient} is {float(value):g} at the {name} time of the grid, {float(time):g}; expected "
+                        f"{wanted}: choose another schedule, or another grid"
+                    )
 
     def baseline_settings(self) -> dict[str, Any]:
         """What the weights of a baseline depend on: all but the grid, which serves pairs and samplers."""
