@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from tdbench import advice
 from tdbench.data.archive import read_archive
 from tdbench.data.loading import Batches
 from tdbench.device import choose_device, without_gradient
@@ -36,7 +37,8 @@ def measure_consistency(run: Run, layout: RunLayout, files: DatasetLayout) -> No
     device = choose_device(run.training.device, run.training.threads)
     trained, archive = read_trained(run, layout), read_archive(files.archive)
     denoiser = build_denoiser(run, trained["data"], seed=0).to(device).eval()
-    load_snapshot(layout.snapshot(run.scored_snapshots()[-1]), denoiser)
+    command = advice.stage("train", run, layout.results)
+    load_snapshot(layout.snapshot(run.scored_snapshots()[-1]), denoiser, command)
     batches = Batches(archive, min(IMAGES, len(archive.images)), run.seed, device)
     batch = batches.at(0)
     batches.close()
@@ -64,7 +66,7 @@ def _at_the_end(run: Run) -> Any:
 
 def _key(run: Run, layout: RunLayout) -> dict[str, Any]:
     """What the figures depend on."""
-    entries = read_record(layout.snapshots, f"tdbench train {run.experiment} {run.name}", Finished)["snapshots"]
+    entries = read_record(layout.snapshots, advice.stage("train", run, layout.results), Finished)["snapshots"]
     last = run.scored_snapshots()[-1]
     snapshot = next((entry["sha256"] for entry in entries if entry["images"] == last), None)
     return {
@@ -83,7 +85,7 @@ def read_consistency(run: Run, layout: RunLayout) -> dict[str, Any] | None:
     """
     if not has_yardstick(run.formulation):
         return None
-    command = f"tdbench sample {run.experiment} {run.name}"
+    command = advice.stage("sample", run, layout.results)
     content = read_record(layout.consistency, command, Consistency)
     if content.get("key") != _key(run, layout):
         raise TdbenchError(f"{layout.consistency}: of another snapshot or other settings; run `{command}` again")

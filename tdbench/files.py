@@ -49,9 +49,7 @@ def make_folder(path: Path) -> Path:
         # Asking for permission is not enough (read-only file systems, root): try it.
         tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
-        raise TdbenchError(
-            f"{path}: the folder cannot be written ({error.strerror}); give a writable one with --results"
-        ) from error
+        raise TdbenchError(f"{path}: the folder cannot be written ({error.strerror}); choose another") from error
     return path
 
 

@@ -28,7 +28,7 @@ class DatasetLayout:
     """Files that belong to a data set and serve every experiment that uses it."""
 
     def __init__(self, results: Path, name: str) -> None:
-        self.folder = results / "datasets" / name
+        self.results, self.folder = results, results / "datasets" / name
         self.archive = self.folder / "archive.zip"
         self.summary = self.folder / "archive.json"
         self.classifier = self.folder / "classifier.safetensors"
@@ -46,7 +46,7 @@ class RunLayout:
 
     def __init__(self, results: Path, run: NamedRun, name: str | None = None) -> None:
         """``name`` replaces the run's own, for Snakemake's wildcards."""
-        runs = results / run.experiment / "runs"
+        self.results, runs = results, results / run.experiment / "runs"
         self.folder = runs / (name or run.name)
         # The same weights serve several runs, such as the baselines of DDPM and DDIM.
         self.training = runs / (name or run.weights_name)
@@ -78,7 +78,7 @@ class ReportLayout:
     """Tables, figures and the report of an experiment, and what its jobs leave behind."""
 
     def __init__(self, results: Path, experiment: str) -> None:
-        self.folder = results / experiment
+        self.results, self.folder = results, results / experiment
         self.plan = self.folder / "plan.json"
         self.runs = self.folder / "runs"
         self.scores_parquet = self.folder / "scores.parquet"

@@ -11,6 +11,7 @@ from typing import Self
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
+from tdbench import advice
 from tdbench.errors import TdbenchError
 from tdbench.files import make_folder, read_json, write_json
 from tdbench.progress import say
@@ -131,8 +132,8 @@ def _acquired(lock: BaseFileLock, wait_s: float) -> BaseFileLock | None:
 
 def hold_results(results: Path) -> Hold:
     """For Snakemake, of which one at a time works on a results folder, whatever folder it was started in."""
-    advice = " (`tdbench status` says what it is at), or choose another folder with --config results=FOLDER"
-    return Hold(results, "another Snakemake is at work on these results", advice)
+    asked = advice.command("status", results)
+    return Hold(results, "another Snakemake is at work on these results", f" (`{asked}` says what it is at)")
 
 
 def hold_run(folder: Path, name: str) -> Hold:

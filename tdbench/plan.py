@@ -14,6 +14,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from tdbench import advice
 from tdbench.diffusion.formulations.base import Formulation
 from tdbench.errors import TdbenchError
 from tdbench.evaluation import LIBRARIES
@@ -221,7 +222,8 @@ class Plan(Parameters):
         if full not in self.runs:
             near = ", ".join(difflib.get_close_matches(full, self.runs, n=5, cutoff=0))
             raise TdbenchError(
-                f"{self.path}: no run {name!r}; `tdbench plan {self.path}` lists all {len(self.runs)}; nearest: {near}"
+                f"{self.path}: no run {name!r}; `{advice.command('plan', self.path)}` lists all {len(self.runs)}; "
+                f"nearest: {near}"
             )
         return self.runs[full]
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from tdbench import advice
 from tdbench.errors import TdbenchError
 from tdbench.files import read_json
 from tdbench.mistakes import plain
@@ -307,7 +308,7 @@ def read_record(path: Path, made_by: str, shape: type[Record]) -> dict[str, Any]
     return checked
 
 
-def check_record(where: str, content: Any, made_by: str, shape: type[Record]) -> None:
+def check_record(where: str, content: Any, made_by: str | None, shape: type[Record]) -> None:
     """Refuse a block that is not as ``shape`` says; raises as `read_record` does."""
     try:
         shape.model_validate(content)
@@ -316,5 +317,5 @@ def check_record(where: str, content: Any, made_by: str, shape: type[Record]) ->
         key = ".".join(str(part)[:60] for part in first["loc"])
         said = "is missing" if first["type"] == "missing" else plain({**first, "loc": ()})
         raise TdbenchError(
-            f"{where}: {f'{key}: ' if key else ''}{said}; damaged, or of another version: run `{made_by}` again"
+            f"{where}: {f'{key}: ' if key else ''}{said}; damaged, or of another version: {advice.again(made_by)}"
         ) from error

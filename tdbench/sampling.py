@@ -12,6 +12,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from tdbench import advice
+from tdbench.advice import DEFAULT_RESULTS
 from tdbench.arrays import read_arrays
 from tdbench.data.loading import to_uint8
 from tdbench.device import choose_device, without_gradient
@@ -42,16 +44,18 @@ def read_trained(run: Run, layout: RunLayout) -> dict[str, Any]:
     TdbenchError
         If it is missing or was made with other settings than the experiment now has.
     """
-    record = read_record(layout.settings, f"tdbench train {run.experiment} {run.name}", Trained)
+    command = advice.stage("train", run, layout.results)
+    record = read_record(layout.settings, command, Trained)
     try:
         trained = Run.model_validate(record["run"]).training_settings()
     except Exception as error:  # of another version, or damaged, which settings take in many ways
         raise TdbenchError(
-            f"{layout.settings}: its settings are damaged, or of another version of tdbench; run "
-            f"`tdbench train {run.experiment} {run.name}` again"
+            f"{layout.settings}: its settings are damaged, or of another version of tdbench; run `{command}` again"
         ) from error
     if trained != run.training_settings():
-        raise TdbenchError(f"{layout.settings}: was trained with other settings than the experiment's; train it again")
+        raise TdbenchError(
+            f"{layout.settings}: was trained with other settings than the experiment's; run `{command}` again"
+        )
     return record
 
 
@@ -114,15 +118,15 @@ class Latents:
     num_classes: int
 
     @classmethod
-    def of(cls, run: Run, data: dict[str, Any]) -> Self:
-        """Those of a run on data as `ImageSet.summary` describes them."""
+    def of(cls, run: Run, data: dict[str, Any], results: Path = DEFAULT_RESULTS) -> Self:
+        """Those of a run on data as `ImageSet.summary` describes them; ``results`` is for messages."""
         shape = (data["channels"], data["resolution"], data["resolution"])
         order = list(range(data["classes"]))
         if order and run.sampling.classes == "data":
             if data.get("class_counts") is None:
                 raise TdbenchError(
                     f"{run.name}: its record is of an earlier version, which did not keep how many images each class "
-                    f"has; run `tdbench train {run.experiment} {run.name}` again, or set sampling.classes: even"
+                    f"has; run `{advice.stage('train', run, results)}` again, or set sampling.classes: even"
                 )
             order = class_order(data["class_counts"])
         drawn = [image_noise(run.seed, i, shape, order) for i in range(run.sampling.images)]
@@ -142,15 +146,16 @@ def sample_run(run: Run, layout: RunLayout, world: World = ALONE) -> None:
     data = read_trained(run, layout)["data"]
     snapshots = _snapshots(run, layout)
     denoiser = build_denoiser(run, data, seed=0).to(device).eval()
-    latents = Latents.of(run, data)
+    latents = Latents.of(run, data, layout.results)
     sets = []
     jobs = [(images, steps) for images in run.scored_snapshots() for steps in run.sampling.steps]
     log = ProgressLog(layout.progress, "sample")
     with progress(f"{run.name} samples", len(jobs) * run.sampling.images, "img", log=log) as bar:
         for images in run.scored_snapshots():
             path = layout.snapshot(images)
-            check_snapshot(path, snapshots[images])
-            load_snapshot(path, denoiser)
+            command = advice.stage("train", run, layout.results)
+            check_snapshot(path, snapshots[images], command)
+            load_snapshot(path, denoiser, command)
             for steps in run.sampling.steps:
                 key = _key(run, snapshots[images]["sha256"], steps)
                 kept = _existing(layout, images, steps, key) if world.leader else None
@@ -168,7 +173,7 @@ def sample_run(run: Run, layout: RunLayout, world: World = ALONE) -> None:
 
 def _snapshots(run: Run, layout: RunLayout) -> dict[int, dict[str, Any]]:
     """The entries of a finished training's snapshots, by images shown."""
-    command = f"tdbench train {run.experiment} {run.name}"
+    command = advice.stage("train", run, layout.results)
     entries = {entry["images"]: entry for entry in read_record(layout.snapshots, command, Finished)["snapshots"]}
     missing = [images for images in run.scored_snapshots() if images not in entries]
     if missing:
@@ -184,7 +189,7 @@ def read_sampled(run: Run, layout: RunLayout) -> list[dict[str, Any]]:
     TdbenchError
         If they are missing, or were made with other settings or from other snapshots than the experiment's.
     """
-    command = f"tdbench sample {run.experiment} {run.name}"
+    command = advice.stage("sample", run, layout.results)
     snapshots = _snapshots(run, layout)
     records: list[dict[str, Any]] = read_record(layout.samples, command, Sampled)["samples"]
     wanted = [_key(run, snapshots[i]["sha256"], s) for i in run.scored_snapshots() for s in run.sampling.steps]
@@ -203,11 +208,10 @@ def read_sample_set(run: Run, layout: RunLayout, record: dict[str, Any]) -> np.n
     TdbenchError
         If it is missing or changed.
     """
-    path = layout.folder / record["file"]
+    path, command = layout.folder / record["file"], advice.stage("sample", run, layout.results)
     if not path.exists() or sha256(path) != record["sha256"]:
-        command = f"tdbench sample {run.experiment} {run.name}"
         raise TdbenchError(f"{path}: missing or changed since it was sampled; run `{command}` again")
-    return read_samples(path)
+    return read_samples(path, command)
 
 
 def sample_set_of(run: Run, layout: RunLayout, images: int, steps: int) -> np.ndarray:
@@ -288,8 +292,8 @@ def _store(
     return record
 
 
-def read_samples(path: Path) -> np.ndarray:
-    """(N, H, W, C) uint8 images of a sample set.
+def read_samples(path: Path, made_by: str | None = None) -> np.ndarray:
+    """(N, H, W, C) uint8 images of a sample set; ``made_by`` is the command that makes it anew, for messages.
 
     Raises
     ------
@@ -299,11 +303,9 @@ def read_samples(path: Path) -> np.ndarray:
     try:
         pixels = read_arrays(path, "arr_0")["arr_0"]
     except FileNotFoundError as error:
-        raise TdbenchError(f"{path}: no such sample set; run `tdbench sample` again") from error
+        raise TdbenchError(f"{path}: no such sample set; {advice.again(made_by)}") from error
     except Exception as error:  # numpy and zipfile raise many kinds for damaged files
-        raise TdbenchError(
-            f"{path}: not a whole npz with arr_0 ({error}); delete it and run `tdbench sample` again"
-        ) from error
+        raise TdbenchError(f"{path}: not a whole npz with arr_0 ({error}); {advice.again(made_by)}") from error
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] not in (1, 3) or 0 in pixels.shape:
         raise TdbenchError(f"{path}: arr_0 is {pixels.dtype} {pixels.shape}; expected uint8 (N, H, W, 1 or 3)")
     return pixels

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from tdbench import advice
 from tdbench.consistency import consistency_measured, measure_consistency
 from tdbench.distributed import ALONE, World
 from tdbench.errors import TdbenchError
@@ -43,12 +44,14 @@ class Stage(NamedTuple):
 
 
 def _train(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> None:
+    _need_archive(run, files)
     train(run, files.archive, layout, world)
 
 
 def _trained(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
-    record, taken = read_trained(run, layout), read_record(layout.snapshots, "tdbench train", Finished)["snapshots"]
-    data = read_record(files.summary, "tdbench data", Data)
+    command = advice.stage("train", run, layout.results)
+    record, taken = read_trained(run, layout), read_record(layout.snapshots, command, Finished)["snapshots"]
+    data = read_record(files.summary, advice.snakemake(run.file, files.results, files.summary), Data)
     whole = all(sha256(layout.training / entry["file"]) == entry["sha256"] for entry in taken)
     return (
         whole
@@ -58,11 +61,19 @@ def _trained(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
     )
 
 
+def _need_archive(run: Run, files: DatasetLayout) -> None:
+    if not files.archive.is_file():
+        command = advice.snakemake(run.file, files.results, files.archive)
+        raise TdbenchError(f"{files.archive}: no such archive; `{command}` makes it")
+
+
 def _same_distance(run: Run, record: dict[str, Any]) -> bool:
     return unchanged(run.training.distance_weights, record["distance_weights"]["sha256"])
 
 
 def _sample(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> None:
+    read_trained(run, layout)
+    _need_archive(run, files)
     sample_run(run, layout, world)
     if world.leader:
         measure_consistency(run, layout, files)
@@ -87,7 +98,7 @@ def _evaluated(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
     from tdbench.evaluation.scores import reference_checksums
 
     read_scored(run, layout)
-    stored = read_record(layout.scores, "tdbench evaluate", Scored)
+    stored = read_record(layout.scores, advice.stage("evaluate", run, layout.results), Scored)
     return stored["references"] == reference_checksums(run, files) and same_code(stored["provenance"])
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from tdbench import advice
 from tdbench.batches import Batch, batches
 from tdbench.data.state import changed_since
 from tdbench.errors import TdbenchError
@@ -98,7 +99,7 @@ class ExperimentFlow:
             if source is None or not (source.is_dir() and files.archive.exists() and files.summary.exists()):
                 continue
             try:
-                summary = read_json(files.summary, "tdbench data")
+                summary = read_json(files.summary, advice.snakemake(self.path, self.results, files.summary))
             except TdbenchError:  # reported by whoever needs it
                 continue
             if isinstance(summary, dict) and changed_since(source, summary, files.archive):

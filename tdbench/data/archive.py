@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from tdbench import advice
 from tdbench.data.decoding import SHOW_AFTER_S, allocate, decode_all, no_bombs, some
 from tdbench.data.images import FORMATS, READ, channels, is_hidden, is_image, judge_others, plain
 from tdbench.data.labels import LABELS, compare_names, read_labels, unpacked
@@ -143,7 +144,7 @@ def read_archive(path: Path) -> ImageSet:
     if path.is_dir():
         raise TdbenchError(f"{path}: is a folder, not an archive; source folder reads a folder of images")
     if not path.is_file():
-        raise TdbenchError(f"{path}: no such archive; `tdbench data` writes one")
+        raise TdbenchError(f"{path}: no such archive; `{advice.command('data', '--help')}` says how to make one")
     checksum = sha256(path)
     try:
         with zipfile.ZipFile(path) as archive:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from tdbench import advice
 from tdbench.errors import TdbenchError
 
 Distance = Literal["l2", "l1", "pseudo-huber", "lpips"]
@@ -61,7 +62,7 @@ def _on(device: torch.device) -> nn.Module:
     if not _networks:
         raise TdbenchError(
             "distance lpips: its network is not loaded; call tdbench.training.lpips_network.load_lpips() first, which "
-            "takes the weights of VGG16 that `tdbench weights lpips` fetches (553 MB), or fetches them itself"
+            f"takes the weights of VGG16 that `{advice.command('weights', 'lpips')}` fetches (553 MB), or fetches them"
         )
     if device not in _networks:
         _networks[device] = deepcopy(_networks[torch.device("cpu")]).to(device)

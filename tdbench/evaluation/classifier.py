@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad, relu, silu
 
+from tdbench import advice
 from tdbench.data.archive import ImageSet
 from tdbench.device import choose_device
 from tdbench.errors import TdbenchError
@@ -139,10 +140,11 @@ def _shifted(images: Tensor, source: torch.Generator) -> Tensor:
 
 def load_classifier(weights: Path, report: Path) -> FeatureExtractor:
     """The extractor that `train_classifier` wrote."""
-    facts = read_record(report, "tdbench classifier", ClassifierReport)
+    command = advice.classifier(report)
+    facts = read_record(report, command, ClassifierReport)
     network = ClassifierNetwork(facts["channels"], facts["classes"])
-    load_snapshot(weights, network, "tdbench classifier")
+    load_snapshot(weights, network, command)
     checksum = sha256(weights)
     if checksum != facts["sha256"]:
-        raise TdbenchError(f"{weights}: does not belong to {report}; run `tdbench classifier` again")
+        raise TdbenchError(f"{weights}: does not belong to {report}; run `{command}` again")
     return FeatureExtractor("classifier", checksum, "native", network.eval().features, network.classes)

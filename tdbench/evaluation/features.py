@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tdbench import advice
 from tdbench.arrays import read_arrays
 from tdbench.distributed import World
 from tdbench.errors import TdbenchError
@@ -104,55 +105,56 @@ def _checksum(reference: ReferenceFeatures) -> str:
     return digest.hexdigest()
 
 
-def load_reference(path: Path) -> ReferenceFeatures:
-    """Read what `save_reference` wrote.
+def load_reference(path: Path, made_by: str | None = None) -> ReferenceFeatures:
+    """Read what `save_reference` wrote; ``made_by`` is the command that writes it anew, for messages.
 
     Raises
     ------
     TdbenchError
         If it is missing or damaged.
     """
-    found = _read(path, "features", "facts", "mean", "covariance")
+    found = _read(path, made_by, "features", "facts", "mean", "covariance")
     features, mean, covariance = (found[name] for name in ("features", "mean", "covariance"))
     depth = features.shape[-1] if features.ndim == 2 else 0
     shapes = mean.shape == (depth,) and covariance.shape == (depth, depth) and len(features) > 0 < depth
     floats = all(array.dtype == np.float64 for array in (features, mean, covariance))
     if not (shapes and floats and all(np.isfinite(array).all() for array in (features, mean, covariance))):
-        raise _unreadable(path, "features (N, D), mean (D,) and covariance (D, D) are not float64, or not finite")
-    facts = _facts(path, found["facts"])
+        said = "features (N, D), mean (D,) and covariance (D, D) are not float64, or not finite"
+        raise _unreadable(path, made_by, said)
+    facts = _facts(path, made_by, found["facts"])
     expected = facts.pop(_CONTENT, None)
     reference = ReferenceFeatures(features, facts, Statistics(mean, covariance))
     # Earlier versions of tdbench wrote none.
     if expected is not None and _checksum(reference) != expected:
-        raise _unreadable(path, "its content has another checksum than when it was written")
+        raise _unreadable(path, made_by, "its content has another checksum than when it was written")
     return reference
 
 
-def read_facts(path: Path) -> dict[str, Any]:
+def read_facts(path: Path, made_by: str | None = None) -> dict[str, Any]:
     """The facts of a reference without its features, which may be large; raises as `load_reference` does."""
-    facts = _facts(path, _read(path, "facts")["facts"])
+    facts = _facts(path, made_by, _read(path, made_by, "facts")["facts"])
     facts.pop(_CONTENT, None)
     return facts
 
 
-def _read(path: Path, *names: str) -> dict[str, np.ndarray]:
+def _read(path: Path, made_by: str | None, *names: str) -> dict[str, np.ndarray]:
     try:
         return read_arrays(path, *names)
     except Exception as error:  # numpy and zipfile raise many kinds for damaged files
-        raise _unreadable(path, error) from error
+        raise _unreadable(path, made_by, error) from error
 
 
-def _facts(path: Path, stored: np.ndarray) -> dict[str, Any]:
+def _facts(path: Path, made_by: str | None, stored: np.ndarray) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = parse_json(str(stored))
     except (ValueError, RecursionError) as error:
-        raise _unreadable(path, error) from error
-    check_record(f"{path}: facts", facts, "tdbench reference", Reference)
+        raise _unreadable(path, made_by, error) from error
+    check_record(f"{path}: facts", facts, made_by, Reference)
     return facts
 
 
-def _unreadable(path: Path, said: object) -> TdbenchError:
-    return TdbenchError(f"{path}: no readable reference features ({said}); run `tdbench reference` again")
+def _unreadable(path: Path, made_by: str | None, said: object) -> TdbenchError:
+    return TdbenchError(f"{path}: no readable reference features ({said}); {advice.again(made_by)}")
 
 
 def as_rgb(images: Tensor) -> Tensor:
@@ -191,8 +193,11 @@ def features_together(
 def describe_extractor(name: str, libraries: Iterable[str], files: DatasetLayout) -> str:
     """A line for people on what an extractor is worth, or where its features come from."""
     if name == "classifier":
-        facts = read_record(files.classifier_report, "tdbench classifier", Accuracy)
+        facts = read_record(files.classifier_report, advice.classifier(files.classifier_report), Accuracy)
         return f"{name}: {facts['test_accuracy']:.1%} of {facts['test_images']} held-out images right"
-    references = [read_facts(path) for path in files.references(name, libraries)]
+    references = []
+    for library in libraries:
+        path = files.reference(name, library)
+        references.append(read_facts(path, advice.reference(path, name, [library])))
     origins = [f"weights {facts['weights'][:12]}, {facts['resize']}" for facts in references]
     return f"{name}: {'; '.join(dict.fromkeys(origins))}"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tdbench import advice
 from tdbench.data.archive import ImageSet
 from tdbench.device import choose_device
 from tdbench.distributed import ALONE, World
@@ -151,8 +152,9 @@ def reference_checksums(run: Run, files: DatasetLayout) -> dict[str, str]:
 def _matching_reference(
     run: Run, files: DatasetLayout, library: str, extractor: FeatureExtractor, data: dict[str, Any]
 ) -> ReferenceFeatures:
-    path = files.reference(run.evaluation.features, library)
-    reference = load_reference(path)
+    path, settings = files.reference(run.evaluation.features, library), run.evaluation
+    command = advice.reference(path, settings.features, [library], settings.weights.get(PUBLISHERS[library]))
+    reference = load_reference(path, command)
     wanted = {
         "weights": extractor.checksum, "resize": extractor.resize, "data": data["sha256"],
         "library_version": MODULES[library].VERSION,
@@ -160,9 +162,7 @@ def _matching_reference(
     run.check_data(len(reference.features))
     for key, value in wanted.items():
         if reference.facts[key] != value:
-            raise TdbenchError(
-                f"{path}: {key} is {reference.facts[key]!r}, expected {value!r}; run `tdbench reference` again"
-            )
+            raise TdbenchError(f"{path}: {key} is {reference.facts[key]!r}, expected {value!r}; run `{command}` again")
     return reference
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tdbench import advice
 from tdbench.errors import TdbenchError
 from tdbench.layout import RunLayout
 from tdbench.plan import Run
@@ -32,7 +33,7 @@ def read_nearest(run: Run, layout: RunLayout) -> dict[str, Any]:
 
 
 def _stored(run: Run, layout: RunLayout) -> dict[str, Any]:
-    command = f"tdbench evaluate {run.experiment} {run.name}"
+    command = advice.stage("evaluate", run, layout.results)
     stored = read_record(layout.scores, command, Scored)
     samples = read_sampled(run, layout)
     same_samples = {s["samples"] for s in stored["scores"]} == {entry["sha256"] for entry in samples}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from tdbench import advice
 from tdbench.consistency import read_consistency
 from tdbench.diffusion.consistency import Residual
 from tdbench.errors import TdbenchError
@@ -52,7 +53,7 @@ def collect_runs(runs: Iterable[Run], results: Path) -> pd.DataFrame:
     for run in runs:
         layout = RunLayout(results, run)
         record = read_trained(run, layout)
-        finished = read_record(layout.snapshots, f"tdbench train {run.experiment} {run.name}", Finished)
+        finished = read_record(layout.snapshots, advice.stage("train", run, layout.results), Finished)
         last, origin, passes = finished["last_metrics"], record["provenance"], finished["forward_passes_a_step"]
         rows.append(
             _identity(run)
@@ -72,7 +73,12 @@ def collect_runs(runs: Iterable[Run], results: Path) -> pd.DataFrame:
 
 def collect_curves(runs: Iterable[Run], results: Path) -> pd.DataFrame:
     """The metrics of all trainings, one row a line of metrics.jsonl."""
-    frames = [pd.DataFrame(read_metrics(RunLayout(results, run).metrics)).assign(**_identity(run)) for run in runs]
+    frames = [
+        pd.DataFrame(read_metrics(RunLayout(results, run).metrics, advice.stage("train", run, results))).assign(
+            **_identity(run)
+        )
+        for run in runs
+    ]
     return pd.concat(frames, ignore_index=True)
 
 

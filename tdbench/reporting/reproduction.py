@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from tdbench import advice
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.metrics import METRICS, label
+from tdbench.files import read_json
 from tdbench.reporting.collect import CELL, mean_over_snapshots
 from tdbench.reporting.statistics import decide, in_order, paired_difference
 from tdbench.reporting.tables import interval, number, probability
@@ -45,11 +47,12 @@ def read_reproductions(results: Path) -> dict[str, Reproduction]:
         If there is no such folder, no report in it, or a file is damaged.
     """
     if not results.is_dir():
-        raise TdbenchError(f"{results}: no such folder; give a folder of results, or of one experiment in it")
+        found = "is a file" if results.exists() else "no such folder"
+        raise TdbenchError(f"{results}: {found}; give a folder of results, or of one experiment in it")
     files = [results / "scores.parquet"] if (results / "scores.parquet").is_file() else []
     files = files or sorted(results.glob("*/scores.parquet"))
     if not files:
-        raise TdbenchError(f"{results}: no experiment with scores.parquet in it; `tdbench report` writes that file")
+        raise TdbenchError(f"{results}: no experiment with scores.parquet in it; {_report_again(results)}")
     return {path.parent.resolve().name: Reproduction(path.parent, read_scores(path), _origin(path)) for path in files}
 
 
@@ -69,14 +72,23 @@ def read_scores(path: Path) -> pd.DataFrame:
         words = not lacking and all(isinstance(value, str) for name in _WORDS for value in scores[name])
     except Exception as error:  # pyarrow raises many kinds for damaged files
         said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise TdbenchError(f"{path}: no readable scores ({said}); run `tdbench report` again") from error
+        raise TdbenchError(f"{path}: no readable scores ({said}); {_report_again(path.parent)}") from error
     if lacking:
-        raise TdbenchError(f"{path}: has no column {lacking[0]!r}; run `tdbench report` again with this version")
+        raise TdbenchError(f"{path}: has no column {lacking[0]!r}; {_report_again(path.parent)} with this version")
     if not (whole and words):
-        raise TdbenchError(f"{path}: names or numbers of runs are not as `tdbench report` writes them; run it again")
+        raise TdbenchError(f"{path}: names or numbers are not as a report has them; {_report_again(path.parent)}")
     if not numeric or scores.empty:
-        raise TdbenchError(f"{path}: value: holds no scores, or some that are not finite; run `tdbench report` again")
+        raise TdbenchError(f"{path}: value: holds no scores, or some that are not finite; {_report_again(path.parent)}")
     return scores
+
+
+def _report_again(folder: Path) -> str:
+    """What makes an experiment's report anew; what the experiment was called is in its plan.json."""
+    try:
+        experiment = Path(read_json(folder / "plan.json", "")["path"])
+    except (TdbenchError, LookupError, TypeError):
+        return advice.again(None)
+    return advice.again(advice.command("report", experiment, results=folder.parent))
 
 
 def _origin(scores: Path) -> dict[str, str]:
@@ -87,7 +99,7 @@ def _origin(scores: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except Exception as error:  # pandas raises many kinds for what is no table
-        raise TdbenchError(f"{path}: not a table of runs ({error}); run `tdbench report` again") from error
+        raise TdbenchError(f"{path}: not a table of runs ({error}); {_report_again(path.parent)}") from error
     return {_ORIGIN[key]: ", ".join(value[:12] for value in values) for key, values in found.items()}
 
 

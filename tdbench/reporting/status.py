@@ -56,7 +56,8 @@ def read_status(results: Path) -> list[ExperimentStand]:
         If the folder does not exist or holds no experiment.
     """
     if not results.is_dir():
-        raise TdbenchError(f"{results}: no such folder; give the folder that --results or `results=` named")
+        found = "is a file" if results.exists() else "no such folder"
+        raise TdbenchError(f"{results}: {found}; give the folder that --results or `results=` named")
     root = results.absolute()
     if _is_experiment(root):
         return [_read_experiment(root.parent, root.name)]

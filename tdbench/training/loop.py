@@ -132,7 +132,7 @@ def _checkpoint_to_use(wanted: dict[str, Any], run: Run, layout: RunLayout, worl
 def _objection(facts: dict[str, Any], layout: RunLayout) -> str | None:
     """What is wrong with a checkpoint, or with the snapshots taken before it; they are not taken again."""
     try:
-        check_record("what it says of itself", facts, "tdbench train", Kept)
+        check_record("what it says of itself", facts, None, Kept)
     except TdbenchError as error:
         return str(error)
     for entry in facts["snapshots"]:

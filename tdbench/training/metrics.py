@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tdbench import advice
 from tdbench.device import memory_mb
 from tdbench.diffusion.formulations.base import Losses
 from tdbench.distributed import ALONE, World
@@ -152,8 +153,10 @@ class MetricsWriter:
             self._file.truncate(min(size, facts["metrics_bytes"]))
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
+def read_metrics(path: Path, made_by: str | None = None) -> list[dict[str, Any]]:
     """The lines of a metrics file; a last line cut short by a killed process is left out.
+
+    ``made_by`` is the command that writes it, for messages.
 
     Raises
     ------
@@ -163,9 +166,9 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     try:
         texts = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError as error:
-        raise TdbenchError(f"{path}: no such file; `tdbench train` writes it") from error
+        raise TdbenchError(f"{path}: no such file; {advice.again(made_by)}") from error
     except OSError as error:
-        raise TdbenchError(f"{path}: cannot be read ({error.strerror}); train the run again") from error
+        raise TdbenchError(f"{path}: cannot be read ({error.strerror}); {advice.again(made_by)}") from error
     lines = []
     for number, text in enumerate(texts, start=1):
         try:
@@ -173,7 +176,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         except (ValueError, RecursionError) as error:
             if number == len(texts):
                 break
-            raise TdbenchError(f"{path}: line {number} is damaged; train the run again") from error
-        check_record(f"{path}: line {number}", line, "tdbench train", MetricsLine)
+            raise TdbenchError(f"{path}: line {number} is damaged; {advice.again(made_by)}") from error
+        check_record(f"{path}: line {number}", line, made_by, MetricsLine)
         lines.append(line)
     return lines

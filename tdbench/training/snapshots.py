@@ -7,6 +7,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from tdbench import advice
 from tdbench.errors import TdbenchError
 from tdbench.files import atomic_path, sha256
 
@@ -23,7 +24,7 @@ def save_snapshot(path: Path, network: nn.Module, facts: dict[str, Any]) -> str:
     return sha256(path)
 
 
-def load_snapshot(path: Path, network: nn.Module, made_by: str = "tdbench train") -> None:
+def load_snapshot(path: Path, network: nn.Module, made_by: str | None = None) -> None:
     """Read weights into a network of the same architecture; ``made_by`` is the command that makes them anew.
 
     Raises
@@ -34,19 +35,19 @@ def load_snapshot(path: Path, network: nn.Module, made_by: str = "tdbench train"
     try:
         network.load_state_dict(load_file(path))
     except FileNotFoundError as error:
-        raise TdbenchError(f"{path}: no such snapshot; run `{made_by}` again") from error
+        raise TdbenchError(f"{path}: no such snapshot; {advice.again(made_by)}") from error
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise TdbenchError(f"{path}: holds another architecture than the experiment names ({reason})") from error
     except Exception as error:  # safetensors has kinds of its own, and of Python's for types that it does not know
-        raise TdbenchError(f"{path}: damaged snapshot ({error}); delete it and run `{made_by}` again") from error
+        raise TdbenchError(f"{path}: damaged snapshot ({error}); {advice.again(made_by)}") from error
 
 
-def check_snapshot(path: Path, entry: dict[str, Any]) -> None:
-    """Compare a snapshot with the entry that training wrote for it in snapshots.json."""
+def check_snapshot(path: Path, entry: dict[str, Any], made_by: str) -> None:
+    """Compare a snapshot with the entry that training, the command ``made_by``, wrote for it in snapshots.json."""
     found = sha256(path) if path.exists() else "missing"
     if found != entry["sha256"]:
         raise TdbenchError(
             f"{path}: sha256 {found[:16]}, expected {entry['sha256'][:16]}; "
-            "the snapshot changed since its training: delete snapshots.json beside it and train again"
+            f"the snapshot changed since its training: run `{made_by}` again"
         )

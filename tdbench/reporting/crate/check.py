@@ -136,7 +136,7 @@ def check_crate(path: Path) -> Check:
         If there is no such file or folder.
     """
     if not path.exists():
-        raise TdbenchError(f"{path}: no such file or folder; give a crate that `tdbench export` made")
+        raise TdbenchError(f"{path}: no such file or folder; give a crate, a folder or a zip")
     try:
         with _opened(path) as source:
             return _check(source)

@@ -3,8 +3,10 @@
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from tdbench import advice
 from tdbench.consistency import read_consistency
 from tdbench.errors import TdbenchError
+from tdbench.evaluation import PUBLISHERS
 from tdbench.evaluation.features import read_facts
 from tdbench.evaluation.stored import read_scored
 from tdbench.files import sha256
@@ -43,7 +45,7 @@ def gather(plan: Plan, results: Path, options: frozenset[str], unfinished: bool)
     if not layout.folder.is_dir():
         raise TdbenchError(
             f"{layout.folder}: no results of experiment {plan.experiment.name!r}; "
-            f"run snakemake --cores all --config experiment={plan.path}, or name another folder with --results"
+            f"run `{advice.snakemake(plan.path, results)}`, or name another folder with --results"
         )
     contents = Contents(results, options)
     _add_experiment(contents, plan, layout)
@@ -68,7 +70,7 @@ def _add_experiment(contents: Contents, plan: Plan, layout: ReportLayout) -> Non
     contents.members[EXPERIMENT] = Member(plan.path, "The experiment as its author wrote it")
     settings = {run.name: run.model_dump(mode="json", by_alias=True) for run in plan.runs.values()}
     contents.add_json(RESOLVED, settings, "Every run with all its settings explicit")
-    contents.add(layout.plan, "The runs and what each consists of", f"tdbench train {plan.path}")
+    contents.add(layout.plan, "The runs and what each consists of", advice.snakemake(plan.path, contents.results))
     for plugin in plan.experiment.plugins:
         path = PurePosixPath(plugin)
         # Others are an installed package's, or lie outside of the experiment's folder and hence of the crate.
@@ -78,14 +80,12 @@ def _add_experiment(contents: Contents, plan: Plan, layout: ReportLayout) -> Non
 
 def _add_run(contents: Contents, run: Run, layout: RunLayout) -> None:
     """Add the finished stages of a run, in their order; raises at the first that is not."""
-    train, sample, evaluate = (
-        f"tdbench {stage} {run.experiment} {run.name}" for stage in ("train", "sample", "evaluate")
-    )
+    train, sample, evaluate = (advice.stage(stage, run, layout.results) for stage in ("train", "sample", "evaluate"))
     with keys_of(train):
         record, finished = read_trained(run, layout), read_record(layout.snapshots, train, Finished)
         weights = _add_weights(contents, run, layout, finished["snapshots"])
         if run.weights_name == run.name:
-            if read_metrics(layout.metrics)[-1:] != [finished["last_metrics"]]:
+            if read_metrics(layout.metrics, train)[-1:] != [finished["last_metrics"]]:
                 raise TdbenchError(f"{layout.metrics}: does not end as the training did; run `{train}` again")
             names = [
                 contents.add(layout.settings, "Settings, data, hardware and code of a training", train),
@@ -118,14 +118,14 @@ def _add_weights(contents: Contents, run: Run, layout: RunLayout, entries: list[
     for images in run.scored_snapshots():
         path = layout.snapshot(images)
         if WEIGHTS in contents.options:
-            check_snapshot(path, by_images[images])
-        command = f"tdbench train {run.experiment} {run.weights_name}"
+            check_snapshot(path, by_images[images], advice.stage("train", run, layout.results))
+        command = advice.stage("train", run, layout.results)
         names += contents.add_large(path, f"Averaged weights after {images} images", command, WEIGHTS)
     return names
 
 
 def _add_sample_sets(contents: Contents, run: Run, layout: RunLayout, records: list[dict[str, Any]]) -> list[str]:
-    names, command = [], f"tdbench sample {run.experiment} {run.name}"
+    names, command = [], advice.stage("sample", run, layout.results)
     for record in records:
         path = layout.folder / record["file"]
         if SAMPLES in contents.options and (not path.is_file() or sha256(path) != record["sha256"]):
@@ -141,21 +141,23 @@ def _add_dataset(contents: Contents, plan: Plan, name: str) -> None:
     runs = [run for run in plan.runs.values() if run.dataset_name == name and run.name not in contents.missing]
     if not runs and not files.summary.is_file():
         return
-    summary = read_record(files.summary, "tdbench data", Data)
+    command = advice.snakemake(plan.path, contents.results, files.archive)
+    summary = read_record(files.summary, command, Data)
     for run in runs:
         if not same_data(read_trained(run, RunLayout(contents.results, run))["data"], summary):
             raise TdbenchError(
                 f"{files.summary}: not the data that {run.name} was trained on; "
-                f"run `tdbench train {run.experiment} {run.weights_name}` again"
+                f"run `{advice.stage('train', run, contents.results)}` again"
             )
-    contents.add(files.summary, f"Data set {name}: checksum, size, classes", "tdbench data")
+    contents.add(files.summary, f"Data set {name}: checksum, size, classes", command)
     if DATA in contents.options and (not files.archive.is_file() or sha256(files.archive) != summary["sha256"]):
-        raise TdbenchError(f"{files.archive}: missing or changed since {files.summary} was written; run `tdbench data`")
-    contents.add_large(files.archive, f"Images of data set {name}", "tdbench data", DATA)
+        raise TdbenchError(f"{files.archive}: missing or changed since {files.summary} was written; run `{command}`")
+    contents.add_large(files.archive, f"Images of data set {name}", command, DATA)
     if features == "classifier" and runs:
-        contents.add(files.classifier_report, "Accuracy of the classifier", f"tdbench classifier {name}")
+        trained = advice.classifier(files.classifier)
+        contents.add(files.classifier_report, "Accuracy of the classifier", trained)
         what = "The classifier whose activations are the features"
-        contents.add_large(files.classifier, what, f"tdbench classifier {name}", DATA)
+        contents.add_large(files.classifier, what, trained, DATA)
     for library in dict.fromkeys(library for run in runs for library in run.evaluation.libraries):
         _add_reference(contents, files, features, library, runs)
 
@@ -163,15 +165,13 @@ def _add_dataset(contents: Contents, plan: Plan, name: str) -> None:
 def _add_reference(contents: Contents, files: DatasetLayout, features: str, library: str, runs: list[Run]) -> None:
     """Add the facts of a library's reference features, which are those that the runs were scored against."""
     path, dataset = files.reference(features, library), files.folder.name
-    command = f"tdbench reference {dataset} --features {features} --library {library}"
-    facts, checksum = read_facts(path), sha256(path)
+    given = next((run.evaluation.weights.get(PUBLISHERS[library]) for run in runs), None)
+    command = advice.reference(path, features, [library], given)
+    facts, checksum = read_facts(path, command), sha256(path)
     for run in runs:
-        scores = RunLayout(contents.results, run).scores
-        if read_record(scores, "tdbench evaluate", Scored)["references"].get(library, checksum) != checksum:
-            raise TdbenchError(
-                f"{scores}: scored against other features than {path}; "
-                f"run `tdbench evaluate {run.experiment} {run.name}` again"
-            )
+        scores, evaluate = RunLayout(contents.results, run).scores, advice.stage("evaluate", run, contents.results)
+        if read_record(scores, evaluate, Scored)["references"].get(library, checksum) != checksum:
+            raise TdbenchError(f"{scores}: scored against other features than {path}; run `{evaluate}` again")
     described = {"file": path.name, "sha256": checksum, "bytes": path.stat().st_size, "facts": facts}
     title = f"{library}'s features of data set {dataset}"
     name = contents.add_json(contents.name(path.with_suffix(".json")), described, f"Where {title} come from")

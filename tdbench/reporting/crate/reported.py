@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from tdbench import advice
 from tdbench.errors import TdbenchError
 from tdbench.layout import ReportLayout, RunLayout
 from tdbench.plan import Plan
@@ -27,7 +28,7 @@ def add_report(contents: Contents, plan: Plan) -> None:
         If one is missing, damaged, or of other scores than the runs' own.
     """
     flow, layout = ExperimentFlow(plan, contents.results), ReportLayout(contents.results, plan.experiment.name)
-    command = f"tdbench report {plan.path}"
+    command = advice.command("report", plan.path, results=contents.results)
     descriptions = {
         layout.scores_parquet: "Every score, in parquet", layout.scores_csv: "Every score: a row a library and metric",
         layout.runs_csv: "Every run: size, cost, losses, origin", layout.html: "The report, on one page",

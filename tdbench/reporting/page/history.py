@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from tdbench import advice
 from tdbench.files import json_lines
 from tdbench.layout import RunLayout
 from tdbench.plan import Plan
@@ -95,8 +96,8 @@ def _trained(plan: Plan) -> list[str]:
 
 
 def _record(plan: Plan, name: str, results: Path) -> dict[str, Any]:
-    command = f"tdbench train {plan.experiment.name} {name}"
-    return read_record(RunLayout(results, plan.runs[name]).settings, command, Origin)
+    run = plan.runs[name]
+    return read_record(RunLayout(results, run).settings, advice.stage("train", run, results), Origin)
 
 
 def _parts(record: dict[str, Any]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
+from tdbench import advice
 from tdbench.data.state import KEY
 from tdbench.evaluation.features import describe_extractor
 from tdbench.evaluation.metrics import label, leading
@@ -191,7 +192,8 @@ def _embed(paths: list[Path]) -> str:
 def _data_facts(plan: Plan, results: Path) -> pd.DataFrame:
     rows = []
     for name, dataset in plan.experiment.datasets.items():
-        facts = read_record(DatasetLayout(results, name).summary, "tdbench data", Data)
+        summary = DatasetLayout(results, name).summary
+        facts = read_record(summary, advice.snakemake(plan.path, results, summary), Data)
         features = describe_extractor(
             plan.experiment.evaluation.features, plan.libraries(name), DatasetLayout(results, name)
         )

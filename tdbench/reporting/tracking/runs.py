@@ -10,6 +10,7 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, Param
 
+from tdbench import advice
 from tdbench.evaluation.stored import read_scored
 from tdbench.files import sha256
 from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
@@ -48,9 +49,9 @@ class Writer:
         kept = self.there.whole(run.name, content, run.scored_snapshots(), models)
         if kept is not None:
             return kept
-        finished = read_record(layout.snapshots, f"tdbench train {run.experiment} {run.name}", Finished)
-        last = run.scored_snapshots()[-1]
-        check_snapshot(layout.snapshot(last), next(e for e in finished["snapshots"] if e["images"] == last))
+        command = advice.stage("train", run, layout.results)
+        finished, last = read_record(layout.snapshots, command, Finished), run.scored_snapshots()[-1]
+        check_snapshot(layout.snapshot(last), next(e for e in finished["snapshots"] if e["images"] == last), command)
         began = _milliseconds(record["provenance"]["written_at"])
         ended = began + int(finished["training_seconds"] * 1000)
         run_id = self._begin(run.name, began, self._tags(run) | _facts(run, record) | {CONTENT: content})
@@ -72,7 +73,7 @@ class Writer:
     def _log_data(self, run: Run, run_id: str, data: dict[str, Any]) -> dict[str, Dataset]:
         """Log what a run was trained on and what its scores compare with; returns the latter, by library."""
         files = DatasetLayout(self.results, run.dataset_name)
-        command = f"tdbench evaluate {run.experiment} {run.name}"
+        command = advice.stage("evaluate", run, self.results)
         stored = read_record(RunLayout(self.results, run).scores, command, Scored)
         compared = reference_data(run, stored, files)
         self.client.log_inputs(run_id, as_inputs(training_data(run, data, files), compared))
@@ -150,7 +151,7 @@ def _describe(run: Run) -> str:
         f"{run.formulation_name} with objective {run.objective_name}, seed {run.seed}: "
         f"{run.training.images_at(run.training.steps) / 1000:g} kimg of {run.dataset_name} through "
         f"{run.network.kind}.{shared} Child runs are its scored snapshots; scores here are their means.\n\n"
-        f"`tdbench train {run.experiment} {run.name}`"
+        f"`{advice.command('train', run.file, run.name)}`"
     )
 
 
