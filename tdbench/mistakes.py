@@ -31,9 +31,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", ReusedAnchorWarning)
-            yaml = YAML(typ="safe", pure=True)
-            yaml.Constructor = _Constructor
-            content = yaml.load(_text(path))
+            reader = YAML(typ="safe", pure=True)
+            reader.Constructor = _Constructor
+            content = reader.load(_text(path))
         if not isinstance(content, dict):
             raise TdbenchError(
                 f"{path}: an experiment is a mapping of keys (name, datasets, ...), not {type(content).__name__}"

@@ -24,7 +24,7 @@ COMMAND = "import sys; from tdbench.cli import app; app({}, standalone_mode=Fals
     [
         (COMMAND.format(["--help"]), HEAVY | {"torch", "numpy"}),
         (COMMAND.format(["validate", str(TINY)]), HEAVY | {"torch._dynamo"}),
-        (COMMAND.format(["plan", str(TINY)]), HEAVY | {"torch._dynamo"}),
+        (COMMAND.format(["plan", str(TINY), "--tflops", "1"]), HEAVY | {"torch._dynamo"}),
         ("import tdbench.stages", HEAVY | {"torch._dynamo"}),
         # What a training and a sampling need: diffusers itself brings scipy and torchvision.
         (BUILD, HEAVY - {"diffusers", "scipy", "torchvision"} | {"transformers"}),
