@@ -241,16 +241,23 @@ def report(
     experiment: Experiment,
     part: Annotated[Part, typer.Option(help="What to write; the page needs the other two.")] = Part.ALL,
     results: Results = DEFAULT_RESULTS,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--columns", help="A column of the LaTeX tables in place of a paper's; once for each."),
+    ] = None,
 ) -> None:
     """Write tables, figures, scores.parquet and report.html."""
     from tdbench.plan import load_plans
+    from tdbench.reporting.latex import check_columns
     from tdbench.reporting.report import write_ablations, write_comparison, write_report
 
     writers = {Part.COMPARISON: write_comparison, Part.ABLATIONS: write_ablations, Part.PAGE: write_report}
+    known: list[str] = []
     for plan in load_plans(experiment):
         for name, write in writers.items():
             if part in (name, Part.ALL):
-                write(plan, results)
+                known += write(plan, results, columns or [])
+    check_columns(columns or [], known)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from tdbench.diffusion.consistency import Residual
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.stored import read_scored
 from tdbench.layout import RunLayout
-from tdbench.plan import Plan, Run
+from tdbench.plan import Case, Plan, Run
 from tdbench.records import Finished, read_record
 from tdbench.sampling import read_sampled, read_trained
 from tdbench.training.metrics import read_metrics
@@ -146,16 +146,23 @@ def scores_of_ablation(plan: Plan, name: str, per_run: pd.DataFrame) -> pd.DataF
     one formulation and another of the next, where their presets differ. ``objective_name`` keeps the objective.
     """
     keys = ["dataset", "formulation", "objective"]
-    cases = {(c.dataset_name, c.formulation_name, c.objective_name): c.label for c in plan.ablations[name]}
-    baselines = {(*cell[:2], plan.experiment.baseline): BASELINE for cell in cases}
+    found = plan.ablations[name]
+    baselines = {(c.dataset_name, c.formulation_name, plan.experiment.baseline): BASELINE for c in found}
+    # A case that is the baseline itself would be listed twice.
+    cases = {(c.dataset_name, c.formulation_name, c.objective_name): c.label for c in varied_cases(plan, name)}
     parts = []
     for labels in (baselines, cases):
-        found = pd.Series([labels.get(tuple(cell)) for cell in per_run[keys].itertuples(index=False)], per_run.index)
-        part = per_run.assign(objective_name=per_run.objective, objective=found)
+        named = pd.Series([labels.get(tuple(cell)) for cell in per_run[keys].itertuples(index=False)], per_run.index)
+        part = per_run.assign(objective_name=per_run.objective, objective=named)
         parts.append(part[part.objective.notna()])
     return pd.concat(parts, ignore_index=True)
 
 
 def labels_of_ablation(plan: Plan, name: str) -> list[str]:
     """The baseline and the cases, each once, in the experiment's order."""
-    return list(dict.fromkeys([BASELINE, *(case.label for case in plan.ablations[name])]))
+    return list(dict.fromkeys([BASELINE, *(case.label for case in varied_cases(plan, name))]))
+
+
+def varied_cases(plan: Plan, name: str) -> list[Case]:
+    """The cases of an ablation but for those that are the baseline itself."""
+    return [case for case in plan.ablations[name] if case.objective_name != plan.experiment.baseline]

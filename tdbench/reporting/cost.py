@@ -4,7 +4,7 @@ import pandas as pd
 
 from tdbench.evaluation.metrics import label
 from tdbench.plan import Plan
-from tdbench.reporting.tables import baseline_name, interval
+from tdbench.reporting.tables import baseline_name, interval, verdicts
 
 LEAST_SHOWN = 0.01
 """Where an interval that reaches to zero or below ends on a logarithmic axis."""
@@ -57,4 +57,4 @@ def readable_cost_against_quality(table: pd.DataFrame) -> pd.DataFrame:
         ],
     }  # fmt: skip
     columns |= {title: table[column].map("{:.2f}".format) for column, title in COSTS.items()}
-    return pd.DataFrame(columns | {"n": table.n, "verdict": table.verdict})
+    return pd.DataFrame(columns | {"n": table.n, "verdict": verdicts(table)})

@@ -18,6 +18,7 @@ CONFIDENCE = 0.95
 FALSE_DISCOVERIES = 1 - CONFIDENCE
 POWER = 0.8
 _MOST_SEEDS = 1000
+TWO_SEEDS = "undecided (two seeds decide nothing)"
 RESAMPLINGS = 2000
 _COMPARED = (
     "baseline_mean", "baseline_std", "td_mean", "td_std", "difference", "difference_std", "difference_low",
@@ -82,7 +83,8 @@ def decide(table: pd.DataFrame, lower: bool = True) -> pd.DataFrame:
         The same with ``p_corrected``, ``corrected_low``, ``corrected_high``, ``verdict`` and ``seeds_needed``,
         which see `seeds_needed`.
     """
-    known = (table.n >= 2).to_numpy()
+    # Of two seeds the spread is one number: it decides nothing.
+    known = (table.n >= 3).to_numpy()
     corrected = np.full(len(table), np.nan)
     if known.any():
         corrected[known] = stats.false_discovery_control(table.p[known])
@@ -91,7 +93,8 @@ def decide(table: pd.DataFrame, lower: bool = True) -> pd.DataFrame:
     half = stats.t.ppf(1 - level / 2, table.n - 1) * table.difference_std / np.sqrt(table.n)
     low, high = table.difference - half, table.difference + half
     less, more = ("better", "worse") if lower else ("worse", "better")
-    verdict = np.select([~known, high < 0, low > 0], ["undecided (one seed)", less, more], default="undecided")
+    few = np.where(table.n == 2, TWO_SEEDS, "undecided (one seed)")
+    verdict = np.select([~known, high < 0, low > 0], [few, less, more], default="undecided")
     needed = [
         seeds_needed(*row, level) for row in zip(table.difference, table.difference_std, strict=True)
     ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from tdbench.evaluation.metrics import METRICS, label
 from tdbench.files import atomic_path, write_text
 from tdbench.plan import Plan
 from tdbench.reporting.collect import BASELINE, CELL, labels_of_ablation, scores_of_ablation
-from tdbench.reporting.statistics import compare, in_order, summarise
+from tdbench.reporting.latex import latex_table
+from tdbench.reporting.statistics import TWO_SEEDS, compare, in_order, summarise
 
 
 def number(value: float, digits: int) -> str:
@@ -38,7 +40,7 @@ def probability(p: float) -> str:
 
 def needed(row: Any) -> str:
     """Seeds that would decide an undecided row; a dash where there is nothing to decide or to reckon from."""
-    if row.verdict != "undecided":
+    if row.verdict not in ("undecided", TWO_SEEDS):
         return "—"
     return "> 1000" if math.isinf(row.seeds_needed) else f"{row.seeds_needed:.0f}"
 
@@ -74,10 +76,19 @@ def readable_comparison(table: pd.DataFrame) -> pd.DataFrame:
         "TD − baseline [95 %]": [
             interval(*row) for row in zip(table.difference, table.difference_low, table.difference_high, strict=True)
         ],
-        "n": table.n, "p, corrected": table.p_corrected.map(probability), "verdict": table.verdict,
+        "n": table.n, "p, corrected": table.p_corrected.map(probability), "verdict": verdicts(table),
         "seeds to decide": [needed(row) for row in table.itertuples()],
     }  # fmt: skip
     return pd.DataFrame(columns)
+
+
+def verdicts(table: pd.DataFrame) -> list[str]:
+    """Each verdict with the size of the effect beside it: ``worse, +31 % of the baseline``."""
+    relative = 100 * table.difference / table.baseline_mean.abs()
+    return [
+        f"{verdict}, {'+' if change >= 0 else ''}{number(change, 2)} %" if math.isfinite(change) else str(verdict)
+        for verdict, change in zip(table.verdict, relative, strict=True)
+    ]
 
 
 def readable_consistency(table: pd.DataFrame) -> pd.DataFrame:
@@ -121,6 +132,9 @@ def ablation_table(plan: Plan, name: str, per_run: pd.DataFrame) -> pd.DataFrame
     names = scores.drop_duplicates(keys).set_index(keys).objective_name
     table.insert(0, "case", table.objective)
     settings = {case.label: case.settings for case in plan.ablations[name]}
+    # A case that is the baseline itself has no row of its own.
+    same = (case.settings for case in plan.ablations[name] if case.objective_name == plan.experiment.baseline)
+    settings[BASELINE] = next(same, {})
     for key in plan.experiment.ablations[name].vary:
         table.insert(1, key, [settings.get(case, {}).get(key) for case in table["case"]])
     table["objective"] = [names[tuple(cell)] for cell in table[keys].itertuples(index=False)]
@@ -176,8 +190,16 @@ def cost_table(plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def write_table(paths: list[Path], numbers: pd.DataFrame, readable: pd.DataFrame, caption: str) -> None:
-    """Write ``numbers`` as CSV and ``readable`` as Markdown and LaTeX (booktabs)."""
+def write_table(
+    paths: list[Path], numbers: pd.DataFrame, readable: pd.DataFrame, caption: str, columns: Sequence[str] = ()
+) -> list[str]:
+    """Write ``numbers`` as CSV and ``readable`` as Markdown and LaTeX, of which ``columns`` chooses the columns.
+
+    Returns
+    -------
+    list of str
+        The columns that may be chosen.
+    """
     for path in paths:
         if path.suffix == ".csv":
             with atomic_path(path) as temporary:
@@ -186,22 +208,10 @@ def write_table(paths: list[Path], numbers: pd.DataFrame, readable: pd.DataFrame
             escaped = readable.map(str).rename(columns=_markdown).map(_markdown)
             write_text(path, f"{_markdown(caption)}\n\n{escaped.to_markdown(index=False, disable_numparse=True)}\n")
         else:
-            escaped = readable.map(str).rename(columns=_latex).map(_latex)
-            body = escaped.to_latex(index=False, escape=False, caption=_latex(caption), label=f"tab:{path.stem}")
-            write_text(path, "% needs \\usepackage{booktabs}\n" + body)
-
-
-_LATEX = str.maketrans(
-    {
-        "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "^": r"\textasciicircum{}",
-        "~": r"\textasciitilde{}", "%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#",
-        "±": r"$\pm$", "−": "$-$", "×": r"$\times$",
-    }
-)  # fmt: skip
-
-
-def _latex(text: str) -> str:
-    return _one_line(text).translate(_LATEX)
+            # Of several experiments in one paper each label is its own.
+            label = f"tab:{path.parents[1].name}-{path.stem}"
+            write_text(path, latex_table(readable, caption, label, columns))
+    return list(map(str, readable.columns))
 
 
 def _markdown(text: str) -> str:

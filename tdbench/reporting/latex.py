@@ -1,0 +1,110 @@
+"""Tables for papers: LaTeX that compiles in an article with booktabs and longtable, and fits its page.
+
+A page holds what a paper prints: the leading metric by its first library, without columns that say the same in every
+row, which the caption tells instead. The CSV beside it has every row and column.
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from pylatexenc.latexencode import UnicodeToLatexEncoder
+
+from tdbench.errors import TdbenchError, printable
+from tdbench.names import did_you_mean
+
+PREAMBLE = r"% needs \usepackage[T1]{fontenc} \usepackage{array,booktabs,longtable}"
+NOT_PRINTED = ("p, corrected", "seeds to decide", "memory, MB", "samples")
+"""Columns that a paper leaves to the CSV."""
+TOLD_IN_CAPTION = ("data", "formulation", "objective", "metric", "library", "features", "libraries", "n")
+"""Columns that the caption tells where all rows say the same."""
+_PAGE_PT, _BETWEEN_PT = 355, 6
+"""Width of the text of an A4 article of 11 pt, a little less; and what stands between two columns."""
+_SIZES = {r"\small": 10, r"\footnotesize": 9, r"\scriptsize": 8, r"\tiny": 6}
+"""Sizes of letters in such an article: one em, pt."""
+_WIDEST_EM = 14.0
+"""Of a column of text; longer text takes several lines."""
+_WIDTHS_EM = ((" ", 0.34), ("[]().,;:'|!ijltfrI", 0.34), ("+−±×=<>≤≥∞‖", 0.8), ("mwMW%", 0.85), ("—", 1.0))
+"""How wide characters of Computer Modern are, em; digits and other letters have 0.5, capitals 0.72."""
+_ENCODER = UnicodeToLatexEncoder(unknown_char_policy="unihex", unknown_char_warning=False)
+
+
+def latex(text: str) -> str:
+    """Text as LaTeX sets it; characters that its fonts lack become ``U+4E2D``."""
+    encoded: str = _ENCODER.unicode_to_latex(printable(" ".join(text.split())))
+    # At the start of a row it would be an option of the line break before.
+    return encoded.replace("[", "{[}").replace("]", "{]}")
+
+
+def latex_table(readable: pd.DataFrame, caption: str, label: str, columns: Sequence[str] = ()) -> str:
+    """A table as LaTeX.
+
+    Parameters
+    ----------
+    readable : DataFrame
+        What people read, as in the Markdown.
+    label : str
+        What ``\\ref`` calls it.
+    columns : sequence of str
+        Those to print, in this order, in place of a paper's; what the table does not have is left out.
+    """
+    printed = readable if columns else _leading(readable)
+    chosen = [name for name in columns if name in readable] or [
+        str(name) for name in printed if name not in NOT_PRINTED
+    ]
+    alike = [] if columns or len(printed) < 2 else [name for name in chosen if printed[name].nunique() == 1]
+    told = [name for name in alike if name in TOLD_IN_CAPTION]
+    shown = printed[[name for name in chosen if name not in told]].map(str)
+    facts = "; ".join(f"{name}{' =' if name == 'n' else ''} {printed[name].iloc[0]}" for name in told)
+    text = f"{caption} {facts[0].upper()}{facts[1:]}." if facts else caption
+    body = shown.rename(columns=latex).map(latex).to_latex(
+        index=False, escape=False, longtable=True, caption=latex(text), label=label, column_format=_format(shown)
+    )  # fmt: skip
+    body = body.replace(r"Continued on next page", r"continued on the next page")
+    return f"{PREAMBLE}\n{{{_size(shown)}\\setlength{{\\tabcolsep}}{{3pt}}\n{body}}}\n"
+
+
+def check_columns(columns: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse columns that no table has.
+
+    Raises
+    ------
+    TdbenchError
+    """
+    for name in columns:
+        if name not in known:
+            listed = ", ".join(map(repr, dict.fromkeys(known)))
+            raise TdbenchError(f"--columns {name!r}: no such column{did_you_mean(name, known)}; known: {listed}")
+
+
+def _leading(readable: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the first metric, and of its first library in each data set and formulation."""
+    found = readable
+    if "metric" in found and "library" in found and len(found):
+        found = found[found["metric"] == found["metric"].iloc[0]]
+        by = [name for name in ("data", "formulation") if name in found]
+        found = found[found["library"] == found.groupby(by, sort=False)["library"].transform("first")]
+    return found
+
+
+def _em(text: str) -> float:
+    """How wide a text is."""
+    special = {character: width for characters, width in _WIDTHS_EM for character in characters}
+    return sum(special.get(character, 0.72 if character.isupper() else 0.52) for character in text)
+
+
+def _widths(shown: pd.DataFrame) -> list[float]:
+    """Of each column, em; a header of several words may take as many lines."""
+    return [
+        max([*map(_em, str(name).split()), *(min(_em(text), _WIDEST_EM) for text in shown[name])]) for name in shown
+    ]
+
+
+def _format(shown: pd.DataFrame) -> str:
+    """Columns as wide as their text; headers break between words."""
+    return "".join(rf">{{\raggedright\arraybackslash}}p{{{width:.1f}em}}" for width in _widths(shown))
+
+
+def _size(shown: pd.DataFrame) -> str:
+    """The largest size of letters at which a line holds all columns."""
+    width, between = sum(_widths(shown)), _BETWEEN_PT * len(shown.columns)
+    return next((size for size, em in _SIZES.items() if width * em + between <= _PAGE_PT), r"\tiny")
