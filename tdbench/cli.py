@@ -100,9 +100,12 @@ def classifier(
     from tdbench.data.archive import read_archive
     from tdbench.evaluation.classifier import train_classifier
     from tdbench.layout import DatasetLayout
+    from tdbench.progress_log import ProgressLog
 
     files = DatasetLayout(results, dataset)
-    accuracy = train_classifier(read_archive(files.archive), files.classifier, files.classifier_report, threads)
+    data = read_archive(files.archive)
+    with ProgressLog(files.progress, "classifier").noting_failure():
+        accuracy = train_classifier(data, files.classifier, files.classifier_report, threads)
     typer.echo(f"classifier: {accuracy:.2%} of the held-out images right")
 
 
@@ -160,10 +163,13 @@ def reference(
     from tdbench.data.archive import read_archive
     from tdbench.evaluation.scores import write_references
     from tdbench.layout import DatasetLayout
+    from tdbench.progress_log import ProgressLog
 
     files = DatasetLayout(results, dataset)
     given = {} if weights is None else dict.fromkeys(PUBLISHERS.values(), weights)
-    write_references(read_archive(files.archive), features, batch_size, files, threads, libraries, given)
+    data = read_archive(files.archive)
+    with ProgressLog(files.progress, "reference").noting_failure():
+        write_references(data, features, batch_size, files, threads, libraries, given)
 
 
 @app.command()

@@ -6,6 +6,7 @@ from typing import Protocol
 
 TABLE_FORMATS = ("csv", "md", "tex")
 FIGURE_FORMATS = ("png", "svg", "pdf")
+PROGRESS = "progress.jsonl"
 
 
 class NamedRun(Protocol):
@@ -33,6 +34,7 @@ class DatasetLayout:
         self.summary = self.folder / "archive.json"
         self.classifier = self.folder / "classifier.safetensors"
         self.classifier_report = self.folder / "classifier.json"
+        self.progress = self.folder / PROGRESS
 
     def reference(self, features: str, library: str) -> Path:
         return self.folder / f"reference-{features}-{library}.npz"
@@ -57,7 +59,7 @@ class RunLayout:
         self.samples = self.folder / "samples.json"
         self.consistency = self.folder / "consistency.json"
         self.scores = self.folder / "scores.json"
-        self.progress = self.folder / "progress.jsonl"
+        self.progress = self.folder / PROGRESS
 
     def made_by(self, stage: str) -> Path:
         """The file that a stage of this run writes last."""

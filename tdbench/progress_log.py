@@ -92,6 +92,15 @@ class ProgressLog:
         kept = {key: last.get(key) if mine else None for key in ("done", "total", "unit", "initial", "rate", "seconds")}
         self._write("failed", **kept, every_s=0.0, error=error)
 
+    @contextmanager
+    def noting_failure(self) -> Iterator[None]:
+        """Note what goes wrong in the block."""
+        try:
+            yield
+        except (TdbenchError, OSError) as error:
+            self.failed(error)
+            raise
+
     def _last(self) -> dict[str, Any]:
         """The last line about this stage; not told by its time whether it is new, since clocks may be put back."""
         written: Iterable[dict[str, Any]] = reversed(json_lines(self._path))

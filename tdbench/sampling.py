@@ -23,12 +23,12 @@ from tdbench.diffusion.samplers import FreshNoise
 from tdbench.distributed import ALONE, World
 from tdbench.errors import TdbenchError
 from tdbench.files import atomic_path, sha256, write_json
-from tdbench.layout import RunLayout
+from tdbench.layout import DatasetLayout, RunLayout
 from tdbench.plan import Run
 from tdbench.progress import progress
 from tdbench.progress_log import ProgressLog
 from tdbench.provenance import provenance, same_code
-from tdbench.records import Finished, Sampled, Trained, read_record
+from tdbench.records import Data, Finished, Sampled, Trained, read_record, same_data
 from tdbench.seeds import generator
 from tdbench.training.snapshots import check_snapshot, load_snapshot
 from tdbench.training.state import build_denoiser
@@ -52,11 +52,26 @@ def read_trained(run: Run, layout: RunLayout) -> dict[str, Any]:
         raise TdbenchError(
             f"{layout.settings}: its settings are damaged, or of another version of tdbench; run `{command}` again"
         ) from error
-    if trained != run.training_settings():
+    wanted, apart = run.training_settings(), {"dataset": None}
+    but_for_the_source = trained | apart == wanted | apart
+    if trained != wanted and not (but_for_the_source and _same_images(run, record, layout)):
         raise TdbenchError(
             f"{layout.settings}: was trained with other settings than the experiment's; run `{command}` again"
         )
     return record
+
+
+def _same_images(run: Run, record: dict[str, Any], layout: RunLayout) -> bool:
+    """Whether a run that names another source was trained on the very images of its data set.
+
+    A folder of images, and the archive that was made of it and is in a crate, are the same data.
+    """
+    files = DatasetLayout(layout.results, run.dataset_name)
+    try:
+        command = advice.snakemake(run.file, files.results, files.archive)
+        return same_data(record["data"], read_record(files.summary, command, Data))
+    except TdbenchError:
+        return False
 
 
 def image_noise(run_seed: int, index: int, shape: tuple[int, ...], order: list[int]) -> tuple[Tensor, int]:

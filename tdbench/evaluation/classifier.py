@@ -18,7 +18,9 @@ from tdbench.device import choose_device
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.features import FeatureExtractor
 from tdbench.files import sha256, write_json
+from tdbench.layout import PROGRESS
 from tdbench.progress import progress
+from tdbench.progress_log import ProgressLog
 from tdbench.provenance import provenance
 from tdbench.records import ClassifierReport, read_record
 from tdbench.seeds import derive_seed, generator
@@ -93,7 +95,7 @@ def train_classifier(data: ImageSet, weights: Path, report: Path, threads: int =
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(SEED, "classifier"))
         network = ClassifierNetwork(data.channels, data.num_classes).to(device)
-        _fit(network, images[train_index], labels[train_index])
+        _fit(network, images[train_index], labels[train_index], ProgressLog(report.with_name(PROGRESS), "classifier"))
     network.eval()
     with torch.no_grad():
         predicted = torch.cat([network(batch).argmax(1) for batch in images[test_index].split(512)])
@@ -115,11 +117,11 @@ def train_classifier(data: ImageSet, weights: Path, report: Path, threads: int =
     return accuracy
 
 
-def _fit(network: ClassifierNetwork, images: Tensor, labels: Tensor) -> None:
+def _fit(network: ClassifierNetwork, images: Tensor, labels: Tensor, log: ProgressLog) -> None:
     steps = -(-len(images) // BATCH)
     optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE * 2, total_steps=EPOCHS * steps)
-    with progress("classifier", EPOCHS * len(images), "img") as bar:
+    with progress("classifier", EPOCHS * len(images), "img", log=log) as bar:
         for epoch in range(EPOCHS):
             source = generator(SEED, "classifier-order", epoch)
             for chosen in torch.randperm(len(images), generator=source).split(BATCH):

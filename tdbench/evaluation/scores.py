@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tdbench import advice
 from tdbench.data.archive import ImageSet
@@ -34,7 +35,7 @@ from tdbench.evaluation.memorisation import nearest_in_data
 from tdbench.files import sha256, write_json
 from tdbench.layout import DatasetLayout, RunLayout
 from tdbench.plan import Run
-from tdbench.progress import progress
+from tdbench.progress import Bar, progress
 from tdbench.progress_log import ProgressLog
 from tdbench.provenance import provenance
 from tdbench.sampling import read_sample_set, read_sampled, read_trained
@@ -82,8 +83,9 @@ def write_references(
     # All before any is used: a missing file is reported at once.
     extractors = {name: load_extractor(features, name, files, weights) for name in libraries}
     found: dict[tuple[str, str], ReferenceFeatures] = {}
-    with progress("reference features", len(libraries) * len(data.images), "img") as bar:
-        for name, extractor in extractors.items():
+    log = ProgressLog(files.progress, "reference")
+    with progress("reference features", len(libraries) * len(data.images), "img", log=log) as bar:
+        for done, (name, extractor) in enumerate(extractors.items()):
             module, path = MODULES[name], files.reference(features, name)
             facts = {
                 "library": name, "library_version": module.VERSION, "features": features, "weights": extractor.checksum,
@@ -94,13 +96,25 @@ def write_references(
                 bar.skip(len(data.images))
                 continue
             if extractor.view not in found:
-                extracted = module.features(data.images, extractor, batch_size)
+                extracted = module.features(data.images, _counted(extractor, bar), batch_size)
                 facts["extracted_by"] = name
                 found[extractor.view] = ReferenceFeatures(extracted, facts, Statistics.of(extracted))
             same = found[extractor.view]
             facts |= {"extracted_by": same.facts["extracted_by"], "provenance": provenance()}
             save_reference(path, replace(same, facts=facts))
-            bar.update(len(data.images))
+            # A library may have filled its last batch up, or had no need to extract.
+            bar.update((done + 1) * len(data.images) - bar.n)
+
+
+def _counted(extractor: FeatureExtractor, bar: Bar) -> FeatureExtractor:
+    """An extractor that counts the images which it has seen: of a large network each takes a while."""
+
+    def extract(images: Tensor) -> Tensor:
+        found = extractor.extract(images)
+        bar.update(len(images))
+        return found
+
+    return replace(extractor, extract=extract)
 
 
 def _kept(path: Path, facts: dict[str, Any]) -> ReferenceFeatures | None:

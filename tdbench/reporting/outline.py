@@ -21,9 +21,17 @@ def write_outline(plan: "Plan", results: Path) -> None:
     """
     path = ReportLayout(results, plan.experiment.name).plan
     runs = [_outlined(run) for run in plan.runs.values()]
-    text = json.dumps({"experiment": plan.experiment.name, "path": str(plan.path), "runs": runs}, indent=1) + "\n"
+    content = {"experiment": plan.experiment.name, "path": str(plan.path), "datasets": _datasets(plan), "runs": runs}
+    text = json.dumps(content, indent=1) + "\n"
     if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
         write_text(path, text)
+
+
+def _datasets(plan: "Plan") -> dict[str, Any]:
+    """What the stages of each data set make."""
+    settings = plan.experiment.evaluation
+    facts = {"features": settings.features, "publishers": settings.publishers}
+    return {name: facts | {"libraries": plan.libraries(name)} for name in plan.experiment.datasets}
 
 
 def _outlined(run: "Run") -> dict[str, Any]:

@@ -116,15 +116,28 @@ def _from_line(run: Expected, line: dict[str, Any]) -> Stand:
         return printable(str(line.get(key) or ""))[:_LONGEST_NOTE]
 
     stand = Stand(run, STAGES[stage], stage, done, total, shown("unit"), since=since)
-    if line["state"] == "stopped":
-        return replace(stand, state="stopped", note=f"interrupted at {clock(since)}")
-    if line["state"] == "failed":
-        return replace(stand, state="failed", note=shown("error"))
-    if line.get("host") == socket.gethostname() and not _lives(line.get("pid")):
-        return replace(stand, state="stopped", note=f"process {shown('pid')} is gone, last seen {clock(since)}")
-    if time.time() - since > max(SILENT_AFTER_S, 3 * (number(line.get("every_s")) or 0)):
-        return replace(stand, state="silent", note=f"no sign of life since {clock(since)} (on {shown('host')})")
+    state, note = sign_of_life(line)
+    if state != "at work":
+        return replace(stand, state=state, note=note)
     return replace(stand, rate=rate, seconds_left=_seconds_left(run, stage, done, total, rate))
+
+
+def sign_of_life(line: dict[str, Any]) -> tuple[str, str]:
+    """State and note of work by the last line of its log, which is not about its end: ``at work``, or what cut it."""
+    since = number(line.get("epoch")) or 0.0
+
+    def shown(key: str) -> str:
+        return printable(str(line.get(key) or ""))[:_LONGEST_NOTE]
+
+    if line.get("state") == "stopped":
+        return "stopped", f"interrupted at {clock(since)}"
+    if line.get("state") == "failed":
+        return "failed", shown("error")
+    if line.get("host") == socket.gethostname() and not _lives(line.get("pid")):
+        return "stopped", f"process {shown('pid')} is gone, last seen {clock(since)}"
+    if time.time() - since > max(SILENT_AFTER_S, 3 * (number(line.get("every_s")) or 0)):
+        return "silent", f"no sign of life since {clock(since)} (on {shown('host')})"
+    return "at work", ""
 
 
 def _seconds_left(

@@ -3,16 +3,18 @@
 import json
 import re
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tdbench.errors import TdbenchError, printable
 from tdbench.files import parse_json
 from tdbench.layout import ReportLayout
+from tdbench.reporting.dataset_status import DatasetStatus, read_dataset
 from tdbench.reporting.estimate import seconds_left
 from tdbench.reporting.stand import AT_WORK, MOST_SETS, Expected, Stand, number, read_stand
 
+_DATASET = re.compile(r"(?!\.)[A-Za-z0-9_.-]+")
 _RUN = re.compile(r"(?!\.)[A-Za-z0-9_.-]+/(?!\.)[A-Za-z0-9_.-]+")
 
 
@@ -29,6 +31,8 @@ class ExperimentStand:
     seconds_left: dict[str, float | None]
     """By stage that lies ahead or is at work; empty where nothing is at work."""
     note: str = ""
+    datasets: list[DatasetStatus] = field(default_factory=list)
+    """Where the data sets stand that the plan names."""
 
     def counts(self) -> Counter[str]:
         """Number of runs that are done, at work, waiting, failed, stopped, silent, damaged."""
@@ -43,7 +47,8 @@ class ExperimentStand:
             runs.append(asdict(stand) | names | {"percent": share})
         return {
             "experiment": self.name, "path": self.path, "counts": dict(self.counts()),
-            "seconds_left": self.seconds_left, "runs_not_of_the_plan": self.others, "note": self.note, "runs": runs,
+            "seconds_left": self.seconds_left, "runs_not_of_the_plan": self.others, "note": self.note,
+            "datasets": [asdict(dataset) for dataset in self.datasets], "runs": runs,
         }  # fmt: skip
 
 
@@ -76,9 +81,13 @@ def _read_experiment(results: Path, name: str) -> ExperimentStand:
     layout = ReportLayout(results, name)
     begun = sorted(str(path.relative_to(layout.runs)) for path in layout.runs.glob("*/*") if path.is_dir())
     path, expected, note = None, None, ""
+    datasets: list[DatasetStatus] = []
     try:
         content = parse_json(layout.plan.read_text(encoding="utf-8"))
         path, expected = printable(str(content["path"])), [_expected(name, entry) for entry in content["runs"]]
+        # A plan of an earlier version names none.
+        named = {name: entry for name, entry in content.get("datasets", {}).items() if _DATASET.fullmatch(name)}
+        datasets = [read_dataset(results, name, entry) for name, entry in named.items()]
     except FileNotFoundError:
         note = "plan.json: not there; only runs that were begun are known"
     except Exception as error:  # a damaged file fails in many ways
@@ -86,7 +95,7 @@ def _read_experiment(results: Path, name: str) -> ExperimentStand:
     known = [_of_record(results, name, run) for run in begun] if expected is None else expected
     stands = [read_stand(results, run) for run in known]
     others = len(set(begun) - {run.name for run in known})
-    return ExperimentStand(name, path, stands, others, seconds_left(results, stands), note)
+    return ExperimentStand(name, path, stands, others, seconds_left(results, stands), note, datasets)
 
 
 def _expected(experiment: str, entry: dict[str, Any]) -> Expected:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from tdbench.reporting.dataset_status import DatasetStatus
 from tdbench.reporting.stand import AT_WORK, STAGES, TROUBLE, Stand, clock
 from tdbench.reporting.status import ExperimentStand, read_status
 
@@ -74,9 +75,23 @@ def _heading(experiment: ExperimentStand, width: int) -> str:
     lines = [f"{experiment.name}: {len(experiment.stands)} runs: {said or 'none'}"]
     if counts["at work"] or counts["waiting"]:
         lines.append(f"time left: {_whole_time(experiment, counts)}")
+    lines += [_dataset_line(dataset) for dataset in experiment.datasets]
     if experiment.others:
         lines.append(f"{experiment.others} more in its folder that the plan does not have")
     return "\n".join(_wrapped(line, width) for line in [*lines, *filter(None, [experiment.note])])
+
+
+def _dataset_line(dataset: DatasetStatus) -> str:
+    """``data set digits: data done, classifier at work, 45 %, about 2 min left``."""
+    if all(stage.state == "done" for stage in dataset.stages):
+        return f"data set {dataset.name}: {', '.join(stage.stage for stage in dataset.stages)} done"
+    said = []
+    for stage in dataset.stages:
+        share = f", {int(100 * stage.done / stage.total)} %" if stage.done is not None and stage.total else ""
+        left = "" if stage.seconds_left is None else f", about {duration(stage.seconds_left)} left"
+        note = f" ({stage.note})" if stage.note else ""
+        said.append(f"{stage.stage} {stage.state}{share if stage.state != 'done' else ''}{left}{note}")
+    return f"data set {dataset.name}: {'; '.join(said)}"
 
 
 def _whole_time(experiment: ExperimentStand, counts: Counter[str]) -> str:

@@ -6,6 +6,8 @@ and of how it came to be in ro-crate-metadata.json.
 
 METADATA = "ro-crate-metadata.json"
 EXPERIMENT = "experiment.yaml"
+WRITTEN = "experiment-as-written.yaml"
+"""Beside it, where it was changed to read the data that are in the crate."""
 RESOLVED = "resolved.json"
 README = "README.md"
 SOFTWARE = "software"

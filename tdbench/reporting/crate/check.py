@@ -19,7 +19,8 @@ from rocrate.model import File
 from rocrate.rocrate import ROCrate
 
 from tdbench.errors import TdbenchError
-from tdbench.reporting.crate import METADATA
+from tdbench.reporting.crate import METADATA, RESOLVED
+from tdbench.reporting.crate.portable import data_to_bring
 from tdbench.reporting.crate.repeat import again, commits_of, size
 
 _LARGEST_METADATA = 1 << 28
@@ -42,6 +43,8 @@ class Check(NamedTuple):
     """What it says of itself, such as Incomplete."""
     plugins: list[str]
     """Python files in it, which an experiment may run."""
+    to_bring: list[str]
+    """What is not in it and has to be there before it is made again, a line each."""
 
 
 def checked_lines(path: Path, found: Check) -> list[str]:
@@ -60,6 +63,7 @@ def checked_lines(path: Path, found: Check) -> list[str]:
         folder = path.name.removesuffix(".zip").removesuffix(".crate") + "-crate"
         lines.append(f"  python3 -m zipfile -e {shlex.quote(str(path))} {shlex.quote(folder)}")
     lines += [f"  {line}" for line in again(found.commits, shlex.quote(folder))]
+    lines += [f"Before that, {_shown(line)}" for line in found.to_bring]
     if found.plugins:
         lines.append(f"That runs code of the crate; read it first: {', '.join(map(_shown, found.plugins))}")
     return lines
@@ -141,7 +145,7 @@ def check_crate(path: Path) -> Check:
         with _opened(path) as source:
             return _check(source)
     except (OSError, ValueError, _Unreadable, NotImplementedError) as error:
-        return Check([f"{path}: cannot be read ({error})"], 0, 0, "", [], None, [])
+        return Check([f"{path}: cannot be read ({error})"], 0, 0, "", [], None, [], [])
 
 
 class _Unreadable(Exception):
@@ -164,14 +168,14 @@ def _opened(path: Path) -> Iterator[_Source]:
 def _check(source: _Source) -> Check:
     names, faults = source.names()
     if METADATA not in names:
-        return Check([*faults, f"{METADATA}: missing; not an RO-Crate"], 0, 0, "", [], None, [])
+        return Check([*faults, f"{METADATA}: missing; not an RO-Crate"], 0, 0, "", [], None, [], [])
     try:
         text = _read(source, METADATA)
         crate = _parse(text)
     except Exception as error:  # zipfile, json and rocrate raise many kinds
         said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         return Check([*faults, f"{METADATA}: not readable as RO-Crate's metadata ({_shown(said)})"],
-                     0, 0, "", [], None, [])  # fmt: skip
+                     0, 0, "", [], None, [], [])  # fmt: skip
     described: dict[str, Any] = {}
     present, total = set(names), 0
     for entity in crate.data_entities:
@@ -191,7 +195,16 @@ def _check(source: _Source) -> Check:
     return Check(
         faults, len(described), total, hashlib.sha256(text).hexdigest(), commits_of(crate),
         None if status is None else _shown(str(status)), [name for name in described if name.endswith(".py")],
+        _to_bring(source, names),
     )  # fmt: skip
+
+
+def _to_bring(source: _Source, names: list[str]) -> list[str]:
+    """Data sets that are read from a path and are not in the crate; what cannot be read says nothing."""
+    try:
+        return data_to_bring(json.loads(_read(source, RESOLVED)), names)
+    except Exception:  # zipfile and json raise many kinds; its checksum is compared elsewhere
+        return []
 
 
 def _read(source: _Source, name: str) -> bytes:

@@ -14,9 +14,10 @@ from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
 from tdbench.plan import Plan, Run
 from tdbench.provenance import git_commit
 from tdbench.records import Data, Finished, Scored, read_record, same_data
-from tdbench.reporting.crate import EXPERIMENT, RESOLVED, SOFTWARE
+from tdbench.reporting.crate import EXPERIMENT, RESOLVED, SOFTWARE, WRITTEN
 from tdbench.reporting.crate import activities as made
 from tdbench.reporting.crate.contents import Contents, Member, keys_of
+from tdbench.reporting.crate.portable import portable
 from tdbench.reporting.crate.repeat import is_commit
 from tdbench.reporting.crate.reported import add_report
 from tdbench.sampling import read_sampled, read_trained
@@ -67,7 +68,11 @@ def gather(plan: Plan, results: Path, options: frozenset[str], unfinished: bool)
 
 
 def _add_experiment(contents: Contents, plan: Plan, layout: ReportLayout) -> None:
-    contents.members[EXPERIMENT] = Member(plan.path, "The experiment as its author wrote it")
+    written = Member(plan.path, "The experiment as its author wrote it")
+    contents.members[EXPERIMENT] = written
+    if DATA in contents.options and (changed := portable(plan)) is not None:
+        contents.members[EXPERIMENT] = Member(changed, "The experiment, with the data sets that lie beside it")
+        contents.members[WRITTEN] = written
     settings = {run.name: run.model_dump(mode="json", by_alias=True) for run in plan.runs.values()}
     contents.add_json(RESOLVED, settings, "Every run with all its settings explicit")
     contents.add(layout.plan, "The runs and what each consists of", advice.snakemake(plan.path, contents.results))

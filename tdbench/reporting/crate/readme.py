@@ -3,6 +3,7 @@
 from tdbench.plan import Plan
 from tdbench.reporting.crate import EXPERIMENT, METADATA, RESOLVED, SOFTWARE
 from tdbench.reporting.crate.contents import Contents
+from tdbench.reporting.crate.portable import data_to_bring
 from tdbench.reporting.crate.repeat import again, is_commit, size
 
 
@@ -27,6 +28,9 @@ def readme(plan: Plan, contents: Contents) -> str:
         "", "## Check", "", "    tdbench check-crate .", "", "## Make it again", "",
         *(f"    {line}" for line in again(known, "CRATE")),
     ]  # fmt: skip
+    settings = {run.name: run.model_dump(mode="json") for run in plan.runs.values()}
+    if to_bring := data_to_bring(settings, list(contents.members)):
+        lines += ["", *(f"Before that, {line}." for line in to_bring)]
     if contents.left_out:
         lines += ["", "## Left out", ""]
         lines += [f"- {line}" for line in left_out(contents)]
