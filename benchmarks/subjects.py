@@ -43,7 +43,8 @@ def images_for(network: str, resolution: int | None = None) -> ImageSet:
     nominal, channels = NOMINAL[network]
     size = resolution or nominal
     if (size, channels) == (8, 1):
-        return ImageSet(*digits(), checksum="digits", path=Path("digits"))
+        found = digits()
+        return ImageSet(found.images, found.labels, checksum="digits", path=Path("digits"))
     source = np.random.default_rng(0)
     pixels = source.integers(0, 256, (IMAGES, channels, size, size), dtype=np.uint8)
     return ImageSet(pixels, np.arange(IMAGES) % CLASSES, checksum="random", path=Path("random"))

@@ -184,7 +184,7 @@ def test_each_stage_of_a_run_says_by_what_from_what_and_when(crate: ROCrate) -> 
         assert action.get("startTime", "") <= action["endTime"]
     train, sample, evaluate = (actions[f"#{stage}/{RUN}"] for stage in ("train", "sample", "evaluate"))
     assert {entity.id for entity in train["object"]} >= {"experiment.yaml", "datasets/digits/archive.json", "#seed-0"}
-    assert f"tdbench train short {RUN}; device cpu" in train["description"]
+    assert f"tdbench train experiment.yaml {RUN}; device cpu" in train["description"]
     # From one to the next.
     assert f"short/runs/{RUN}/snapshots.json" in ids(train, "result") & ids(sample, "object")
     assert f"short/runs/{RUN}/samples.json" in ids(sample, "result") & ids(evaluate, "object")
@@ -373,7 +373,8 @@ def test_an_unfinished_experiment_names_the_run_and_is_packed_only_when_asked(co
     (copy / "results" / "short" / "runs" / RUN / "scores.json").unlink()
     (copy / "results" / "short" / "runs" / "digits" / "edm-td-seed1" / "snapshots.json").unlink()
     said = refusal(copy, tmp_path / "a.zip")
-    assert f"runs/{RUN}/scores.json: no such file; `tdbench evaluate short {RUN}` writes it" in said
+    command = f"tdbench evaluate {copy / 'short.yaml'} {RUN} --results {copy / 'results'}"
+    assert f"runs/{RUN}/scores.json: no such file; `{command}` writes it" in said
     assert "1 more of 4 runs are not finished" in said and "--unfinished" in said
     result = exported(copy, tmp_path / "a.zip", "--unfinished")
     assert result.exit_code == 0 and "unfinished: 2 runs lack something, and there is no report" in result.output
@@ -404,7 +405,7 @@ def damaged(path: str, content: Callable[[str], str] | None) -> Callable[[Path],
         (damaged(f"short/runs/{RUN}/run.json", lambda t: t[:50]), "run.json: cannot be read as JSON"),
         (damaged(f"short/runs/{RUN}/snapshots.json", lambda t: "{}"), "snapshots: is missing; damaged"),
         (damaged(f"short/runs/{RUN}/metrics.jsonl", lambda t: t[:-20]), "metrics.jsonl: does not end as the training"),
-        (damaged(f"short/runs/{RUN}/metrics.jsonl", None), "metrics.jsonl: no such file; `tdbench train"),
+        (damaged(f"short/runs/{RUN}/metrics.jsonl", None), "metrics.jsonl: no such file; run `tdbench train"),
         (damaged("short/scores.csv", lambda t: t.replace("clean-fid", "klean-fid")), "scores.csv: not the scores that"),
         (damaged("short/scores.csv", lambda t: "\0"), "scores.csv: not a table of scores"),
         (
@@ -412,7 +413,7 @@ def damaged(path: str, content: Callable[[str], str] | None) -> Callable[[Path],
             "archive.json: not the data",
         ),
         (damaged("datasets/digits/reference-classifier-clean-fid.npz", None), "no readable reference features"),
-        (lambda f: shutil.rmtree(f / "results" / "short"), "short: no results of experiment 'short'; run snakemake"),
+        (lambda f: shutil.rmtree(f / "results" / "short"), "short: no results of experiment 'short'; run `snakemake"),
     ],
 )  # fmt: skip
 def test_what_is_missing_damaged_or_stale_is_named(

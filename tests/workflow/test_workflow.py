@@ -130,7 +130,7 @@ def test_comparison_is_recomputed_from_the_scores(project: Project) -> None:
 
 def test_latex_is_booktabs_and_markdown_is_readable(project: Project) -> None:
     tex = output(project, "tables", "ablation-weight.tex").read_text()
-    assert r"\toprule" in tex and r"\bottomrule" in tex and r"$\pm$" in tex
+    assert r"\toprule" in tex and r"\bottomrule" in tex and r"\ensuremath{\pm}" in tex
     markdown = output(project, "tables", "ablation-weight.md").read_text()
     assert "weight = constant" in markdown and "4 steps (NFE 7)" in markdown
 
@@ -383,7 +383,7 @@ def test_an_experiment_without_ablations_is_planned(project: Project) -> None:
     ("old", "new", "words"),
     [
         ("lambda: 0.5", "lambda: -1", "objectives.td.lambda: -1: should be greater than or equal to 0"),
-        ("edm: {}", "ddqm: {}", "formulations.ddqm: kind 'ddqm': no such formulation; known: ddpm"),
+        ("edm: {}", "ddqm: {}", "formulations.ddqm: kind 'ddqm': no such formulation (did you mean 'ddpm'?); known"),
         ("seeds: [0, 1]", "seeds: [0, 1]\nsedes: 3", "sedes: 3: unknown key"),
     ],
 )
