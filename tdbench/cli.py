@@ -71,6 +71,9 @@ def data(
         typer.Option(help="Size to resize to, for folder, ffhq, afhqv2, pixels a side."),
     ] = None,
     plugin: Annotated[list[str] | None, typer.Option(help="Python file or entry point that brings the source.")] = None,
+    network: Annotated[
+        list[str] | None, typer.Option(help="Refuse images of a size that this network cannot work on.")
+    ] = None,
 ) -> None:
     """Write a data set as an archive in EDM's format, with a summary (checksum, size, classes) beside it."""
     from tdbench.data.archive import read_archive, summary_file, write_archive
@@ -79,12 +82,17 @@ def data(
     from tdbench.files import regular_target, write_json
     from tdbench.plugins import load_plugins
 
+    if network:
+        from tdbench.networks import check_fit
     for file in (output, summary_file(output)):
         regular_target(file)
     load_plugins(plugin or [], Path("--plugin"))
     # Before they are read: what changes meanwhile is a change.
     state = None if path is None else source_state(path)
-    write_archive(output, *read_source(source, path, resolution))
+    found = read_source(source, path, resolution)
+    if network:
+        check_fit(network, source, found.images.shape[2])
+    write_archive(output, *found)
     made = read_archive(output)
     write_json(summary_file(output), made.summary() | ({} if state is None else {KEY: state}))
     typer.echo(made.describe())

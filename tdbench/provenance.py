@@ -4,6 +4,7 @@ import hashlib
 import json
 import platform
 import subprocess
+import tomllib
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -26,11 +27,20 @@ def git_commit() -> str:
     the commit that it was installed from, where that is recorded, else its version with the SHA-256 of its record.
     """
     root = Path(__file__).parents[1]
-    if _git(root, "rev-parse", "--show-toplevel") == str(root.resolve()) and (root / "pyproject.toml").is_file():
+    if _git(root, "rev-parse", "--show-toplevel") == str(root.resolve()) and _is_own(root):
         found = _git(root, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
         if found is not None:
             return found
     return _installed()
+
+
+def _is_own(root: Path) -> bool:
+    """Whether a repository is tdbench's, by what its pyproject.toml builds."""
+    try:
+        project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        return bool(project["name"] == "tdbench")
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

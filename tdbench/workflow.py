@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from tdbench import advice
 from tdbench.batches import Batch, batches
+from tdbench.data.sources import SOURCES
 from tdbench.data.state import changed_since
 from tdbench.errors import TdbenchError
 from tdbench.experiment import Dataset
@@ -270,7 +271,12 @@ class Workflow:
         path = [] if found is None else ["--path", str(found)]
         resolution = [] if dataset.resolution is None else ["--resolution", str(dataset.resolution)]
         plugins = [part for name in owner.plan.experiment.plugins for part in ("--plugin", _plugin(owner.path, name))]
-        return shlex.join([dataset.source, *path, *resolution, *plugins])
+        networks: list[str] = []
+        if SOURCES[dataset.source].origin:
+            # Of a plug-in's images the size is known when they are made: nothing else shall begin in vain.
+            kinds = {run.network.kind for run in owner.plan.runs.values() if run.dataset_name == name}
+            networks = [word for kind in sorted(kinds) for word in ("--network", kind)]
+        return shlex.join([dataset.source, *path, *resolution, *plugins, *networks])
 
     def source_files(self, name: str) -> list[Path]:
         """The user's own files that a data set is made from.

@@ -5,6 +5,7 @@ labels (N, num_classes) or None, and augmentation labels (N, augment_dim) or Non
 (N, C, H, W).
 """
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import torch
@@ -68,6 +69,20 @@ def misfit(name: str, resolution: int) -> str | None:
         f"images of {resolution}x{resolution} do not fit its {NETWORKS[name].levels(resolution)} levels; "
         f"the nearest sizes that do are {' and '.join(map(str, near))}"
     )
+
+
+def check_fit(names: Iterable[str], source: str, resolution: int) -> None:
+    """Refuse images of a size that one of these networks cannot work on.
+
+    Raises
+    ------
+    TdbenchError
+    """
+    for name in names:
+        if name not in NETWORKS:
+            raise TdbenchError(f"--network {name!r}: no such network; known: {', '.join(NETWORKS)}")
+        if (wrong := misfit(name, resolution)) is not None:
+            raise TdbenchError(f"data source {source}: network {name}: {wrong}")
 
 
 def build_network(

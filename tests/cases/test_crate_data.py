@@ -49,7 +49,7 @@ ALL = ("--with-weights", "--with-samples", "--with-data")
 def test_the_case(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its data are found from any folder, and are those of the results to the byte."""
     crate = exported(finished, tmp_path / "c", *ALL)
-    assert (crate / "experiment.yaml").read_text().startswith("# how it was meant\n")
+    assert (crate / "experiment.yaml").read_text().startswith("# Reads the data that lie beside it; ")
     assert (crate / "experiment-as-written.yaml").read_bytes() == (finished / "r8.yaml").read_bytes()
     called = tdbench("check-crate", "c", cwd=tmp_path)
     assert called.code == 0 and "Before that" not in called.out

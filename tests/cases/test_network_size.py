@@ -7,6 +7,8 @@ import pytest
 import yaml
 
 from tdbench.data.archive import write_archive
+from tdbench.plan import load_plan
+from tdbench.workflow import Workflow
 from tests.cases.calls import refused, tdbench
 from tests.conftest import TINY
 
@@ -39,3 +41,22 @@ def test_of_an_archive_that_is_there(tmp_path: Path) -> None:
     write_archive(tmp_path / "b.zip", np.zeros((2, 1, 28, 28), np.uint8), None)
     written(tmp_path, archive | {"path": "b.zip"}, "unet-base")
     assert "images of 28x28 do not fit its 4 levels" in refused("validate", "e.yaml", cwd=tmp_path)
+
+
+def test_of_a_plug_in_before_anything_is_made_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size of its images is known once they are there: the command that makes the archive refuses them."""
+    (tmp_path / "own.py").write_text(
+        "import numpy as np\nfrom tdbench.data.raw import RawImages\nfrom tdbench.data.sources import Source\n"
+        "from tdbench.plugins import register\n"
+        "read = lambda path, resolution: RawImages(np.zeros((4, 1, 28, 28), np.uint8), None)\n"
+        "register('source', 'own')(Source(read, 'none', '', 'none', None))\n"
+    )
+    written(tmp_path, {"source": "own"}, "unet-base")
+    content = yaml.safe_load((tmp_path / "e.yaml").read_text()) | {"plugins": ["own.py"]}
+    (tmp_path / "e.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    monkeypatch.chdir(tmp_path)
+    arguments = Workflow([load_plan("e.yaml")], Path("r")).source_arguments("d").split()
+    said = refused("data", *arguments, "-o", "o.zip", cwd=tmp_path)
+    assert said.startswith("data source own: network unet-base: images of 28x28 do not fit its 4 levels")
+    assert not (tmp_path / "o.zip").exists()
+    assert tdbench("data", "own", "--plugin", "own.py", "--network", "unet-tiny", "-o", "o.zip", cwd=tmp_path).code == 0

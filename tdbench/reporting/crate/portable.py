@@ -8,27 +8,28 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from tdbench.layout import DatasetLayout
+from tdbench.mistakes import read_yaml
 from tdbench.plan import Plan
+from tdbench.reporting.crate import WRITTEN
 
 
 def portable(plan: Plan) -> bytes | None:
     """The experiment with each data set that the user's files were read for as an archive beside it.
 
-    All else, comments too, is as its author wrote it. None where no data set has a path.
+    All other settings are as its author wrote them. None where no data set has a path.
     """
     named = [name for name, dataset in plan.experiment.datasets.items() if dataset.path is not None]
     if not named:
         return None
-    reader = YAML(typ="rt")
-    reader.width = 200
-    content = reader.load(plan.path.read_text(encoding="utf-8"))
+    content = read_yaml(plan.path)
     for name in named:
         # As the files of a crate lie: where they lie in a folder of results.
         place = DatasetLayout(Path(), name).archive.as_posix()
         content["datasets"][name] = {"source": "archive", "path": place}
-    written = io.StringIO()
-    reader.dump(content, written)
-    return written.getvalue().encode()
+    writer, written = YAML(typ="safe", pure=True), io.StringIO()
+    writer.sort_base_mapping_type_on_output, writer.default_flow_style, writer.width = False, False, 200
+    writer.dump(content, written)
+    return f"# Reads the data that lie beside it; {WRITTEN} is its author's.\n{written.getvalue()}".encode()
 
 
 def data_to_bring(settings: Any, names: list[str]) -> list[str]:
