@@ -27,7 +27,8 @@ def portable(plan: Plan) -> bytes | None:
         place = DatasetLayout(Path(), name).archive.as_posix()
         content["datasets"][name] = {"source": "archive", "path": place}
     writer, written = YAML(typ="safe", pure=True), io.StringIO()
-    writer.sort_base_mapping_type_on_output, writer.default_flow_style, writer.width = False, False, 200
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    writer.default_flow_style = False
     writer.dump(content, written)
     return f"# Reads the data that lie beside it; {WRITTEN} is its author's.\n{written.getvalue()}".encode()
 
