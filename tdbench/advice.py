@@ -22,7 +22,9 @@ def command(name: str, *arguments: object, results: Path | None = None) -> str:
 
 def stage(name: str, run: "Run", results: Path) -> str:
     """The command of a run's stage; a training is that of the run whose weights are sampled."""
-    return command(name, run.file, run.weights_name if name == "train" else run.name, results=results)
+    # Of a run that was read back from a record the experiment's name is all there is.
+    experiment = run.experiment if run.file == Path() else run.file
+    return command(name, experiment, run.weights_name if name == "train" else run.name, results=results)
 
 
 def snakemake(experiment: Path, results: Path, *files: Path) -> str:

@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -546,16 +545,22 @@ class _Builder:
         return known.shared(run)
 
 
-@cache
+_ENDS: dict[tuple[type, str], str | None] = {}
+"""What was found of a formulation, by its class and settings: most runs of an experiment share it."""
+
+
 def _infinite(formulation: Formulation) -> str | None:
     """What is wrong at the ends of a formulation's path, if anything."""
-    try:
-        formulation.check_ends()
-    except ValueError as error:
-        return str(error)
-    except Exception as error:  # anything may go wrong in the user's code
-        return f"its path cannot be computed ({type(error).__name__}: {error})"
-    return None
+    key = (type(formulation), formulation.model_dump_json(by_alias=True))
+    if key not in _ENDS:
+        try:
+            formulation.check_ends()
+            _ENDS[key] = None
+        except ValueError as error:
+            _ENDS[key] = str(error)
+        except Exception as error:  # anything may go wrong in the user's code
+            _ENDS[key] = f"its path cannot be computed ({type(error).__name__}: {error})"
+    return _ENDS[key]
 
 
 def _replace_all(content: dict[str, Any], replaced: list[tuple[str, Any, str]]) -> None:

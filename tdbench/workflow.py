@@ -306,12 +306,9 @@ def config_text(key: str, value: Any) -> str:
     if isinstance(value, str) and value == typed:
         return value
     path = f"./{typed}" if key == "results" else f"workflow/experiments/{typed}.yaml"
-    advice = (
-        f"give its path: --config {shlex.quote(f'{key}={path}')}"
-        if re.fullmatch(r"[\w.+-]+", typed)
-        else "choose another name"
-    )
-    raise TdbenchError(f"--config {key}={typed}: Snakemake reads that as {value!r}; {advice}")
+    named = re.fullmatch(r"[\w.+-]+", typed)
+    hint = f"give its path: --config {shlex.quote(f'{key}={path}')}" if named else "choose another name"
+    raise TdbenchError(f"--config {key}={typed}: Snakemake reads that as {value!r}; {hint}")
 
 
 def need_cores(workflow: Any) -> None:

@@ -56,6 +56,9 @@ def latex_table(readable: pd.DataFrame, caption: str, label: str, columns: Seque
     shown = printed[[name for name in chosen if name not in told]].map(str)
     facts = "; ".join(f"{name}{' =' if name == 'n' else ''} {printed[name].iloc[0]}" for name in told)
     text = f"{caption} {facts[0].upper()}{facts[1:]}." if facts else caption
+    if shown.empty:
+        # longtable takes no table without columns; whoever refers to it finds that there is nothing.
+        return f"{PREAMBLE}\n\\begin{{table}}\\caption{{{latex(text)}}}\\label{{{label}}}No rows.\\end{{table}}\n"
     body = shown.rename(columns=latex).map(latex).to_latex(
         index=False, escape=False, longtable=True, caption=latex(text), label=label, column_format=_format(shown)
     )  # fmt: skip

@@ -61,7 +61,8 @@ def written(made_page: MadePage, tmp_path_factory: pytest.TempPathFactory) -> li
 def compiled(folder: Path, files: list[Path], body: str = "") -> str:
     """The log of pdflatex over an A4 article of these tables; the packages are those that the files name."""
     packages = PREAMBLE.partition("needs ")[2]
-    inputs = "\n".join(f"\\input{{{path}}}" for path in files)
+    (folder / "empty.tex").write_text(latex_table(pd.DataFrame(), "Nothing", "tab:empty"))
+    inputs = "\n".join(f"\\input{{{path}}}" for path in [*files, folder / "empty.tex"])
     document = rf"\documentclass[11pt,a4paper]{{article}}{packages}\begin{{document}}{body}{inputs}\end{{document}}"
     (folder / "all.tex").write_text(document.replace(r"\begin{document}", "\\begin{document}\n"), encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
