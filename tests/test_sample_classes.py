@@ -114,7 +114,9 @@ def test_a_run_of_an_earlier_version_is_refused_with_the_command_that_makes_it_a
     record = json.loads(layout.settings.read_text())
     record["run"]["training"]["betas"] = record["run"]["training"].pop("optimizer")["betas"]
     layout.settings.write_text(json.dumps(record))
-    with pytest.raises(TdbenchError, match=r"of another version of tdbench; run `tdbench train tiny .*-seed0` again"):
+    with pytest.raises(
+        TdbenchError, match=r"of another version of tdbench; run `tdbench train tiny .*-seed0 --results .*` again"
+    ):
         read_trained(run, layout)
 
 

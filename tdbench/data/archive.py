@@ -165,9 +165,18 @@ def read_archive(path: Path) -> ImageSet:
     return ImageSet(images, classes, checksum, path, labels.class_names)
 
 
-@cache
 def archive_size(path: Path) -> tuple[int, int] | None:
     """Resolution and channels of an archive by its first image; None where there is none that can be read yet."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return _size_of_first(path.absolute(), found.st_mtime_ns, found.st_size)
+
+
+@cache
+def _size_of_first(path: Path, _written: int, _bytes: int) -> tuple[int, int] | None:
+    """Of an archive as it is: asked for by every run that it serves."""
     try:
         with zipfile.ZipFile(path) as archive:
             name = next(name for name in archive.namelist() if is_image(name) and not is_hidden(name))

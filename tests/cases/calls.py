@@ -5,12 +5,17 @@ import os
 import shutil
 import sys
 import warnings
-from contextlib import chdir, redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest import mock
 
 from tdbench.cli import main
+from tdbench.data.sources import SOURCES
+from tdbench.diffusion.formulations import FORMULATIONS
+from tdbench.diffusion.objectives import OBJECTIVES
+from tdbench.diffusion.samplers import SAMPLERS
 
 INPUTS = Path(__file__).with_name("inputs")
 
@@ -23,10 +28,26 @@ class Called(NamedTuple):
     err: str
 
 
+@contextmanager
+def own_plugins() -> Iterator[None]:
+    """What plug-ins register in the block is gone after it, as after a process of its own."""
+    registries: list[dict[str, Any]] = [FORMULATIONS, OBJECTIVES, SAMPLERS, SOURCES]
+    kept = [dict(registry) for registry in registries]
+    try:
+        yield
+    finally:
+        for registry, before in zip(registries, kept, strict=True):
+            registry.clear()
+            registry.update(before)
+        for name in [name for name in sys.modules if name.startswith("tdbench_plugin_")]:
+            del sys.modules[name]
+
+
 def tdbench(*arguments: object, cwd: Path) -> Called:
     """Call ``tdbench ARGUMENTS`` in a folder. No call may end in a traceback."""
     out, err = io.StringIO(), io.StringIO()
     with (
+        own_plugins(),
         chdir(cwd),
         mock.patch.object(sys, "argv", ["tdbench", *map(str, arguments)]),
         redirect_stdout(out),

@@ -13,7 +13,9 @@ EXPERIMENT = INPUTS / "few-images" / "r8i2.yaml"
 def written(folder: Path, path: str, archive: str | None) -> Path:
     """The experiment in the folder `exp` with that path, and the archive where it is said."""
     (folder / "exp").mkdir(exist_ok=True)
-    (folder / "exp" / "e.yaml").write_text(EXPERIMENT.read_text().replace("path: r8.zip", f"path: {path}"))
+    # Enough samples for every score.
+    text = EXPERIMENT.read_text().replace("images: 2", "images: 20")
+    (folder / "exp" / "e.yaml").write_text(text.replace("path: r8.zip", f"path: {path}"))
     if archive is not None:
         (folder / archive).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(INPUTS / "few-images" / "r8.zip", folder / archive)

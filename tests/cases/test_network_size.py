@@ -9,7 +9,7 @@ import yaml
 from tdbench.data.archive import write_archive
 from tdbench.plan import load_plan
 from tdbench.workflow import Workflow
-from tests.cases.calls import refused, tdbench
+from tests.cases.calls import own_plugins, refused, tdbench
 from tests.conftest import TINY
 
 
@@ -55,7 +55,8 @@ def test_of_a_plug_in_before_anything_is_made_of_it(tmp_path: Path, monkeypatch:
     content = yaml.safe_load((tmp_path / "e.yaml").read_text()) | {"plugins": ["own.py"]}
     (tmp_path / "e.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     monkeypatch.chdir(tmp_path)
-    arguments = Workflow([load_plan("e.yaml")], Path("r")).source_arguments("d").split()
+    with own_plugins():
+        arguments = Workflow([load_plan("e.yaml")], Path("r")).source_arguments("d").split()
     said = refused("data", *arguments, "-o", "o.zip", cwd=tmp_path)
     assert said.startswith("data source own: network unet-base: images of 28x28 do not fit its 4 levels")
     assert not (tmp_path / "o.zip").exists()

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from tdbench import budget, throughput
-from tdbench.data.archive import archive_size
 from tests.cases.calls import INPUTS, tdbench
 from tests.conftest import TINY
 
@@ -38,7 +37,6 @@ def test_the_size_of_images_is_that_of_the_data(tmp_path: Path) -> None:
     (tmp_path / "e.yaml").write_text(text)
     assert "for images of 32x32x3" in tdbench("plan", "e.yaml", "--tflops", 1, cwd=tmp_path).out
     (tmp_path / "three.zip").write_bytes((INPUTS / "few-images" / "three.zip").read_bytes())
-    archive_size.cache_clear()
     assert "for images of 8x8x1" in tdbench("plan", "e.yaml", "--tflops", 1, cwd=tmp_path).out
 
 

@@ -20,8 +20,7 @@ from rocrate.rocrate import ROCrate
 
 from tdbench.errors import TdbenchError
 from tdbench.reporting.crate import METADATA, RESOLVED
-from tdbench.reporting.crate.portable import data_to_bring
-from tdbench.reporting.crate.repeat import again, commits_of, size
+from tdbench.reporting.crate.repeat import again, commits_of, data_to_bring, size
 
 _LARGEST_METADATA = 1 << 28
 _CHUNK = 1 << 20

@@ -1,9 +1,7 @@
 """The experiment file of a crate that has the data in it: its data sets are those that lie beside it."""
 
 import io
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ruamel.yaml import YAML
 
@@ -31,29 +29,3 @@ def portable(plan: Plan) -> bytes | None:
     writer.default_flow_style = False
     writer.dump(content, written)
     return f"# Reads the data that lie beside it; {WRITTEN} is its author's.\n{written.getvalue()}".encode()
-
-
-def data_to_bring(settings: Any, names: list[str]) -> list[str]:
-    """What a crate's reader has to bring: a line a data set that is read from a path and not in the crate.
-
-    Parameters
-    ----------
-    settings : object
-        What resolved.json holds, a stranger's.
-    names : list of str
-        Paths of the files in the crate.
-    """
-    if not isinstance(settings, Mapping):
-        return []
-    runs = [run for run in settings.values() if isinstance(run, Mapping)]
-    wanted: dict[str, str] = {}
-    for run in runs:
-        name, dataset = run.get("dataset_name"), run.get("dataset")
-        if isinstance(name, str) and isinstance(dataset, Mapping) and isinstance(dataset.get("path"), str):
-            wanted[name] = dataset["path"]
-    here = set(names)
-    return [
-        f"data set {name} is not in it: bring it to {path}, as seen from the experiment file"
-        for name, path in wanted.items()
-        if DatasetLayout(Path(), name).archive.as_posix() not in here
-    ]

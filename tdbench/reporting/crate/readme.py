@@ -3,8 +3,7 @@
 from tdbench.plan import Plan
 from tdbench.reporting.crate import EXPERIMENT, METADATA, RESOLVED, SOFTWARE
 from tdbench.reporting.crate.contents import Contents
-from tdbench.reporting.crate.portable import data_to_bring
-from tdbench.reporting.crate.repeat import again, is_commit, size
+from tdbench.reporting.crate.repeat import again, data_to_bring, is_commit, size
 
 
 def readme(plan: Plan, contents: Contents) -> str:

@@ -1,9 +1,13 @@
 """How what is in a crate is made again, from what the crate itself says. Imports nothing that takes long."""
 
 import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from rocrate.rocrate import ROCrate
 
+from tdbench.layout import DatasetLayout
 from tdbench.reporting.crate import EXPERIMENT
 
 
@@ -38,3 +42,29 @@ def again(commits: list[str], crate: str) -> list[str]:
 def size(count: int) -> str:
     """Bytes for people."""
     return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{count / 1e3:,.1f} kB"
+
+
+def data_to_bring(settings: Any, names: list[str]) -> list[str]:
+    """What a crate's reader has to bring: a line a data set that is read from a path and not in the crate.
+
+    Parameters
+    ----------
+    settings : object
+        What resolved.json holds, a stranger's.
+    names : list of str
+        Paths of the files in the crate.
+    """
+    if not isinstance(settings, Mapping):
+        return []
+    runs = [run for run in settings.values() if isinstance(run, Mapping)]
+    wanted: dict[str, str] = {}
+    for run in runs:
+        name, dataset = run.get("dataset_name"), run.get("dataset")
+        if isinstance(name, str) and isinstance(dataset, Mapping) and isinstance(dataset.get("path"), str):
+            wanted[name] = dataset["path"]
+    here = set(names)
+    return [
+        f"data set {name} is not in it: bring it to {path}, as seen from the experiment file"
+        for name, path in wanted.items()
+        if DatasetLayout(Path(), name).archive.as_posix() not in here
+    ]
