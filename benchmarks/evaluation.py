@@ -97,7 +97,7 @@ def our_way(samples: list[Path], data: Path) -> dict[str, Any]:
     from tdbench.evaluation.features import load_reference
     from tdbench.evaluation.scores import load_extractor, score_set, write_references
     from tdbench.layout import DatasetLayout
-    from tdbench.plan import Run
+    from tdbench.run import Run
     from tdbench.sampling import read_samples
 
     content = default_plan().run("edm-td-seed0").model_dump(by_alias=True)

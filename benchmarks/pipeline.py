@@ -11,7 +11,7 @@ from benchmarks.subjects import images_for, varied
 from tdbench.data.loading import to_uint8
 from tdbench.device import without_gradient
 from tdbench.diffusion.preconditioning import Denoiser
-from tdbench.plan import Run
+from tdbench.run import Run
 from tdbench.sampling import Latents, fresh_noise
 from tdbench.training.state import build_denoiser
 

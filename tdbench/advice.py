@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tdbench.plan import Run
+    from tdbench.run import Run
 
 DEFAULT_RESULTS = Path("results")
 

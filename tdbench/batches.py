@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from tdbench.plan import Plan, Run
+from tdbench.run import Plan, Run
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tdbench.batches import batches
 from tdbench.diffusion.samplers import count_evaluations
 from tdbench.networks import NOMINAL, forward_flops, nominal_parameters
-from tdbench.plan import Plan, Run
+from tdbench.run import Plan, Run
 
 # Jobs of the workflow besides those of the batches: the published weights, Inception's and LPIPS's; data and references
 # of each data set (and its classifier, where that is what extracts the features); then the comparison, the ablations,
@@ -129,7 +129,9 @@ def _hours(value: float) -> str:
     """Hours; where these are a small part of one, minutes or seconds with their unit."""
     if value >= 0.1:
         return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
-    return f"{value * 60:.2g} min" if value * 60 >= 0.95 else f"{max(value * 3600, 0.1):.2g} s"
+    if value * 60 >= 0.95:
+        return f"{value * 60:.2g} min"
+    return "< 0.1 s" if value * 3600 < 0.1 else f"{value * 3600:.2g} s"
 
 
 def _jobs(plans: list[Plan]) -> int:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tdbench.advice import DEFAULT_RESULTS
 from tdbench.arguments import dataset_argument, path_argument, path_option
 from tdbench.errors import Stopped, TdbenchError, printable
 from tdbench.progress import say
@@ -35,10 +36,7 @@ RunNames = Annotated[
 KeepFinished = Annotated[
     bool, typer.Option("--keep-finished", help="Leave runs alone that are done with the same settings, input and code.")
 ]
-Marker = Annotated[
-    Path | None,
-    path_option("--marker", help="File to write once all is done; Snakemake's."),
-]
+Marker = Annotated[Path | None, path_option("--marker", help="File to write once all is done; Snakemake's.")]
 Results = Annotated[Path, path_option("--results", help="Folder of all results.")]
 DatasetName = Annotated[str, dataset_argument()]
 Processes = Annotated[
@@ -48,7 +46,6 @@ Processes = Annotated[
     ),
 ]
 Threads = Annotated[int, typer.Option("--threads", min=1, max=4096, help="CPU threads.")]
-DEFAULT_RESULTS = Path("results")
 SAY_AFTER_S = 5.0
 
 
@@ -67,8 +64,7 @@ def data(
     output: Annotated[Path, path_option("--output", "-o", help="Archive to write.")] = Path("archive.zip"),
     path: Annotated[Path | None, path_option("--path", help="Where the source reads from.")] = None,
     resolution: Annotated[
-        int | None,
-        typer.Option(help="Size to resize to, for folder, ffhq, afhqv2, pixels a side."),
+        int | None, typer.Option(help="Size to resize to, for folder, ffhq, afhqv2, pixels a side.")
     ] = None,
     plugin: Annotated[list[str] | None, typer.Option(help="Python file or entry point that brings the source.")] = None,
     network: Annotated[

@@ -14,9 +14,9 @@ from tdbench.diffusion.preconditioning import Condition
 from tdbench.errors import TdbenchError
 from tdbench.files import write_json
 from tdbench.layout import DatasetLayout, RunLayout
-from tdbench.plan import Run
 from tdbench.provenance import provenance, same_code
 from tdbench.records import Consistency, Finished, read_record
+from tdbench.run import Run
 from tdbench.sampling import read_trained
 from tdbench.seeds import generator
 from tdbench.training.snapshots import load_snapshot

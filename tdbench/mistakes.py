@@ -125,16 +125,14 @@ def explain(where: Path | str, content: Any, error: ValidationError) -> list[str
     # A list whose items are all refused is "too short" as well; that says nothing new.
     below = [e["loc"][:depth] for e in mistakes for depth in range(len(e["loc"]))]
     shown = [e for e in mistakes if e["type"] != "too_short" or e["loc"] not in below]
-    lines: dict[tuple[str, str], str] = {}
+    # Of a field that takes several types each says what it would take: one line for all of them.
+    wanted: dict[str, dict[str, None]] = {}
     for e in shown:
-        key, value = _key(content, e["loc"]), f"{e['input']!r:.60}: "
+        value = f"{e['input']!r:.60}: "
         for said in _all_said(e):
-            # Of a field that takes several types each says what it would take.
-            known = lines.get((key, value))
-            lines[key, value if said.startswith(value) else said] = (
-                f"{known}, or {said.removeprefix(value)}" if known and said.startswith(value) else said
-            )
-    return [f"{where}: {key}{said}" for (key, _), said in lines.items()]
+            about, alternative = (value, said.removeprefix(value)) if said.startswith(value) else (said, "")
+            wanted.setdefault(f"{_key(content, e['loc'])}{about}", {})[alternative] = None
+    return [f"{where}: {about}{', or '.join(alternatives)}" for about, alternatives in wanted.items()]
 
 
 def _all_said(error: Any) -> list[str]:

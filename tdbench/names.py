@@ -18,6 +18,7 @@ def same_but_for_case(names: Iterable[str]) -> tuple[str, str] | None:
     """Two names that differ in capital and small letters alone, or not at all; None where there are none."""
     seen: dict[str, str] = {}
     for name in names:
-        if (other := seen.setdefault(name.casefold(), name)) is not name:
-            return other, name
+        if (key := name.casefold()) in seen:
+            return seen[key], name
+        seen[key] = name
     return None

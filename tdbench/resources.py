@@ -15,7 +15,7 @@ from tdbench.budget import image_size, run_budget
 from tdbench.data.sources import SOURCES
 from tdbench.experiment import Dataset
 from tdbench.networks import forward_flops, nominal_parameters
-from tdbench.plan import Run
+from tdbench.run import Run
 
 if TYPE_CHECKING:
     from tdbench.workflow import Workflow

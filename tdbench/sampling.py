@@ -24,11 +24,11 @@ from tdbench.distributed import ALONE, World
 from tdbench.errors import TdbenchError
 from tdbench.files import atomic_path, sha256, write_json
 from tdbench.layout import DatasetLayout, RunLayout
-from tdbench.plan import Run
 from tdbench.progress import progress
 from tdbench.progress_log import ProgressLog
 from tdbench.provenance import provenance, same_code
 from tdbench.records import Data, Finished, Sampled, Trained, read_record, same_data
+from tdbench.run import Run
 from tdbench.seeds import generator
 from tdbench.training.snapshots import check_snapshot, load_snapshot
 from tdbench.training.state import build_denoiser

@@ -15,11 +15,11 @@ from tdbench.evaluation.stored import read_scored
 from tdbench.files import remove_leftovers, sha256, write_json
 from tdbench.layout import DatasetLayout, RunLayout
 from tdbench.locks import Busy, hold_run
-from tdbench.plan import Run
 from tdbench.progress import say
 from tdbench.progress_log import ProgressLog, first_line
 from tdbench.provenance import provenance, same_code
 from tdbench.records import Data, Finished, Scored, read_record, same_data
+from tdbench.run import Run
 from tdbench.sampling import read_sampled, read_trained, sample_run
 from tdbench.training.loop import train
 from tdbench.training.lpips_weights import unchanged

@@ -9,7 +9,7 @@ from typing import Any
 from tdbench.errors import TdbenchError
 from tdbench.evaluation import PUBLISHERS
 from tdbench.layout import DatasetLayout, RunLayout, weights_record
-from tdbench.plan import Plan, Run
+from tdbench.run import Plan, Run
 from tdbench.training.lpips_weights import LIBRARY, published_weights
 
 

@@ -22,11 +22,12 @@ from tdbench.gpus import visible_gpus
 from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
 from tdbench.locks import hold_results
 from tdbench.markers import into_the_present, refresh_marker
-from tdbench.plan import Plan, Run, load_plans
+from tdbench.plan import load_plans
 from tdbench.progress import say
 from tdbench.reporting.collect import runs_of
 from tdbench.reporting.outline import write_outline
 from tdbench.reporting.store import published_file, tracking_uri
+from tdbench.run import Plan, Run
 from tdbench.weights_plan import DistanceWeightsPlan, WeightsPlan, fetch_first
 
 KNOWN_CONFIG = {"experiment": "digits", "results": "results"}

@@ -15,7 +15,8 @@ from tdbench.data.archive import ImageSet, read_archive, write_archive
 from tdbench.data.sources import digits
 from tdbench.files import write_json
 from tdbench.layout import DatasetLayout
-from tdbench.plan import Plan, load_plan
+from tdbench.plan import load_plan
+from tdbench.run import Plan
 from tests.robustness.tally import COUNTS
 
 ROOT = Path(__file__).parents[1]

@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 
 from tdbench.distributed import World
 from tdbench.layout import DatasetLayout, RunLayout
-from tdbench.plan import Plan, Run, load_plan
+from tdbench.plan import load_plan
+from tdbench.run import Plan, Run
 from tdbench.sampling import read_samples
 from tdbench.stages import do_stage
 from tdbench.training.metrics import read_metrics

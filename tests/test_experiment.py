@@ -17,8 +17,9 @@ from tdbench.budget import PUBLISHED, Throughput, describe_plans, run_budget
 from tdbench.cli import main
 from tdbench.errors import TdbenchError
 from tdbench.evaluation import LIBRARIES
-from tdbench.plan import Plan, load_plan, load_plans
+from tdbench.plan import load_plan, load_plans
 from tdbench.reporting.published import read_published
+from tdbench.run import Plan
 from tests.conftest import ROOT, TINY
 
 

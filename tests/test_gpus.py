@@ -18,7 +18,8 @@ from tdbench.batches import Batch
 from tdbench.errors import TdbenchError
 from tdbench.gpus import take_gpus, visible_gpus
 from tdbench.layout import DatasetLayout, ReportLayout
-from tdbench.plan import Plan, Run, load_plan
+from tdbench.plan import load_plan
+from tdbench.run import Plan, Run
 from tdbench.workflow import ExperimentFlow, limit_gpus
 from tests.conftest import ROOT, TINY
 

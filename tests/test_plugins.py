@@ -15,7 +15,8 @@ from tdbench.errors import TdbenchError
 from tdbench.evaluation.classifier import train_classifier
 from tdbench.evaluation.scores import evaluate_run, write_references
 from tdbench.layout import DatasetLayout, RunLayout
-from tdbench.plan import Plan, load_plan
+from tdbench.plan import load_plan
+from tdbench.run import Plan
 from tdbench.sampling import sample_run
 from tdbench.training.loop import train
 from tdbench.workflow import Workflow

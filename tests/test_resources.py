@@ -9,8 +9,9 @@ from tdbench.batches import Batch
 from tdbench.data.sources import SOURCES
 from tdbench.evaluation import FEATURES
 from tdbench.experiment import Dataset
-from tdbench.plan import Plan, Run, load_plan
+from tdbench.plan import load_plan
 from tdbench.resources import EXTRACTORS, Requests, dataset_needs, evaluation_needs, sampling_needs, training_needs
+from tdbench.run import Plan, Run
 from tdbench.workflow import Workflow
 
 

@@ -12,8 +12,9 @@ import yaml
 from tdbench.data.archive import read_archive, write_archive
 from tdbench.errors import TdbenchError
 from tdbench.layout import RunLayout
-from tdbench.plan import Plan, load_plan
+from tdbench.plan import load_plan
 from tdbench.records import same_data
+from tdbench.run import Plan
 from tdbench.sampling import Latents, class_order, image_noise, read_trained, sample_run
 from tdbench.seeds import generator
 from tdbench.training.loop import train

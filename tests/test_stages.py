@@ -10,7 +10,7 @@ from tdbench import provenance, stages
 from tdbench.errors import TdbenchError
 from tdbench.files import write_json
 from tdbench.layout import DatasetLayout, RunLayout
-from tdbench.plan import Plan, Run
+from tdbench.run import Plan, Run
 from tdbench.stages import do_stage
 from tests.conftest import results_with_data
 

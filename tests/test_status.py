@@ -18,11 +18,12 @@ from typer.testing import CliRunner
 from tdbench.cli import app
 from tdbench.errors import TdbenchError
 from tdbench.layout import DatasetLayout, RunLayout
-from tdbench.plan import Plan, load_plan
+from tdbench.plan import load_plan
 from tdbench.reporting.outline import write_outline
 from tdbench.reporting.stand import Expected, Stand
 from tdbench.reporting.status import ExperimentStand, read_status
 from tdbench.reporting.status_table import describe, duration
+from tdbench.run import Plan
 from tdbench.stages import do_stage
 from tests.conftest import ROOT, TINY, results_with_data
 

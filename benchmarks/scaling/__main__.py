@@ -16,8 +16,9 @@ from benchmarks.scaling.table import Row, as_markdown, duration
 from benchmarks.table import write_between_markers
 from tdbench.budget import PUBLISHED, Throughput
 from tdbench.errors import TdbenchError
-from tdbench.plan import Plan, load_plans
+from tdbench.plan import load_plans
 from tdbench.progress import say
+from tdbench.run import Plan
 
 COMMAND = "python -m benchmarks.scaling"
 

@@ -10,7 +10,7 @@ from tdbench.batches import Batch
 from tdbench.budget import run_budget
 from tdbench.data.sources import SOURCES
 from tdbench.errors import TdbenchError
-from tdbench.plan import Plan
+from tdbench.run import Plan
 from tdbench.workflow import ExperimentFlow, Workflow
 
 

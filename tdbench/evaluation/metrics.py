@@ -29,6 +29,7 @@ class Metric(NamedTuple):
     """Whether it is left out below that, with a word, where others would refuse the experiment."""
 
 
+_THIRD = "a neighbourhood to the third nearest"
 _BOTH, _ONE = ("clean-fid", "torch-fidelity"), ("torch-fidelity",)
 
 METRICS = {
@@ -37,13 +38,17 @@ METRICS = {
     # Kernel distance of the features (Binkowski et al. 2018).
     "kid": Metric("KID", "lower", _BOTH),
     # Shares of samples near the data, and of data near the samples (Kynkäänniemi et al. 2019).
-    "precision": Metric("precision", "higher", _ONE, False, 4, 4, "a neighbourhood to the third nearest"),
-    "recall": Metric("recall", "higher", _ONE, False, 4, 4, "a neighbourhood to the third nearest"),
+    "precision": Metric("precision", "higher", _ONE, least_samples=4, least_images=4, reason=_THIRD),
+    "recall": Metric("recall", "higher", _ONE, least_samples=4, least_images=4, reason=_THIRD),
     # exp of the mean divergence of the predicted classes from their mean (Salimans et al. 2016).
-    # In ten parts; of a part of one image it is 1, whatever the image.
-    "inception-score": Metric("Inception score", "higher", _ONE, False, 20, 1, "ten parts of 2", optional=True),
+    # In ten parts; the score of a part that has one image is 1, for any image.
+    "inception-score": Metric(
+        "Inception score", "higher", _ONE, least_samples=20, least_images=1, reason="ten parts of 2", optional=True
+    ),
     # FID extrapolated to infinitely many samples (Chong and Forsyth 2020).
-    "fid-infinity": Metric("FID∞", "lower", _ONE, True, 4, 2, "a line through subsets of several sizes"),
+    "fid-infinity": Metric(
+        "FID∞", "lower", _ONE, last_only=True, least_samples=4, reason="a line through subsets of several sizes"
+    ),
 }
 
 

@@ -34,10 +34,10 @@ from tdbench.evaluation.measure import Samples, fid_spread_of_images, measure
 from tdbench.evaluation.memorisation import nearest_in_data
 from tdbench.files import sha256, write_json
 from tdbench.layout import DatasetLayout, RunLayout
-from tdbench.plan import Run
 from tdbench.progress import Bar, progress
 from tdbench.progress_log import ProgressLog
 from tdbench.provenance import provenance
+from tdbench.run import Run
 from tdbench.sampling import read_sample_set, read_sampled, read_trained
 
 _OF_PUBLISHER: dict[str, ModuleType] = {module.NAME: module for module in (clean_fid, torch_fidelity)}

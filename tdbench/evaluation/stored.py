@@ -5,8 +5,8 @@ from typing import Any
 from tdbench import advice
 from tdbench.errors import TdbenchError
 from tdbench.layout import RunLayout
-from tdbench.plan import Run
 from tdbench.records import Scored, read_record
+from tdbench.run import Run
 from tdbench.sampling import read_sampled
 
 

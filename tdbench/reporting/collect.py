@@ -12,8 +12,8 @@ from tdbench.diffusion.consistency import Residual
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.stored import read_scored
 from tdbench.layout import RunLayout
-from tdbench.plan import Case, Plan, Run
 from tdbench.records import Finished, read_record
+from tdbench.run import Case, Plan, Run
 from tdbench.sampling import read_sampled, read_trained
 from tdbench.training.metrics import read_metrics
 

@@ -3,8 +3,8 @@
 import pandas as pd
 
 from tdbench.evaluation.metrics import label
-from tdbench.plan import Plan
 from tdbench.reporting.tables import baseline_name, interval, verdicts
+from tdbench.run import Plan
 
 LEAST_SHOWN = 0.01
 """Where an interval that reaches to zero or below ends on a logarithmic axis."""

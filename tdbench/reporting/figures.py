@@ -19,11 +19,11 @@ from tdbench.evaluation.metrics import label as name_of
 from tdbench.evaluation.metrics import leading
 from tdbench.files import atomic_path
 from tdbench.layout import RunLayout
-from tdbench.plan import Plan, Run
 from tdbench.reporting.cost import COSTS, LEAST_SHOWN
 from tdbench.reporting.statistics import compare, summarise
 from tdbench.reporting.tables import budget
 from tdbench.reporting.wording import metric_title
+from tdbench.run import Plan, Run
 from tdbench.sampling import sample_set_of, tile
 
 # Text stays text, and the same figure gives the same bytes.

@@ -11,6 +11,7 @@ from pylatexenc.latexencode import UnicodeToLatexEncoder
 
 from tdbench.errors import TdbenchError, printable
 from tdbench.names import did_you_mean
+from tdbench.reporting.statistics import by_first_library
 
 PREAMBLE = r"% needs \usepackage[T1]{fontenc} \usepackage{array,booktabs,longtable}"
 NOT_PRINTED = ("p, corrected", "seeds to decide", "memory, MB", "samples")
@@ -80,13 +81,11 @@ def check_columns(columns: Sequence[str], known: Sequence[str]) -> None:
 
 
 def _leading(readable: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the first metric, and of its first library in each data set and formulation."""
-    found = readable
-    if "metric" in found and "library" in found and len(found):
-        found = found[found["metric"] == found["metric"].iloc[0]]
-        by = [name for name in ("data", "formulation") if name in found]
-        found = found[found["library"] == found.groupby(by, sort=False)["library"].transform("first")]
-    return found
+    """What a paper prints of a table with several metrics and libraries; they come in their order."""
+    if readable.empty or not {"metric", "library"} <= set(readable):
+        return readable
+    cell = [name for name in ("data", "formulation") if name in readable]
+    return by_first_library(readable, readable["metric"].iloc[0], cell)
 
 
 def _em(text: str) -> float:

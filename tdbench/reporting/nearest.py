@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from tdbench.data.archive import read_archive
 from tdbench.evaluation.stored import read_nearest
 from tdbench.layout import DatasetLayout, RunLayout
-from tdbench.plan import Plan, Run
 from tdbench.reporting.tables import budget, number, spread
+from tdbench.run import Plan, Run
 from tdbench.sampling import sample_set_of, tile
 
 

@@ -8,7 +8,7 @@ from tdbench.files import write_text
 from tdbench.layout import ReportLayout
 
 if TYPE_CHECKING:
-    from tdbench.plan import Plan, Run
+    from tdbench.run import Plan, Run
 
 
 def write_outline(plan: "Plan", results: Path) -> None:

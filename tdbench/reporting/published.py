@@ -11,11 +11,11 @@ from tdbench.errors import TdbenchError
 from tdbench.evaluation import RESIZES
 from tdbench.evaluation.metrics import label
 from tdbench.networks import NETWORKS
-from tdbench.plan import Plan, Run
 from tdbench.progress_log import first_line
 from tdbench.reporting.statistics import CONFIDENCE, summarise
 from tdbench.reporting.store import published_file
 from tdbench.reporting.tables import number, spread
+from tdbench.run import Plan, Run
 
 COLUMNS = [
     "dataset", "resolution", "network", "learning_rate", "formulation", "objective", "steps", "metric", "features",

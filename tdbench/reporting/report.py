@@ -9,7 +9,6 @@ from tdbench.evaluation.metrics import label, leading
 from tdbench.experiment import pair_name
 from tdbench.files import atomic_path, write_json
 from tdbench.layout import ReportLayout
-from tdbench.plan import Plan
 from tdbench.provenance import provenance
 from tdbench.reporting import collect, figures, tables
 from tdbench.reporting.cost import cost_against_quality, readable_cost_against_quality
@@ -26,6 +25,7 @@ from tdbench.reporting.wording import (
     ablation_caption,
     metric_title,
 )
+from tdbench.run import Plan
 
 
 def write_comparison(plan: Plan, results: Path, columns: Sequence[str] = ()) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple, Self
 
 import pandas as pd
 
@@ -10,12 +11,30 @@ from tdbench import advice
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.metrics import leading
 from tdbench.layout import ReportLayout
-from tdbench.plan import Plan
 from tdbench.progress_log import first_line
 from tdbench.reporting.collect import mean_over_snapshots
 from tdbench.reporting.reproduction import read_scores
+from tdbench.reporting.statistics import by_first_library
 from tdbench.reporting.tables import readable_ablation, readable_comparison
 from tdbench.reporting.wording import summary
+from tdbench.run import Plan
+
+
+class _Commands(NamedTuple):
+    """What makes a report, and what makes it anew: for messages about its files."""
+
+    make: str
+    again: str
+
+    @classmethod
+    def of(cls, plan: Plan, results: Path) -> Self:
+        return cls(advice.snakemake(plan.path, results), advice.command("report", plan.path, results=results))
+
+    def missing(self, path: Path) -> TdbenchError:
+        return TdbenchError(f"{path}: not made yet; run `{self.make}`")
+
+    def damaged(self, path: Path, error: Exception) -> TdbenchError:
+        return TdbenchError(f"{path}: not as a report has it ({first_line(error)}); {advice.again(self.again)}")
 
 
 def printed_tables(plan: Plan, results: Path) -> str:
@@ -23,53 +42,51 @@ def printed_tables(plan: Plan, results: Path) -> str:
 
     By the first library alone: the other metrics and libraries would fill screens, and are in the files.
     """
-    layout = ReportLayout(results, plan.experiment.name)
-    comparison = _by_fid(layout.table("comparison"), plan, results)
-    scores = _scores(layout.scores_parquet, plan, results)
-    answer = lambda: summary(plan, comparison, mean_over_snapshots(scores))[0]  # noqa: E731
-    parts = [_readable(layout.scores_parquet, answer, plan, results)]
-    parts.append(_shown(layout.table("comparison"), lambda: readable_comparison(comparison), plan, results))
+    layout, commands = ReportLayout(results, plan.experiment.name), _Commands.of(plan, results)
+    comparison = _by_fid(layout.table("comparison"), commands)
+    scores = _scores(layout.scores_parquet, commands)
+    means = mean_over_snapshots
+    parts = [_readable(layout.scores_parquet, lambda: summary(plan, comparison, means(scores))[0], commands)]
+    parts.append(_shown(layout.table("comparison"), lambda: readable_comparison(comparison), commands))
     for name in plan.ablations:
         files = layout.table(f"ablation-{name}")
-        table = _by_fid(files, plan, results)
-        parts.append(_shown(files, partial(readable_ablation, table), plan, results))
-    return "\n\n".join([*parts, *(_text(layout.table(name), plan, results) for name in ("cost", "agreement"))])
+        table = _by_fid(files, commands)
+        parts.append(_shown(files, partial(readable_ablation, table), commands))
+    return "\n\n".join([*parts, *(_text(layout.table(name), commands) for name in ("cost", "agreement"))])
 
 
-def _scores(path: Path, plan: Plan, results: Path) -> pd.DataFrame:
+def _scores(path: Path, commands: _Commands) -> pd.DataFrame:
     if not path.exists():
-        raise TdbenchError(_advice(path, plan, results))
+        raise commands.missing(path)
     return read_scores(path)
 
 
-def _by_fid(files: list[Path], plan: Plan, results: Path) -> pd.DataFrame:
+def _by_fid(files: list[Path], commands: _Commands) -> pd.DataFrame:
     """The rows of a table that are of FID by the first library of each data set and formulation."""
     path = next(path for path in files if path.suffix == ".csv")
     if not path.exists():
-        raise TdbenchError(_advice(path, plan, results))
+        raise commands.missing(path)
     try:
         table = pd.read_csv(path)
-        fid = table[table.metric == leading(table.metric)]
-        first = fid.groupby(["dataset", "formulation"], sort=False)["library"].transform("first")
-        return fid[fid.library == first].reset_index(drop=True)
+        return by_first_library(table, leading(table.metric)).reset_index(drop=True)
     except Exception as error:  # pandas raises many kinds for what is no such table
-        raise _damaged(path, plan, results, error) from error
+        raise commands.damaged(path, error) from error
 
 
-def _shown(files: list[Path], readable: Callable[[], pd.DataFrame], plan: Plan, results: Path) -> str:
+def _shown(files: list[Path], readable: Callable[[], pd.DataFrame], commands: _Commands) -> str:
     """The caption of a table, and some of its rows."""
-    caption = _text(files, plan, results).partition("\n\n")[0]
+    caption = _text(files, commands).partition("\n\n")[0]
     more = next(path for path in files if path.suffix == ".md")
-    table = _readable(files[0], lambda: readable().to_markdown(index=False, disable_numparse=True), plan, results)
+    table = _readable(files[0], lambda: readable().to_markdown(index=False, disable_numparse=True), commands)
     return f"{caption}\n\n{table}\n\nAll metrics and libraries: {more}"
 
 
-def _readable(path: Path, make: Callable[[], str], plan: Plan, results: Path) -> str:
+def _readable(path: Path, make: Callable[[], str], commands: _Commands) -> str:
     """What is made of a table that has the form of one of ours, but perhaps not the content."""
     try:
         return make()
     except Exception as error:
-        raise _damaged(path, plan, results, error) from error
+        raise commands.damaged(path, error) from error
 
 
 def made_files(plan: Plan, results: Path) -> list[Path]:
@@ -82,26 +99,17 @@ def made_files(plan: Plan, results: Path) -> list[Path]:
     """
     layout = ReportLayout(results, plan.experiment.name)
     if not layout.html.exists():
-        raise TdbenchError(_advice(layout.html, plan, results))
+        raise _Commands.of(plan, results).missing(layout.html)
     tables = sorted((layout.folder / "tables").glob("*.md"))
     figures = sorted((layout.folder / "figures").glob("*.png"))
     return [*tables, *figures, layout.scores_parquet, layout.scores_csv, layout.mlflow_db, layout.html]
 
 
-def _advice(path: Path, plan: Plan, results: Path) -> str:
-    return f"{path}: not made yet; run `{advice.snakemake(plan.path, results)}`"
-
-
-def _text(files: list[Path], plan: Plan, results: Path) -> str:
+def _text(files: list[Path], commands: _Commands) -> str:
     path = next(path for path in files if path.suffix == ".md")
     if not path.exists():
-        raise TdbenchError(_advice(path, plan, results))
+        raise commands.missing(path)
     try:
         return path.read_text(encoding="utf-8").strip()
     except UnicodeDecodeError as error:
-        raise _damaged(path, plan, results, error) from error
-
-
-def _damaged(path: Path, plan: Plan, results: Path, error: Exception) -> TdbenchError:
-    command = advice.command("report", plan.path, results=results)
-    return TdbenchError(f"{path}: not as a report has it ({first_line(error)}); run `{command}` again")
+        raise commands.damaged(path, error) from error

@@ -226,6 +226,14 @@ def in_order(per_run: pd.DataFrame, **orders: list[str]) -> Callable[[pd.Series]
     return lambda column: column.map(places[column.name]) if column.name in places else column
 
 
+def by_first_library(
+    table: pd.DataFrame, metric: str, cell: Sequence[str] = ("dataset", "formulation")
+) -> pd.DataFrame:
+    """The rows of a metric by the first library of each data set and formulation: one is enough to read and count."""
+    found = table[table["metric"] == metric]
+    return found[found["library"] == found.groupby([*cell], sort=False)["library"].transform("first")]
+
+
 def agreement(scores: pd.DataFrame) -> pd.DataFrame:
     """How far two libraries differ on the same samples with the same features.
 

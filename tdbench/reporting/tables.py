@@ -11,10 +11,10 @@ import pandas as pd
 from tdbench.errors import printable
 from tdbench.evaluation.metrics import METRICS, label
 from tdbench.files import atomic_path, write_text
-from tdbench.plan import Plan
 from tdbench.reporting.collect import BASELINE, CELL, labels_of_ablation, scores_of_ablation
 from tdbench.reporting.latex import latex_table
 from tdbench.reporting.statistics import TWO_SEEDS, compare, in_order, summarise
+from tdbench.run import Plan
 
 
 def number(value: float, digits: int) -> str:
@@ -83,7 +83,7 @@ def readable_comparison(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdicts(table: pd.DataFrame) -> list[str]:
-    """Each verdict with the size of the effect beside it: ``worse, +31 % of the baseline``."""
+    """Each verdict with the size of the effect beside it: ``worse, +31 %`` of the baseline."""
     relative = 100 * table.difference / table.baseline_mean.abs()
     return [
         f"{verdict}, {'+' if change >= 0 else ''}{number(change, 2)} %" if math.isfinite(change) else str(verdict)

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from tdbench.evaluation.metrics import METRICS, direction, label, leading, lower_is_better
-from tdbench.plan import Plan
 from tdbench.reporting import tables
 from tdbench.reporting.overall import Change, overall_change
+from tdbench.reporting.statistics import by_first_library
+from tdbench.run import Plan
 
 
 def metric_title(metric: str) -> str:
@@ -95,12 +96,9 @@ def summary(plan: Plan, table: pd.DataFrame, per_run: pd.DataFrame) -> tuple[str
         the same for each, with every difference and its interval.
     """
     metric = leading(table.metric)
-    fid = table[table.metric == metric]
+    fid = by_first_library(table, metric)
     if fid.empty:
         return "No objective has scores to set against the baseline's.", []
-    # One library is enough to count, the first of each formulation.
-    first = fid.groupby(["dataset", "formulation"])["library"].transform("first")
-    fid = fid[fid.library == first]
     low, high = int(fid.n.min()), int(fid.n.max())
     seeds = f"n = {low} seed{'s' if low != 1 else ''}" if low == high else f"n = {low} to {high} seeds"
     change = overall_change(per_run, fid, plan.experiment.baseline)

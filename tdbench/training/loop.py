@@ -18,11 +18,11 @@ from tdbench.errors import Stopped, TdbenchError, TrainingDiverged
 from tdbench.files import make_folder, sha256, write_json
 from tdbench.layout import RunLayout
 from tdbench.networks import count_parameters
-from tdbench.plan import Run
 from tdbench.progress import progress, say
 from tdbench.progress_log import ProgressLog, first_line
 from tdbench.provenance import provenance
 from tdbench.records import Kept, check_record
+from tdbench.run import Run
 from tdbench.signals import StopRequest, stop_on_request
 from tdbench.training.checkpoint import Checkpoint, find_checkpoint, keep_only, save_checkpoint
 from tdbench.training.lpips_network import load_lpips

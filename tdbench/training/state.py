@@ -17,7 +17,7 @@ from tdbench.diffusion.targets import Target
 from tdbench.distributed import ALONE, World
 from tdbench.errors import TdbenchError
 from tdbench.networks import build_network, count_parameters
-from tdbench.plan import Run
+from tdbench.run import Run
 from tdbench.seeds import derive_seed
 from tdbench.training.augmentation import AUGMENT_DIM
 from tdbench.training.ema import AveragedNetwork

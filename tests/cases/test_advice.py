@@ -13,7 +13,8 @@ import yaml
 
 from tdbench import advice
 from tdbench.layout import DatasetLayout, RunLayout
-from tdbench.plan import Plan, load_plan
+from tdbench.plan import load_plan
+from tdbench.run import Plan
 from tests.cases.calls import INPUTS, environment, refused, tdbench
 from tests.conftest import ROOT, TINY
 

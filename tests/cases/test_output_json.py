@@ -1,4 +1,4 @@
-"""An archive and its summary have names of their own, whatever the archive is called."""
+"""An archive and its summary never share a name."""
 
 import json
 import zipfile

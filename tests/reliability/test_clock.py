@@ -16,12 +16,13 @@ from tdbench import progress_log
 from tdbench.errors import TdbenchError
 from tdbench.files import json_lines
 from tdbench.layout import RunLayout
-from tdbench.plan import Run, load_plan
+from tdbench.plan import load_plan
 from tdbench.progress import progress
 from tdbench.progress_log import ProgressLog
 from tdbench.reporting import stand
 from tdbench.reporting.crate.activities import training
 from tdbench.reporting.status import read_status
+from tdbench.run import Run
 from tdbench.training import loop
 from tdbench.workflow import Workflow
 from tests.reliability.calls import RUNS, SMALL, finish, outcome, stage

@@ -13,10 +13,11 @@ from ruamel.yaml import YAML
 from tdbench.diffusion.samplers import count_evaluations
 from tdbench.files import write_json
 from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
-from tdbench.plan import Plan, Run, load_plan
+from tdbench.plan import load_plan
 from tdbench.provenance import provenance
 from tdbench.reporting.page.html import Findings, write_html
 from tdbench.reporting.statistics import agreement
+from tdbench.run import Plan, Run
 from tests.conftest import ROOT
 
 FAILED, RESUMED = "digits/vp-td-seed1", "digits/edm-td-seed0"

@@ -8,9 +8,10 @@ import pytest
 from tdbench.errors import TdbenchError
 from tdbench.evaluation import RESIZES
 from tdbench.networks import NETWORKS
-from tdbench.plan import Plan, load_plan
+from tdbench.plan import load_plan
 from tdbench.reporting import published, store
 from tdbench.reporting.collect import CELL
+from tdbench.run import Plan
 from tests.conftest import ROOT
 
 PAPER = "Temporal Difference Learning for Diffusion Models, ICML 2026, arXiv 2606.15048"

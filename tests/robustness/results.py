@@ -8,9 +8,9 @@ from tdbench.consistency import _key as consistency_key
 from tdbench.evaluation.metrics import METRICS
 from tdbench.files import write_json
 from tdbench.layout import RunLayout
-from tdbench.plan import Plan, Run
 from tdbench.provenance import provenance
 from tdbench.reporting.outline import write_outline
+from tdbench.run import Plan, Run
 from tdbench.sampling import _key as sampling_key
 
 DATA = {"sha256": "d" * 64, "images": 1797, "resolution": 8, "channels": 1, "classes": 10}

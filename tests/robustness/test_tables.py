@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tdbench.layout import ReportLayout
-from tdbench.plan import Plan
 from tdbench.reporting import published, show
 from tdbench.reporting.collect import CELL, mean_over_snapshots
 from tdbench.reporting.reproduction import compare_results
 from tdbench.reporting.tables import comparison_table, write_table
+from tdbench.run import Plan
 from tests.conftest import ROOT
 from tests.robustness.damage import damaged
 from tests.robustness.tally import inputs, judge

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from tdbench.errors import Stopped, TdbenchError
 from tdbench.layout import RunLayout
-from tdbench.plan import Plan, Run
+from tdbench.run import Plan, Run
 from tdbench.training import loop
 from tdbench.training.checkpoint import find_checkpoint, keep_only, save_checkpoint
 from tdbench.training.loop import train

@@ -15,7 +15,7 @@ from tdbench.data.archive import ImageSet
 from tdbench.data.loading import Batches
 from tdbench.diffusion.preconditioning import Condition
 from tdbench.layout import RunLayout
-from tdbench.plan import Plan, Run
+from tdbench.run import Plan, Run
 from tdbench.training import loop
 from tdbench.training.engine import LARGE, LONG, Engine, choose_engine
 from tdbench.training.loop import train

@@ -10,7 +10,8 @@ from ruamel.yaml import YAML
 
 from tdbench.diffusion.formulations import FORMULATIONS
 from tdbench.layout import RunLayout
-from tdbench.plan import Plan, Run, load_plan
+from tdbench.plan import load_plan
+from tdbench.run import Plan, Run
 from tdbench.sampling import read_samples, sample_run
 from tdbench.training.loop import train
 from tdbench.training.metrics import read_metrics

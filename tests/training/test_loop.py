@@ -10,7 +10,7 @@ from tdbench.data.archive import ImageSet
 from tdbench.data.loading import Batches
 from tdbench.errors import TdbenchError, TrainingDiverged
 from tdbench.layout import RunLayout
-from tdbench.plan import Plan, Run
+from tdbench.run import Plan, Run
 from tdbench.sampling import read_sampled, sample_run
 from tdbench.training.loop import train
 from tdbench.training.metrics import FIELDS, read_metrics

@@ -11,7 +11,8 @@ from tdbench.data.archive import ImageSet
 from tdbench.data.loading import Batches
 from tdbench.errors import TdbenchError
 from tdbench.layout import RunLayout
-from tdbench.plan import Plan, Run, load_plan
+from tdbench.plan import load_plan
+from tdbench.run import Plan, Run
 from tdbench.training import step as steps
 from tdbench.training.ema import average_decay
 from tdbench.training.loop import train

@@ -12,8 +12,9 @@ from ruamel.yaml import YAML
 from tdbench.budget import describe_plans
 from tdbench.errors import TdbenchError
 from tdbench.layout import RunLayout
-from tdbench.plan import Plan, load_plan
+from tdbench.plan import load_plan
 from tdbench.reporting.store import without_password
+from tdbench.run import Plan
 from tdbench.workflow import Workflow
 from tests.conftest import ROOT, TINY
 

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from tdbench.files import json_lines
 from tdbench.layout import RunLayout
-from tdbench.plan import Plan, Run
 from tdbench.reporting.crate import EXPERIMENT
+from tdbench.run import Plan, Run
 
 
 class Activity(NamedTuple):

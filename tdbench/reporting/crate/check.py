@@ -46,6 +46,11 @@ class Check(NamedTuple):
     """What is not in it and has to be there before it is made again, a line each."""
 
 
+def _unread(*faults: str) -> Check:
+    """What was found of a crate whose description cannot be read."""
+    return Check([*faults], 0, 0, "", [], None, [], [])
+
+
 def checked_lines(path: Path, found: Check) -> list[str]:
     """What `tdbench check-crate` prints."""
     if found.faults:
@@ -144,7 +149,7 @@ def check_crate(path: Path) -> Check:
         with _opened(path) as source:
             return _check(source)
     except (OSError, ValueError, _Unreadable, NotImplementedError) as error:
-        return Check([f"{path}: cannot be read ({error})"], 0, 0, "", [], None, [], [])
+        return _unread(f"{path}: cannot be read ({error})")
 
 
 class _Unreadable(Exception):
@@ -167,14 +172,13 @@ def _opened(path: Path) -> Iterator[_Source]:
 def _check(source: _Source) -> Check:
     names, faults = source.names()
     if METADATA not in names:
-        return Check([*faults, f"{METADATA}: missing; not an RO-Crate"], 0, 0, "", [], None, [], [])
+        return _unread(*faults, f"{METADATA}: missing; not an RO-Crate")
     try:
         text = _read(source, METADATA)
         crate = _parse(text)
     except Exception as error:  # zipfile, json and rocrate raise many kinds
         said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        return Check([*faults, f"{METADATA}: not readable as RO-Crate's metadata ({_shown(said)})"],
-                     0, 0, "", [], None, [], [])  # fmt: skip
+        return _unread(*faults, f"{METADATA}: not readable as RO-Crate's metadata ({_shown(said)})")
     described: dict[str, Any] = {}
     present, total = set(names), 0
     for entity in crate.data_entities:

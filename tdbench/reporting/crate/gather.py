@@ -11,7 +11,6 @@ from tdbench.evaluation.features import read_facts
 from tdbench.evaluation.stored import read_scored
 from tdbench.files import sha256
 from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
-from tdbench.plan import Plan, Run
 from tdbench.provenance import git_commit
 from tdbench.records import Data, Finished, Scored, read_record, same_data
 from tdbench.reporting.crate import EXPERIMENT, RESOLVED, SOFTWARE, WRITTEN
@@ -20,6 +19,7 @@ from tdbench.reporting.crate.contents import Contents, Member, keys_of
 from tdbench.reporting.crate.portable import portable
 from tdbench.reporting.crate.repeat import is_commit
 from tdbench.reporting.crate.reported import add_report
+from tdbench.run import Plan, Run
 from tdbench.sampling import read_sampled, read_trained
 from tdbench.training.metrics import read_metrics
 from tdbench.training.snapshots import check_snapshot

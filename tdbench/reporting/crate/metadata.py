@@ -17,12 +17,12 @@ from rocrate.rocrate import ROCrate
 
 from tdbench.errors import TdbenchError
 from tdbench.files import sha256
-from tdbench.plan import Plan
 from tdbench.reporting.crate import EXPERIMENT, README
 from tdbench.reporting.crate.activities import Activity
 from tdbench.reporting.crate.contents import Contents, Member
 from tdbench.reporting.crate.readme import readme
 from tdbench.reporting.crate.repeat import is_commit
+from tdbench.run import Plan
 
 PROFILES = {
     "process": ("https://w3id.org/ro/wfrun/process/0.5", "Process Run Crate", "0.5"),

@@ -7,8 +7,8 @@ from ruamel.yaml import YAML
 
 from tdbench.layout import DatasetLayout
 from tdbench.mistakes import read_yaml
-from tdbench.plan import Plan
 from tdbench.reporting.crate import WRITTEN
+from tdbench.run import Plan
 
 
 def portable(plan: Plan) -> bytes | None:

@@ -7,13 +7,13 @@ import pandas as pd
 from tdbench import advice
 from tdbench.errors import TdbenchError
 from tdbench.layout import ReportLayout, RunLayout
-from tdbench.plan import Plan
 from tdbench.progress_log import first_line
 from tdbench.records import Written, read_record
 from tdbench.reporting.collect import collect_scores
 from tdbench.reporting.crate.activities import reporting
 from tdbench.reporting.crate.contents import Contents, keys_of
 from tdbench.reporting.reproduction import read_reproductions
+from tdbench.run import Plan
 from tdbench.workflow import ExperimentFlow
 
 _COMPARED = ["run", "snapshot_kimg", "steps", "library", "metric", "samples", "value"]

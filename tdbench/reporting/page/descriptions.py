@@ -4,9 +4,9 @@ import pandas as pd
 
 from tdbench.evaluation.metrics import label as name_of
 from tdbench.evaluation.metrics import leading
-from tdbench.plan import Plan
 from tdbench.reporting.statistics import summarise
 from tdbench.reporting.tables import budget, number, spread
+from tdbench.run import Plan
 
 
 def describe_scores(per_run: pd.DataFrame, labels: list[str]) -> str:

@@ -11,10 +11,10 @@ import pandas as pd
 from tdbench import advice
 from tdbench.files import json_lines
 from tdbench.layout import RunLayout
-from tdbench.plan import Plan
 from tdbench.provenance import versions
 from tdbench.records import Origin, read_record
 from tdbench.reporting.stand import STAGES, Expected, number, read_stand
+from tdbench.run import Plan
 
 
 def stage_times(plan: Plan, results: Path) -> pd.DataFrame:

@@ -20,7 +20,6 @@ from tdbench.evaluation.metrics import label, leading
 from tdbench.experiment import pair_name
 from tdbench.files import write_text
 from tdbench.layout import DatasetLayout, ReportLayout
-from tdbench.plan import Plan
 from tdbench.provenance import provenance
 from tdbench.records import Data, read_record
 from tdbench.reporting import collect, tables, wording
@@ -29,6 +28,7 @@ from tdbench.reporting.nearest import readable_nearest
 from tdbench.reporting.page import charts, descriptions, history, libraries
 from tdbench.reporting.page.table import PageTable, page_table
 from tdbench.reporting.published import published_table
+from tdbench.run import Plan
 
 MOST_CLASSES_NAMED = 20
 """A data set of more classes is described by the fewest and the most images of a class."""

@@ -10,7 +10,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag
 from mlflow.types.schema import Schema, TensorSpec
 
 from tdbench.layout import DatasetLayout
-from tdbench.plan import Run
+from tdbench.run import Run
 
 DIGEST_LENGTH = 16
 """MLflow allows 36, its page shows them all beside the name; the profile holds the whole checksum."""

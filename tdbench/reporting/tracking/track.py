@@ -11,13 +11,13 @@ from filelock import FileLock
 
 from tdbench.files import make_folder, write_json
 from tdbench.layout import ReportLayout
-from tdbench.plan import Plan
 from tdbench.progress import progress
 from tdbench.reporting.store import tracking_uri, without_password
 from tdbench.reporting.tracking.client import connect, experiment_id
 from tdbench.reporting.tracking.ours import Ours
 from tdbench.reporting.tracking.patience import patiently
 from tdbench.reporting.tracking.runs import REPORT, Writer
+from tdbench.run import Plan
 
 
 def track(plan: Plan, results: Path) -> None:

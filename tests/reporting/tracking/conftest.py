@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from tdbench.layout import DatasetLayout
-from tdbench.plan import Plan, load_plan
+from tdbench.plan import load_plan
 from tdbench.reporting.report import write_comparison, write_report
 from tdbench.reporting.tracking.track import track
+from tdbench.run import Plan
 from tdbench.stages import do_stage
 from tests.conftest import ROOT, TINY, results_with_data
 
