@@ -9,10 +9,10 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-from tdbench.cluster import let_pods_share_a_volume
-from tdbench.evaluation import DEFAULT_LIBRARIES, FEATURES, LIBRARIES
-from tdbench.resources import Requests
-from tdbench.workflow import Workflow, limit_gpus, need_cores
+from tdbench.experiment.extractors import DEFAULT_LIBRARIES, FEATURES, LIBRARIES
+from tdbench.workflow.flow import Workflow, limit_gpus, need_cores
+from tdbench.workflow.kubernetes import let_pods_share_a_volume
+from tdbench.workflow.resources import Requests
 
 need_cores(workflow)
 W = Workflow.from_config(config, workflow.is_main_process)

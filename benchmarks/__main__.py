@@ -15,11 +15,11 @@ from benchmarks.figure import draw
 from benchmarks.groups import GROUPS
 from benchmarks.measure import Bench, Row
 from benchmarks.table import as_markdown, as_text, write_between_markers
-from tdbench.device import choose_device, describe_hardware, native_bf16
 from tdbench.errors import TdbenchError
-from tdbench.files import write_json
-from tdbench.progress import say
-from tdbench.provenance import provenance
+from tdbench.runtime.device import choose_device, describe_hardware, native_bf16
+from tdbench.runtime.files import write_json
+from tdbench.runtime.progress import say
+from tdbench.runtime.provenance import provenance
 
 Group = StrEnum("Group", {name: name for name in GROUPS})
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from benchmarks.measure import Bench, Row, alternate
 from benchmarks.subjects import EXACT, Training, images_for, varied
-from tdbench.device import native_bf16
 from tdbench.diffusion.formulations import FORMULATIONS
+from tdbench.runtime.device import native_bf16
 
 EDM_AT_MOST = 1.33
 """The paper's estimate: one more forward pass beside a forward and a backward one."""

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from benchmarks.measure import Bench, Row, alternate, exact
 from tdbench.diffusion.formulations.edm import EDM
+from tdbench.diffusion.objectives.td import residual
 from tdbench.diffusion.processes import like, posterior_coefficients
-from tdbench.diffusion.td import residual
 
 SPAN, STRIDE = 1.0, 0.25
 

@@ -93,12 +93,12 @@ def torch_fidelity_way(samples: Path, data: Path) -> dict[str, float]:
 def our_way(samples: list[Path], data: Path) -> dict[str, Any]:
     """References, then every set: the work of `tdbench reference` and `tdbench evaluate`; seconds of each."""
     from benchmarks.subjects import default_plan
-    from tdbench.distributed import ALONE
     from tdbench.evaluation.features import load_reference
     from tdbench.evaluation.scores import load_extractor, score_set, write_references
-    from tdbench.layout import DatasetLayout
-    from tdbench.run import Run
-    from tdbench.sampling import read_samples
+    from tdbench.experiment.run import Run
+    from tdbench.records.layout import DatasetLayout
+    from tdbench.records.stored import read_samples
+    from tdbench.runtime.distributed import ALONE
 
     content = default_plan().run("edm-td-seed0").model_dump(by_alias=True)
     content["evaluation"] |= {

@@ -17,11 +17,11 @@ from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from tdbench.data.archive import ImageSet, read_archive
-from tdbench.device import choose_device
 from tdbench.errors import TdbenchError
 from tdbench.evaluation import clean_fid, torch_fidelity
 from tdbench.evaluation.efficientnet import load_efficientnet
-from tdbench.progress import progress
+from tdbench.runtime.device import choose_device
+from tdbench.runtime.progress import progress
 
 BATCH, KID_SUBSETS, SEED = 250, 50, 0
 

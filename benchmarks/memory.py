@@ -11,8 +11,8 @@ from benchmarks.live_bytes import LiveBytes
 from benchmarks.measure import Bench, Row, exact
 from benchmarks.subjects import Training, images_for, varied
 from tdbench.data.loading import Batch
-from tdbench.plan import load_plan
-from tdbench.run import Run
+from tdbench.experiment.load import load_plan
+from tdbench.experiment.run import Run
 from tdbench.training.ema import AveragedNetwork
 from tdbench.training.optimizers import build_optimizer
 from tdbench.training.state import TrainingState

@@ -17,7 +17,7 @@ import typer
 
 from benchmarks.snakemake_records import Call, Job, newest_log, read_call, read_jobs
 from tdbench.errors import TdbenchError
-from tdbench.files import read_json, write_json
+from tdbench.runtime.files import read_json, write_json
 
 PREPARATION = ("data", "classifier", "reference")
 

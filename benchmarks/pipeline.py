@@ -9,10 +9,10 @@ import torch
 from benchmarks.measure import Bench, Row, alternate
 from benchmarks.subjects import images_for, varied
 from tdbench.data.loading import to_uint8
-from tdbench.device import without_gradient
 from tdbench.diffusion.preconditioning import Denoiser
-from tdbench.run import Run
-from tdbench.sampling import Latents, fresh_noise
+from tdbench.experiment.run import Run
+from tdbench.runtime.device import without_gradient
+from tdbench.sampling.stage import Latents, fresh_noise
 from tdbench.training.state import build_denoiser
 
 
@@ -44,7 +44,7 @@ def diffusers_pipeline(denoiser: Denoiser, run: Run) -> Any:
 
 
 def ours(denoiser: Denoiser, run: Run, data: dict[str, Any]) -> np.ndarray:
-    """(N, H, W, C) uint8, the way `tdbench.sampling` makes them, with the drawing of the latents."""
+    """(N, H, W, C) uint8, the way `tdbench.sampling.stage` makes them, with the drawing of the latents."""
     latents, device = Latents.of(run, data), next(denoiser.parameters()).device
     index = torch.arange(len(latents.noise))
     fresh = fresh_noise(run.seed, index.tolist(), latents.noise.shape[1:], device)

@@ -16,11 +16,11 @@ from tabulate import tabulate
 
 from tdbench.data.archive import read_archive, write_archive
 from tdbench.data.sources import digits
-from tdbench.device import choose_device
 from tdbench.evaluation import clean_fid, torch_fidelity
 from tdbench.evaluation.classifier import load_classifier, train_classifier
 from tdbench.evaluation.features import Statistics
 from tdbench.evaluation.measure import fid_at_infinity
+from tdbench.runtime.device import choose_device
 
 SIZES = (100, 200, 400, 800)
 KID_SUBSETS, BATCH = 50, 256

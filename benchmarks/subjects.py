@@ -11,9 +11,9 @@ import torch
 from tdbench.data.archive import ImageSet
 from tdbench.data.loading import Batch, Batches
 from tdbench.data.sources import digits
+from tdbench.experiment.load import load_plan
+from tdbench.experiment.run import Plan, Run
 from tdbench.networks import NOMINAL
-from tdbench.plan import load_plan
-from tdbench.run import Plan, Run
 from tdbench.training.metrics import MetricsWriter
 from tdbench.training.state import TrainingState, build_state
 from tdbench.training.step import one_step

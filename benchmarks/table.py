@@ -6,7 +6,7 @@ from typing import Any
 from benchmarks.groups import GROUPS
 from benchmarks.measure import Row
 from tdbench.errors import TdbenchError
-from tdbench.files import write_text
+from tdbench.runtime.files import write_text
 
 COMMAND = "python -m benchmarks"
 BEGIN, END = f"<!-- written by {COMMAND} -->", f"<!-- end of what {COMMAND} writes -->"

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks.measure import Bench, Row, alternate
 from benchmarks.subjects import EXACT, Training, images_for, varied
 from tdbench.data.archive import ImageSet
-from tdbench.run import Run
+from tdbench.experiment.run import Run
 from tdbench.training.state import build_denoiser
 
 

@@ -1,3 +1,3 @@
-from tdbench.cli import main
+from tdbench.cli.main import main
 
 main()

@@ -13,10 +13,10 @@ import pytest
 
 from tdbench.data.archive import ImageSet, read_archive, write_archive
 from tdbench.data.sources import digits
-from tdbench.files import write_json
-from tdbench.layout import DatasetLayout
-from tdbench.plan import load_plan
-from tdbench.run import Plan
+from tdbench.experiment.load import load_plan
+from tdbench.experiment.run import Plan
+from tdbench.records.layout import DatasetLayout
+from tdbench.runtime.files import write_json
 from tests.robustness.tally import COUNTS
 
 ROOT = Path(__file__).parents[1]

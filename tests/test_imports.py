@@ -13,10 +13,11 @@ HEAVY = {
     "torch_fidelity", "torchvision",
 }  # fmt: skip
 BUILD = (
-    "import tdbench.stages; from tdbench.plan import load_plan; from tdbench.training.state import build_denoiser; "
+    "import tdbench.workflow.stages; from tdbench.experiment.load import load_plan; "
+    "from tdbench.training.state import build_denoiser; "
     f"build_denoiser(load_plan({str(TINY)!r}).run('edm-td-seed0'), dict(channels=1, resolution=8, classes=10), 0)"
 )
-COMMAND = "import sys; from tdbench.cli import app; app({}, standalone_mode=False)"
+COMMAND = "import sys; from tdbench.cli.main import app; app({}, standalone_mode=False)"
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,7 @@ COMMAND = "import sys; from tdbench.cli import app; app({}, standalone_mode=Fals
         (COMMAND.format(["--help"]), HEAVY | {"torch", "numpy"}),
         (COMMAND.format(["validate", str(TINY)]), HEAVY | {"torch._dynamo"}),
         (COMMAND.format(["plan", str(TINY), "--tflops", "1"]), HEAVY | {"torch._dynamo"}),
-        ("import tdbench.stages", HEAVY | {"torch._dynamo"}),
+        ("import tdbench.workflow.stages", HEAVY | {"torch._dynamo"}),
         # What a training and a sampling need: diffusers itself brings scipy and torchvision.
         (BUILD, HEAVY - {"diffusers", "scipy", "torchvision"} | {"transformers"}),
         ("import tdbench.evaluation.scores", HEAVY - {"cleanfid", "scipy", "torch_fidelity", "torchvision"}),
@@ -34,7 +35,7 @@ COMMAND = "import sys; from tdbench.cli import app; app({}, standalone_mode=Fals
             "import tdbench.reporting.tracking.track",
             {"cleanfid", "diffusers", "matplotlib", "seaborn", "torch_fidelity"},
         ),
-        ("import tdbench.workflow", HEAVY - {"pandas"}),
+        ("import tdbench.workflow.flow", HEAVY - {"pandas"}),
         ("import tdbench.reporting.crate.export", HEAVY - {"pandas", "scipy"}),
         ("import tdbench.reporting.crate.check", HEAVY | {"torch"}),
     ],

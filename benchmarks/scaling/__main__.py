@@ -14,11 +14,11 @@ from benchmarks.scaling.settings import CORES_A_GPU, Setting, settings
 from benchmarks.scaling.simulate import ROOT, simulate
 from benchmarks.scaling.table import Row, as_markdown, duration
 from benchmarks.table import write_between_markers
-from tdbench.budget import PUBLISHED, Throughput
 from tdbench.errors import TdbenchError
-from tdbench.plan import load_plans
-from tdbench.progress import say
-from tdbench.run import Plan
+from tdbench.experiment.load import load_plans
+from tdbench.experiment.run import Plan
+from tdbench.runtime.progress import say
+from tdbench.workflow.budget import PUBLISHED, Throughput
 
 COMMAND = "python -m benchmarks.scaling"
 
@@ -58,7 +58,7 @@ def _speeds(plans: list[Plan], tflops: list[float] | None, measure: bool) -> lis
     """What a GPU does: measured, stated, or a GPU of the paper's machine."""
     if measure:
         # Importing diffusers and building networks takes a while.
-        from tdbench.throughput import measure_throughput
+        from tdbench.workflow.throughput import measure_throughput
 
         return [measure_throughput((run.network.kind for plan in plans for run in plan.runs.values()), threads=1)]
     if tflops:

@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.scaling.rates import Rates
-from tdbench.batches import Batch
-from tdbench.budget import run_budget
 from tdbench.data.sources import SOURCES
 from tdbench.errors import TdbenchError
-from tdbench.run import Plan
-from tdbench.workflow import ExperimentFlow, Workflow
+from tdbench.experiment.run import Plan
+from tdbench.workflow.batches import Batch
+from tdbench.workflow.budget import run_budget
+from tdbench.workflow.flow import ExperimentFlow, Workflow
 
 
 @dataclass(frozen=True)

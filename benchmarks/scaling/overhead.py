@@ -17,10 +17,10 @@ from benchmarks.scaling.many_jobs import write_experiment
 from benchmarks.scaling.rates import Rates
 from benchmarks.scaling.simulate import ROOT, Outcome, simulate
 from benchmarks.table import write_between_markers
-from tdbench.budget import PUBLISHED
 from tdbench.errors import TdbenchError
-from tdbench.plan import load_plans
-from tdbench.progress import say
+from tdbench.experiment.load import load_plans
+from tdbench.runtime.progress import say
+from tdbench.workflow.budget import PUBLISHED
 
 COMMAND = "python -m benchmarks.scaling.overhead"
 GPUS, CORES = 64, 1024

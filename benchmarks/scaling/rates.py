@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tdbench.budget import Throughput
 from tdbench.errors import TdbenchError
+from tdbench.workflow.budget import Throughput
 
 Speed = TypeVar("Speed")
 

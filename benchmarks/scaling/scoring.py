@@ -20,15 +20,15 @@ import typer
 from safetensors.torch import save_file
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from tdbench.device import choose_device
 from tdbench.errors import TdbenchError
-from tdbench.evaluation import DEFAULT_LIBRARIES
 from tdbench.evaluation.features import ReferenceFeatures, Statistics
 from tdbench.evaluation.inception import load_inception
 from tdbench.evaluation.measure import Samples, measure
 from tdbench.evaluation.scores import MODULES
-from tdbench.evaluation.settings import Evaluation
-from tdbench.progress import say
+from tdbench.experiment.evaluation import Evaluation
+from tdbench.experiment.extractors import DEFAULT_LIBRARIES
+from tdbench.runtime.device import choose_device
+from tdbench.runtime.progress import say
 
 DIMENSION, CLASSES = 2048, 1008
 

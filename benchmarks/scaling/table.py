@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from benchmarks.scaling.settings import Setting
 from benchmarks.scaling.simulate import Job, Outcome
-from tdbench.budget import Throughput
+from tdbench.workflow.budget import Throughput
 
 STAGES = ("train", "sample", "evaluate")
 

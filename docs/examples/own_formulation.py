@@ -10,7 +10,7 @@ from tdbench.diffusion.formulations.base import Formulation, uniform
 from tdbench.diffusion.grid import LinearGrid
 from tdbench.diffusion.preconditioning import NoisePrediction
 from tdbench.diffusion.processes import Level
-from tdbench.plugins import register
+from tdbench.experiment.plugins import register
 
 _STEEPEST = 0.99 * math.pi / 2  # at a right angle nothing of the image would be left
 

@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.nn.functional import huber_loss
 
 from tdbench.diffusion.formulations.base import Formulation, Losses, Noise, per_image_mean
-from tdbench.diffusion.objective import Objective
+from tdbench.diffusion.objectives.base import Objective
 from tdbench.diffusion.preconditioning import Condition, DenoiserCall
 from tdbench.diffusion.processes import like
-from tdbench.plugins import register
+from tdbench.experiment.plugins import register
 
 
 @register("objective")

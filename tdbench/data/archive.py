@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tdbench import advice
 from tdbench.data.decoding import SHOW_AFTER_S, allocate, decode_all, no_bombs, some
 from tdbench.data.images import FORMATS, READ, channels, is_hidden, is_image, judge_others, plain
 from tdbench.data.labels import LABELS, compare_names, read_labels, unpacked
 from tdbench.data.raw import RawImages, check_side
 from tdbench.errors import TdbenchError
-from tdbench.files import atomic_path, sha256
-from tdbench.progress import progress
+from tdbench.runtime import advice
+from tdbench.runtime.files import atomic_path, sha256
+from tdbench.runtime.progress import progress
 
 __all__ = ["ImageSet", "RawImages", "read_archive", "write_archive"]
 
@@ -76,7 +76,7 @@ class ImageSet:
         return counts
 
     def summary(self) -> dict[str, Any]:
-        """What is recorded of the data, as `tdbench.records.Data` reads it."""
+        """What is recorded of the data, as `tdbench.records.schema.Data` reads it."""
         facts = {
             "sha256": self.checksum,
             "images": len(self.images),

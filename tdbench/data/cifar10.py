@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tdbench.data.raw import RawImages
-from tdbench.downloads import Published, cache_folder, fetch
 from tdbench.errors import TdbenchError
-from tdbench.files import sha256
+from tdbench.runtime.downloads import Published, cache_folder, fetch
+from tdbench.runtime.files import sha256
 
 URL = "https://www.cs.toronto.edu/~kriz/"
 PYTHON, BINARY = "cifar-10-python.tar.gz", "cifar-10-binary.tar.gz"

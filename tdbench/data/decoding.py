@@ -11,7 +11,7 @@ import psutil
 from PIL import Image, UnidentifiedImageError
 
 from tdbench.errors import TdbenchError
-from tdbench.progress import progress
+from tdbench.runtime.progress import progress
 
 SHOW_AFTER_S = 2.0
 """Work on images that takes no longer shows no progress bar."""

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from tdbench.data.decoding import some
 from tdbench.errors import TdbenchError
-from tdbench.progress import say
+from tdbench.runtime.progress import say
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff"})
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF")

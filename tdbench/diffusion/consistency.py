@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from tdbench.diffusion.formulations.base import Formulation, per_image_mean
-from tdbench.diffusion.preconditioning import Condition, DenoiserCall
+from tdbench.diffusion.objectives.td import TD, draw_pair, pair_coefficients, residual
+from tdbench.diffusion.preconditioning import Condition, CountingDenoiser, DenoiserCall
 from tdbench.diffusion.processes import like
-from tdbench.diffusion.samplers import CountingDenoiser
-from tdbench.diffusion.td import TD, draw_pair, pair_coefficients, residual
 
 YARDSTICK = "paper"
 """The settings of the temporal difference that all are measured by, whatever they were trained with."""
@@ -109,3 +108,7 @@ class WatchedDenoiser(CountingDenoiser):
     def moves(self) -> Tensor:
         """(NFE - 1,) float64 on the CPU: ||D_{i+1} - D_i||^2, means over images, channels and pixels."""
         return torch.stack(self._moves).cpu() if self._moves else torch.zeros(0, dtype=torch.float64)
+
+
+IMAGES, POINTS = 128, 12
+"""Images of the data, and times of the grid."""

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from tdbench import advice
 from tdbench.errors import TdbenchError
+from tdbench.runtime import advice
 
 Distance = Literal["l2", "l1", "pseudo-huber", "lpips"]
 

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from tdbench.parameters import Parameters
+from tdbench.settings import Parameters
 
 _MOST_POINTS = 1_000_000
 # Indices that are whole numbers come back from `index` with rounding errors.

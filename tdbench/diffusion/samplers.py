@@ -15,8 +15,8 @@ from pydantic import Field
 from torch import Tensor
 
 from tdbench.diffusion.formulations.base import Formulation
-from tdbench.diffusion.preconditioning import UNCONDITIONAL, Condition, DenoiserCall
-from tdbench.parameters import Parameters
+from tdbench.diffusion.preconditioning import UNCONDITIONAL, Condition, CountingDenoiser, DenoiserCall
+from tdbench.settings import Parameters
 
 FreshNoise = Callable[[], Tensor]
 """Gives (N, C, H, W) standard normal noise, another one at every call."""
@@ -283,17 +283,6 @@ SAMPLERS: dict[str, type[Sampler]] = {
     "consistency": Consistency, "dpm-solver++": DPMSolverPP, "unipc": UniPC,
 }  # fmt: skip
 """kind -> class."""
-
-
-class CountingDenoiser:
-    """A denoiser that counts its own calls, so that NFE is counted and never computed from a formula."""
-
-    def __init__(self, denoiser: DenoiserCall) -> None:
-        self.denoiser, self.calls = denoiser, 0
-
-    def __call__(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        self.calls += 1
-        return self.denoiser(x, t, condition)
 
 
 def count_evaluations(sampler: Sampler, formulation: Formulation, num_steps: int) -> int:

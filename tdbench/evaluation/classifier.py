@@ -12,19 +12,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad, relu, silu
 
-from tdbench import advice
 from tdbench.data.archive import ImageSet
-from tdbench.device import choose_device
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.features import FeatureExtractor
-from tdbench.files import sha256, write_json
-from tdbench.layout import PROGRESS
-from tdbench.progress import progress
-from tdbench.progress_log import ProgressLog
-from tdbench.provenance import provenance
-from tdbench.records import ClassifierReport, read_record
+from tdbench.records.layout import PROGRESS
+from tdbench.records.schema import ClassifierReport, read_record
+from tdbench.records.weights import load_snapshot, save_snapshot
+from tdbench.runtime import advice
+from tdbench.runtime.device import choose_device
+from tdbench.runtime.files import sha256, write_json
+from tdbench.runtime.progress import progress
+from tdbench.runtime.progress_log import ProgressLog
+from tdbench.runtime.provenance import provenance
 from tdbench.seeds import derive_seed, generator
-from tdbench.training.snapshots import load_snapshot, save_snapshot
 
 SEED = 0
 FEATURES = 64

@@ -14,8 +14,8 @@ from torch.nn.functional import interpolate
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tdbench.evaluation.features import FeatureExtractor, as_rgb, in_chunks
-from tdbench.files import sha256
-from tdbench.weights import read_weights
+from tdbench.records.weights import read_weights
+from tdbench.runtime.files import sha256
 
 NAME = "efficientnet-lite0"
 SIZE = 224

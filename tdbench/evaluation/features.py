@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tdbench import advice
-from tdbench.arrays import read_arrays
-from tdbench.distributed import World
 from tdbench.errors import TdbenchError
-from tdbench.files import atomic_path, parse_json
-from tdbench.layout import DatasetLayout
-from tdbench.records import Accuracy, Reference, check_record, read_record
+from tdbench.records.layout import DatasetLayout
+from tdbench.records.schema import Accuracy, Reference, check_record, read_record
+from tdbench.runtime import advice
+from tdbench.runtime.arrays import read_arrays
+from tdbench.runtime.distributed import World
+from tdbench.runtime.files import atomic_path, parse_json
 
 # Images that a large network sees at once: more need gigabytes for its activations and are no faster on a CPU.
 CHUNK = 16

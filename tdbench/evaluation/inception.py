@@ -24,12 +24,12 @@ from torch import Tensor, nn
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from tdbench.errors import TdbenchError
-from tdbench.evaluation import PUBLISHERS
 from tdbench.evaluation.features import FeatureExtractor, as_rgb, in_chunks
 from tdbench.evaluation.inception_weights import is_published, published_weights
-from tdbench.files import sha256
-from tdbench.progress import say
-from tdbench.weights import damaged_weights, read_state
+from tdbench.experiment.extractors import PUBLISHERS
+from tdbench.records.weights import damaged_weights, read_state
+from tdbench.runtime.files import sha256
+from tdbench.runtime.progress import say
 
 NAME = "inception"
 _REMEDY = "expected the weights of torch-fidelity's Inception, as .pth or .safetensors"

@@ -1,18 +1,18 @@
 """The files of Inception's weights: which there are, where they lie, and how they get there.
 
 clean-fid and torch-fidelity publish a file each, both converted from TensorFlow's graph of 2015-12-05. They are
-kept in ``weights`` of the cache (`tdbench.downloads.cache_folder`), and nothing is read from them unless their
+kept in ``weights`` of the cache (`tdbench.runtime.downloads.cache_folder`), and nothing is read from them unless their
 SHA-256 is the published one. An experiment can name files of its own instead (``evaluation.weights``).
 """
 
 from collections.abc import Iterable
 from pathlib import Path
 
-from tdbench import downloads
-from tdbench.downloads import Published
 from tdbench.errors import TdbenchError
-from tdbench.evaluation import PUBLISHERS
-from tdbench.layout import weights_record
+from tdbench.experiment.extractors import PUBLISHERS
+from tdbench.records.layout import weights_record
+from tdbench.runtime import downloads
+from tdbench.runtime.downloads import Published
 
 # The addresses are the libraries' own. torch-fidelity's file is named after the first digits of its SHA-256; clean-fid
 # gives none, and this one is what other projects found that pin it, such as k-diffusion.

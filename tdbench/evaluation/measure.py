@@ -10,9 +10,9 @@ from scipy import stats
 from tdbench.errors import TdbenchError
 from tdbench.evaluation import torch_fidelity
 from tdbench.evaluation.features import FeatureExtractor, ReferenceFeatures, Statistics
-from tdbench.evaluation.metrics import METRICS, left_out
-from tdbench.evaluation.settings import Evaluation
-from tdbench.progress_log import first_line
+from tdbench.experiment.evaluation import Evaluation
+from tdbench.experiment.metrics import METRICS, left_out
+from tdbench.runtime.progress_log import first_line
 from tdbench.seeds import derive_seed
 
 SIZES = 15

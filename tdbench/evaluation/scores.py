@@ -13,12 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tdbench import advice
 from tdbench.data.archive import ImageSet
-from tdbench.device import choose_device
-from tdbench.distributed import ALONE, World
 from tdbench.errors import TdbenchError
-from tdbench.evaluation import DEFAULT_LIBRARIES, PUBLISHERS, clean_fid, torch_fidelity
+from tdbench.evaluation import clean_fid, torch_fidelity
 from tdbench.evaluation.classifier import load_classifier
 from tdbench.evaluation.efficientnet import load_efficientnet
 from tdbench.evaluation.features import (
@@ -32,13 +29,17 @@ from tdbench.evaluation.features import (
 from tdbench.evaluation.inception import load_inception
 from tdbench.evaluation.measure import Samples, fid_spread_of_images, measure
 from tdbench.evaluation.memorisation import nearest_in_data
-from tdbench.files import sha256, write_json
-from tdbench.layout import DatasetLayout, RunLayout
-from tdbench.progress import Bar, progress
-from tdbench.progress_log import ProgressLog
-from tdbench.provenance import provenance
-from tdbench.run import Run
-from tdbench.sampling import read_sample_set, read_sampled, read_trained
+from tdbench.experiment.extractors import DEFAULT_LIBRARIES, PUBLISHERS
+from tdbench.experiment.run import Run
+from tdbench.records.layout import DatasetLayout, RunLayout
+from tdbench.records.stored import read_sample_set, read_sampled, read_trained
+from tdbench.runtime import advice
+from tdbench.runtime.device import choose_device
+from tdbench.runtime.distributed import ALONE, World
+from tdbench.runtime.files import sha256, write_json
+from tdbench.runtime.progress import Bar, progress
+from tdbench.runtime.progress_log import ProgressLog
+from tdbench.runtime.provenance import provenance
 
 _OF_PUBLISHER: dict[str, ModuleType] = {module.NAME: module for module in (clean_fid, torch_fidelity)}
 MODULES = {library: _OF_PUBLISHER[publisher] for library, publisher in PUBLISHERS.items()}

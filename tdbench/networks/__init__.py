@@ -12,13 +12,11 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from tdbench.data.images import SMALLEST_SIDE
 from tdbench.errors import TdbenchError
-from tdbench.kinds import one_of
 from tdbench.networks.base import Architecture, Inputs
 from tdbench.networks.paper import PAPER
 from tdbench.networks.unet import UNETS
-from tdbench.parameters import Parameters
+from tdbench.settings import Parameters, one_of
 
 NETWORKS: dict[str, Architecture] = {**UNETS, **PAPER}
 
@@ -62,7 +60,7 @@ def misfit(name: str, resolution: int) -> str | None:
 
     if fits(resolution):
         return None
-    sizes = range(SMALLEST_SIDE, 2 * resolution + 64)
+    sizes = range(1, 2 * resolution + 64)
     below = max((size for size in sizes if size < resolution and fits(size)), default=None)
     near = [size for size in (below, next(size for size in sizes if size > resolution and fits(size))) if size]
     return (

@@ -6,16 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from tdbench import advice
-from tdbench.consistency import read_consistency
 from tdbench.diffusion.consistency import Residual
 from tdbench.errors import TdbenchError
-from tdbench.evaluation.stored import read_scored
-from tdbench.layout import RunLayout
-from tdbench.records import Finished, read_record
-from tdbench.run import Case, Plan, Run
-from tdbench.sampling import read_sampled, read_trained
-from tdbench.training.metrics import read_metrics
+from tdbench.experiment.run import Case, Plan, Run
+from tdbench.records.layout import RunLayout
+from tdbench.records.schema import Finished, read_record
+from tdbench.records.stored import read_consistency, read_metrics, read_sampled, read_scored, read_trained
+from tdbench.runtime import advice
 
 IDENTITY = ["dataset", "formulation", "objective", "seed", "run"]
 CELL = ["dataset", "formulation", "objective", "metric", "library", "features", "steps", "nfe"]
@@ -122,17 +119,6 @@ def of_last_snapshot(scores: pd.DataFrame) -> pd.DataFrame:
     """One value a run and cell, as `mean_over_snapshots` gives: that of the last snapshot, the final average."""
     last = scores.groupby("run")["snapshot_kimg"].transform("max")
     return mean_over_snapshots(scores[scores.snapshot_kimg == last])
-
-
-def runs_of(plan: Plan, part: str) -> list[Run]:
-    """The runs that a part of the report needs: ``comparison``, ``ablations`` (with the baselines) or ``all``."""
-    if part == "comparison":
-        return list(plan.comparison)
-    if part == "ablations":
-        baselines = [run for run in plan.comparison if run.objective.kind == "baseline"]
-        varied = [run for runs in plan.ablation_runs.values() for run in runs]
-        return list({run.name: run for run in [*baselines, *varied]}.values())
-    return list(plan.runs.values())
 
 
 BASELINE = "baseline"

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from tdbench.evaluation.metrics import label
+from tdbench.experiment.metrics import label
+from tdbench.experiment.run import Plan
 from tdbench.reporting.tables import baseline_name, interval, verdicts
-from tdbench.run import Plan
 
 LEAST_SHOWN = 0.01
 """Where an interval that reaches to zero or below ends on a logarithmic axis."""

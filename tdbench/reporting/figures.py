@@ -15,16 +15,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from tdbench.evaluation.metrics import label as name_of
-from tdbench.evaluation.metrics import leading
-from tdbench.files import atomic_path
-from tdbench.layout import RunLayout
+from tdbench.experiment.metrics import label as name_of
+from tdbench.experiment.metrics import leading
+from tdbench.experiment.run import Plan, Run
+from tdbench.records.layout import RunLayout
+from tdbench.records.stored import sample_set_of
+from tdbench.reporting.captions import metric_title
 from tdbench.reporting.cost import COSTS, LEAST_SHOWN
 from tdbench.reporting.statistics import compare, summarise
 from tdbench.reporting.tables import budget
-from tdbench.reporting.wording import metric_title
-from tdbench.run import Plan, Run
-from tdbench.sampling import sample_set_of, tile
+from tdbench.runtime.files import atomic_path
+from tdbench.sampling.pictures import tile
 
 # Text stays text, and the same figure gives the same bytes.
 plt.rcParams.update({"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "tdbench", "figure.dpi": 110})

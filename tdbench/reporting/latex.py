@@ -10,8 +10,8 @@ import pandas as pd
 from pylatexenc.latexencode import UnicodeToLatexEncoder
 
 from tdbench.errors import TdbenchError, printable
-from tdbench.names import did_you_mean
 from tdbench.reporting.statistics import by_first_library
+from tdbench.validation import did_you_mean
 
 PREAMBLE = r"% needs \usepackage[T1]{fontenc} \usepackage{array,booktabs,longtable}"
 NOT_PRINTED = ("p, corrected", "seeds to decide", "memory, MB", "samples")

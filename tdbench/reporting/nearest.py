@@ -9,11 +9,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from tdbench.data.archive import read_archive
-from tdbench.evaluation.stored import read_nearest
-from tdbench.layout import DatasetLayout, RunLayout
+from tdbench.experiment.run import Plan, Run
+from tdbench.records.layout import DatasetLayout, RunLayout
+from tdbench.records.stored import read_nearest, sample_set_of
 from tdbench.reporting.tables import budget, number, spread
-from tdbench.run import Plan, Run
-from tdbench.sampling import sample_set_of, tile
+from tdbench.sampling.pictures import tile
 
 
 def nearest_table(runs: list[Run], results: Path) -> pd.DataFrame:

@@ -8,14 +8,14 @@ import pandas as pd
 from scipy import stats
 
 from tdbench.errors import TdbenchError
-from tdbench.evaluation import RESIZES
-from tdbench.evaluation.metrics import label
+from tdbench.experiment.extractors import RESIZES
+from tdbench.experiment.metrics import label
+from tdbench.experiment.run import Plan, Run
 from tdbench.networks import NETWORKS
-from tdbench.progress_log import first_line
+from tdbench.records.layout import published_file
 from tdbench.reporting.statistics import CONFIDENCE, summarise
-from tdbench.reporting.store import published_file
 from tdbench.reporting.tables import number, spread
-from tdbench.run import Plan, Run
+from tdbench.runtime.progress_log import first_line
 
 COLUMNS = [
     "dataset", "resolution", "network", "learning_rate", "formulation", "objective", "steps", "metric", "features",

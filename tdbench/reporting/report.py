@@ -5,16 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from tdbench.evaluation.metrics import label, leading
-from tdbench.experiment import pair_name
-from tdbench.files import atomic_path, write_json
-from tdbench.layout import ReportLayout
-from tdbench.provenance import provenance
+from tdbench.experiment.metrics import label, leading
+from tdbench.experiment.run import Plan, runs_of
+from tdbench.experiment.schema import pair_name
+from tdbench.records.layout import ReportLayout
 from tdbench.reporting import collect, figures, tables
-from tdbench.reporting.cost import cost_against_quality, readable_cost_against_quality
-from tdbench.reporting.nearest import nearest_pairs, nearest_table, readable_nearest
-from tdbench.reporting.statistics import agreement
-from tdbench.reporting.wording import (
+from tdbench.reporting.captions import (
     AGREEMENT_CAPTION,
     COMPARISON_CAPTION,
     CONSISTENCY_CAPTION,
@@ -25,12 +21,16 @@ from tdbench.reporting.wording import (
     ablation_caption,
     metric_title,
 )
-from tdbench.run import Plan
+from tdbench.reporting.cost import cost_against_quality, readable_cost_against_quality
+from tdbench.reporting.nearest import nearest_pairs, nearest_table, readable_nearest
+from tdbench.reporting.statistics import agreement
+from tdbench.runtime.files import atomic_path, write_json
+from tdbench.runtime.provenance import provenance
 
 
 def write_comparison(plan: Plan, results: Path, columns: Sequence[str] = ()) -> list[str]:
     """Tables and figures that set TD beside its baseline; returns the columns that the LaTeX tables may have."""
-    layout, runs = ReportLayout(results, plan.experiment.name), collect.runs_of(plan, "comparison")
+    layout, runs = ReportLayout(results, plan.experiment.name), runs_of(plan, "comparison")
     known: list[str] = []
 
     def write(name: str, numbers: pd.DataFrame, readable: pd.DataFrame, caption: str) -> None:
@@ -75,7 +75,7 @@ def write_comparison(plan: Plan, results: Path, columns: Sequence[str] = ()) -> 
 def write_ablations(plan: Plan, results: Path, columns: Sequence[str] = ()) -> list[str]:
     """A table and a figure for each ablation; returns the columns that the LaTeX tables may have."""
     layout, known = ReportLayout(results, plan.experiment.name), list[str]()
-    scores = collect.collect_scores(collect.runs_of(plan, "ablations"), results)
+    scores = collect.collect_scores(runs_of(plan, "ablations"), results)
     per_run = collect.mean_over_snapshots(scores)
     for name in plan.ablations:
         table = tables.ablation_table(plan, name, per_run)
@@ -95,7 +95,7 @@ def write_report(plan: Plan, results: Path, columns: Sequence[str] = ()) -> list
     from tdbench.reporting.page.html import Findings, write_html
 
     layout = ReportLayout(results, plan.experiment.name)
-    runs = collect.runs_of(plan, "all")
+    runs = runs_of(plan, "all")
     scores, facts = collect.collect_scores(runs, results), collect.collect_runs(runs, results)
     with atomic_path(layout.scores_parquet) as temporary:
         scores.to_parquet(temporary, index=False)
@@ -108,7 +108,7 @@ def write_report(plan: Plan, results: Path, columns: Sequence[str] = ()) -> list
     if not agreed.empty:
         readable["metric"] = agreed.metric.map(label)
     known = tables.write_table(layout.table("agreement"), agreed, readable, AGREEMENT_CAPTION, columns)
-    compared = collect.runs_of(plan, "comparison")
+    compared = runs_of(plan, "comparison")
     consistency, near = collect.collect_consistency(compared, results), nearest_table(compared, results)
     write_html(plan, results, Findings(scores, facts, readable, consistency, near))
     write_json(layout.record, {"provenance": provenance()})

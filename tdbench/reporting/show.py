@@ -7,17 +7,17 @@ from typing import NamedTuple, Self
 
 import pandas as pd
 
-from tdbench import advice
 from tdbench.errors import TdbenchError
-from tdbench.evaluation.metrics import leading
-from tdbench.layout import ReportLayout
-from tdbench.progress_log import first_line
+from tdbench.experiment.metrics import leading
+from tdbench.experiment.run import Plan
+from tdbench.records.layout import ReportLayout
+from tdbench.reporting.captions import summary
 from tdbench.reporting.collect import mean_over_snapshots
-from tdbench.reporting.reproduction import read_scores
+from tdbench.reporting.compare import read_scores
 from tdbench.reporting.statistics import by_first_library
 from tdbench.reporting.tables import readable_ablation, readable_comparison
-from tdbench.reporting.wording import summary
-from tdbench.run import Plan
+from tdbench.runtime import advice
+from tdbench.runtime.progress_log import first_line
 
 
 class _Commands(NamedTuple):

@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 
 from tdbench.errors import printable
-from tdbench.evaluation.metrics import METRICS, label
-from tdbench.files import atomic_path, write_text
+from tdbench.experiment.metrics import METRICS, label
+from tdbench.experiment.run import Plan
 from tdbench.reporting.collect import BASELINE, CELL, labels_of_ablation, scores_of_ablation
 from tdbench.reporting.latex import latex_table
 from tdbench.reporting.statistics import TWO_SEEDS, compare, in_order, summarise
-from tdbench.run import Plan
+from tdbench.runtime.files import atomic_path, write_text
 
 
 def number(value: float, digits: int) -> str:

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tdbench.errors import TdbenchError
-from tdbench.parameters import Parameters
+from tdbench.settings import Parameters
 
 AUGMENT_DIM = 9
 """Length of the augmentation labels."""

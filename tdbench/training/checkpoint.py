@@ -20,8 +20,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tdbench.errors import TdbenchError
-from tdbench.files import checksummed_path, sha256
-from tdbench.progress import say
+from tdbench.runtime.files import checksummed_path, sha256
+from tdbench.runtime.progress import say
 
 KEPT = 2
 _NAME = re.compile(r"(\d+)-([0-9a-f]{64})\.safetensors")

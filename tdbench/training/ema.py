@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from tdbench.experiment import Training
+from tdbench.experiment.schema import Training
 
 Network = TypeVar("Network", bound=nn.Module)
 

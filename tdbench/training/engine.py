@@ -7,10 +7,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from tdbench.device import native_bf16, without_gradient
 from tdbench.diffusion.preconditioning import Condition, Denoiser, DenoiserCall
-from tdbench.experiment import Precision, Training
-from tdbench.progress import say
+from tdbench.experiment.schema import Precision, Training
+from tdbench.runtime.device import native_bf16, without_gradient
+from tdbench.runtime.progress import say
 
 NumberFormat = Literal["fp32", "tf32", "bf16"]
 

@@ -12,23 +12,23 @@ from torch import nn
 
 from tdbench.data.archive import ImageSet, read_archive
 from tdbench.data.loading import Batches
-from tdbench.device import choose_device, describe_hardware, forget_peak_memory
-from tdbench.distributed import ALONE, Vote, World
 from tdbench.errors import Stopped, TdbenchError, TrainingDiverged
-from tdbench.files import make_folder, sha256, write_json
-from tdbench.layout import RunLayout
+from tdbench.experiment.run import Run
 from tdbench.networks import count_parameters
-from tdbench.progress import progress, say
-from tdbench.progress_log import ProgressLog, first_line
-from tdbench.provenance import provenance
-from tdbench.records import Kept, check_record
-from tdbench.run import Run
-from tdbench.signals import StopRequest, stop_on_request
+from tdbench.records.layout import RunLayout
+from tdbench.records.schema import Kept, check_record
+from tdbench.records.weights import save_snapshot
+from tdbench.runtime.device import choose_device, describe_hardware, forget_peak_memory
+from tdbench.runtime.distributed import ALONE, Vote, World
+from tdbench.runtime.files import make_folder, sha256, write_json
+from tdbench.runtime.progress import progress, say
+from tdbench.runtime.progress_log import ProgressLog, first_line
+from tdbench.runtime.provenance import provenance
+from tdbench.runtime.signals import StopRequest, stop_on_request
 from tdbench.training.checkpoint import Checkpoint, find_checkpoint, keep_only, save_checkpoint
 from tdbench.training.lpips_network import load_lpips
 from tdbench.training.lpips_weights import LIBRARY, PUBLISHED
 from tdbench.training.metrics import MetricsWriter
-from tdbench.training.snapshots import save_snapshot
 from tdbench.training.state import TrainingState, build_state
 from tdbench.training.step import one_step
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from tdbench.diffusion.distances import use_lpips
 from tdbench.errors import TdbenchError
-from tdbench.progress import say
+from tdbench.records.weights import read_state
+from tdbench.runtime.progress import say
 from tdbench.training.lpips_weights import distance_weights, is_published
-from tdbench.weights import read_state
 
 _FORM = "expected VGG16's weights under torchvision's names, features.0.weight to features.28.bias"
 

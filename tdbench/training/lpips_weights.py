@@ -1,18 +1,19 @@
 """The file of VGG16's weights, which LPIPS compares images by: which it is, where it lies, how it gets there.
 
 LPIPS (Zhang et al. 2018) is defined by the weights that torchvision publishes. They are kept in ``weights`` of the
-cache (`tdbench.downloads.cache_folder`), and nothing is read from them unless their SHA-256 is the published one. An
-experiment can name a file of its own instead (``training.distance_weights``). The package `lpips` brings the rest.
+cache (`tdbench.runtime.downloads.cache_folder`), and nothing is read from them unless their SHA-256 is the published
+one. An experiment can name a file of its own instead (``training.distance_weights``). The package `lpips` brings the
+rest.
 """
 
 from collections.abc import Iterable
 from pathlib import Path
 
-from tdbench import downloads
-from tdbench.downloads import Published
 from tdbench.errors import TdbenchError
-from tdbench.files import sha256
-from tdbench.layout import weights_record
+from tdbench.records.layout import weights_record
+from tdbench.runtime import downloads
+from tdbench.runtime.downloads import Published
+from tdbench.runtime.files import sha256
 
 LIBRARY = "torchvision"
 # The file's name ends in the first digits of its SHA-256, as torchvision checks it.

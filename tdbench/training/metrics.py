@@ -11,14 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tdbench import advice
-from tdbench.device import memory_mb
 from tdbench.diffusion.formulations.base import Losses
-from tdbench.distributed import ALONE, World
-from tdbench.errors import TdbenchError, TrainingDiverged
-from tdbench.files import make_folder, parse_json, writing
-from tdbench.progress import say
-from tdbench.records import MetricsLine, check_record
+from tdbench.errors import TrainingDiverged
+from tdbench.runtime.device import memory_mb
+from tdbench.runtime.distributed import ALONE, World
+from tdbench.runtime.files import make_folder, writing
+from tdbench.runtime.progress import say
 
 FIELDS = {
     "loss": "mean training loss since the last line",
@@ -151,32 +149,3 @@ class MetricsWriter:
             if size < facts["metrics_bytes"]:
                 say(f"{self._path}: shorter than when the checkpoint was taken; lines of it are lost")
             self._file.truncate(min(size, facts["metrics_bytes"]))
-
-
-def read_metrics(path: Path, made_by: str | None = None) -> list[dict[str, Any]]:
-    """The lines of a metrics file; a last line cut short by a killed process is left out.
-
-    ``made_by`` is the command that writes it, for messages.
-
-    Raises
-    ------
-    TdbenchError
-        If it is missing, or another line than the last is not as a training writes it.
-    """
-    try:
-        texts = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError as error:
-        raise TdbenchError(f"{path}: no such file; {advice.again(made_by)}") from error
-    except OSError as error:
-        raise TdbenchError(f"{path}: cannot be read ({error.strerror}); {advice.again(made_by)}") from error
-    lines = []
-    for number, text in enumerate(texts, start=1):
-        try:
-            line = parse_json(text)
-        except (ValueError, RecursionError) as error:
-            if number == len(texts):
-                break
-            raise TdbenchError(f"{path}: line {number} is damaged; {advice.again(made_by)}") from error
-        check_record(f"{path}: line {number}", line, made_by, MetricsLine)
-        lines.append(line)
-    return lines

@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from tdbench.experiment import Training
+from tdbench.experiment.schema import Training
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": partial(torch.optim.Adam, fused=True),

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from tdbench.data.archive import ImageSet
+from tdbench.diffusion.objectives.targets import Target
 from tdbench.diffusion.preconditioning import Condition, Denoiser, DenoiserCall
-from tdbench.diffusion.targets import Target
-from tdbench.distributed import ALONE, World
 from tdbench.errors import TdbenchError
+from tdbench.experiment.run import Run
 from tdbench.networks import build_network, count_parameters
-from tdbench.run import Run
+from tdbench.runtime.distributed import ALONE, World
 from tdbench.seeds import derive_seed
 from tdbench.training.augmentation import AUGMENT_DIM
 from tdbench.training.ema import AveragedNetwork

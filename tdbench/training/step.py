@@ -11,9 +11,8 @@ from torch import Tensor
 
 from tdbench.data.loading import Batch
 from tdbench.diffusion.formulations.base import Losses, Noise
-from tdbench.diffusion.preconditioning import Condition
-from tdbench.diffusion.samplers import CountingDenoiser
-from tdbench.run import Run
+from tdbench.diffusion.preconditioning import Condition, CountingDenoiser
+from tdbench.experiment.run import Run
 from tdbench.seeds import derive_seed, generator
 from tdbench.training.augmentation import AugmentationSettings, Transforms, apply_transforms, draw_transforms
 from tdbench.training.ema import average_decay

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.overhead import account, table
 from benchmarks.snakemake_records import newest_log, read_call, read_jobs
 from tdbench.errors import TdbenchError
-from tdbench.files import write_json
+from tdbench.runtime.files import write_json
 
 BEGUN = "2026-11-24 05:43:15"
 LOG = f"SNAKEMAKE\n=========\n  Date: {BEGUN}\n  Host: vm\n\nProvided cores: 2\nElapsed time: 0:01:40.500000\n"

@@ -16,11 +16,11 @@ from benchmarks.scaling.rates import Rates
 from benchmarks.scaling.settings import Setting, settings
 from benchmarks.scaling.simulate import ROOT, Job, Outcome, simulate
 from benchmarks.scaling.table import Row, as_markdown, duration
-from tdbench.budget import Throughput, run_budget
 from tdbench.errors import TdbenchError
-from tdbench.plan import load_plan, load_plans
-from tdbench.resources import Requests
-from tdbench.workflow import Workflow
+from tdbench.experiment.load import load_plan, load_plans
+from tdbench.workflow.budget import Throughput, run_budget
+from tdbench.workflow.flow import Workflow
+from tdbench.workflow.resources import Requests
 from tests.conftest import TINY
 
 SNAKEFILE = """

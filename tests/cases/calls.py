@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
-from tdbench.cli import main
+from tdbench.cli.main import main
 from tdbench.data.sources import SOURCES
 from tdbench.diffusion.formulations import FORMULATIONS
 from tdbench.diffusion.objectives import OBJECTIVES

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tdbench import advice
-from tdbench.layout import DatasetLayout, RunLayout
-from tdbench.plan import load_plan
-from tdbench.run import Plan
+from tdbench.experiment.load import load_plan
+from tdbench.experiment.run import Plan
+from tdbench.records.layout import DatasetLayout, RunLayout
+from tdbench.runtime import advice
 from tests.cases.calls import INPUTS, environment, refused, tdbench
 from tests.conftest import ROOT, TINY
 
@@ -208,5 +208,5 @@ def test_no_message_writes_a_command_by_hand() -> None:
         f"{file}:{line}: {text[:60]}" for file, line, text in messages() if re.search(r"`(tdbench|snakemake) ", text)
     ]
     # The help of the command line: there a name is enough. The crate's page tells of the program.
-    allowed = ("tdbench/cli.py", "tdbench/reporting/crate/readme.py")
+    allowed = ("tdbench/cli/", "tdbench/reporting/crate/readme.py")
     assert [place for place in found if not place.startswith(allowed)] == []

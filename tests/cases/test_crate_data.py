@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tdbench.layout import DatasetLayout
-from tdbench.plan import load_plan
-from tdbench.workflow import Workflow
+from tdbench.experiment.load import load_plan
+from tdbench.records.layout import DatasetLayout
+from tdbench.workflow.flow import Workflow
 from tests.cases.calls import INPUTS, tdbench
 
 RUNS = ("edm-baseline-seed0", "edm-td-seed0")

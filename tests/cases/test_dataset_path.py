@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from tdbench.plan import load_plan
-from tdbench.workflow import Workflow
+from tdbench.experiment.load import load_plan
+from tdbench.workflow.flow import Workflow
 from tests.cases.calls import INPUTS, tdbench
 
 EXPERIMENT = INPUTS / "few-images" / "r8i2.yaml"

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tdbench.layout import DatasetLayout
-from tdbench.plan import load_plan
-from tdbench.reporting.outline import write_outline
+from tdbench.experiment.load import load_plan
+from tdbench.records.layout import DatasetLayout
+from tdbench.reporting.status.plan_file import write_outline
 from tests.cases.calls import tdbench
 from tests.conftest import TINY
 

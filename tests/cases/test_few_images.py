@@ -12,7 +12,7 @@ from tdbench.errors import TdbenchError
 from tdbench.evaluation import clean_fid, torch_fidelity
 from tdbench.evaluation.features import ReferenceFeatures, Statistics
 from tdbench.evaluation.measure import Samples, measure
-from tdbench.evaluation.settings import Evaluation
+from tdbench.experiment.evaluation import Evaluation
 from tests.cases.calls import INPUTS, copied, refused, tdbench
 
 

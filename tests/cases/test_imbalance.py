@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tdbench.data.archive import read_archive, write_archive
-from tdbench.plan import load_plan
-from tdbench.sampling import Latents
+from tdbench.experiment.load import load_plan
+from tdbench.sampling.stage import Latents
 from tests.cases.calls import copied
 
 COUNT = 500

@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from tdbench.plan import load_plan
+from tdbench.experiment.load import load_plan
+from tdbench.experiment.run import Plan
 from tdbench.reporting.collect import labels_of_ablation
 from tdbench.reporting.tables import ablation_table, readable_ablation
-from tdbench.run import Plan
 from tests.conftest import ROOT, TINY
 
 

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from tdbench.data.archive import write_archive
-from tdbench.plan import load_plan
-from tdbench.workflow import Workflow
+from tdbench.experiment.load import load_plan
+from tdbench.workflow.flow import Workflow
 from tests.cases.calls import own_plugins, refused, tdbench
 from tests.conftest import TINY
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tdbench import files
 from tdbench.errors import TdbenchError
-from tdbench.files import atomic_path, write_text
+from tdbench.runtime import files
+from tdbench.runtime.files import atomic_path, write_text
 from tests.cases.calls import refused, tdbench
 from tests.conftest import TINY
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tdbench import budget, throughput
+from tdbench.workflow import budget, throughput
 from tests.cases.calls import INPUTS, tdbench
 from tests.conftest import TINY
 

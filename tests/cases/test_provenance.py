@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tdbench import provenance
+from tdbench.runtime import provenance
 from tests.conftest import ROOT
 
 
@@ -23,7 +23,7 @@ def repository(folder: Path) -> str:
 def found(monkeypatch: pytest.MonkeyPatch, package: Path) -> str:
     """What is recorded of a package that lies there."""
     package.mkdir(parents=True, exist_ok=True)
-    monkeypatch.setattr(provenance, "__file__", str(package / "provenance.py"))
+    monkeypatch.setattr(provenance, "__file__", str(package / "runtime" / "provenance.py"))
     provenance.git_commit.cache_clear()
     try:
         return provenance.git_commit()

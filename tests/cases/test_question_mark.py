@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from tdbench.errors import TdbenchError
-from tdbench.plan import load_plan
-from tdbench.reporting.store import tracking_uri
+from tdbench.experiment.load import load_plan
 from tdbench.reporting.tracking.client import connect
-from tdbench.workflow import check_paths
+from tdbench.reporting.tracking.uri import tracking_uri
+from tdbench.workflow.flow import check_paths
 from tests.cases.calls import INPUTS, refused
 from tests.conftest import TINY
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tdbench.layout import DatasetLayout
+from tdbench.records.layout import DatasetLayout
 from tests.cluster.slurm import Slurm, why_not_installed
 from tests.conftest import ROOT, results_with_data
 from tests.reliability.calls import tdbench

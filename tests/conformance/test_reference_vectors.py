@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tdbench.cli import main
+from tdbench.cli.main import main
 from tdbench.diffusion.grid import KarrasGrid
 
 VECTORS = Path(__file__).parent / "td_edm_public.npz"

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from tdbench.cli import main
+from tdbench.cli.main import main
 from tdbench.data.archive import ImageSet, read_archive, write_archive
 from tdbench.data.sources import digits
 from tdbench.errors import TdbenchError

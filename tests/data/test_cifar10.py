@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tdbench.cli import main
+from tdbench.cli.main import main
 from tdbench.data import cifar10
 from tdbench.data.archive import read_archive
 from tdbench.data.sources import read_source
-from tdbench.downloads import CACHE_VARIABLE
 from tdbench.errors import TdbenchError
+from tdbench.runtime.downloads import CACHE_VARIABLE
 
 PER_BATCH = 4
 RNG = np.random.default_rng(0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tdbench.cli import main
+from tdbench.cli.main import main
 from tdbench.data.archive import read_archive, write_archive
 from tdbench.data.folder import read_folder
 from tdbench.data.sources import SOURCES, read_source

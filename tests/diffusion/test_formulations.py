@@ -10,12 +10,11 @@ from tdbench.diffusion.formulations import CT, DDIM, DDPM, FORMULATIONS, VP, For
 from tdbench.diffusion.formulations.base import Noise
 from tdbench.diffusion.formulations.ct import Scales
 from tdbench.diffusion.formulations.ddpm import log_alpha_bar
-from tdbench.diffusion.objective import Baseline
-from tdbench.diffusion.preconditioning import UNCONDITIONAL, Condition
+from tdbench.diffusion.objectives.base import Baseline
+from tdbench.diffusion.objectives.targets import TargetEMA, TargetHard, TargetOnline, TargetOwn
+from tdbench.diffusion.objectives.td import TD
+from tdbench.diffusion.preconditioning import UNCONDITIONAL, Condition, CountingDenoiser
 from tdbench.diffusion.processes import posterior_coefficients
-from tdbench.diffusion.samplers import CountingDenoiser
-from tdbench.diffusion.targets import TargetEMA, TargetHard, TargetOnline, TargetOwn
-from tdbench.diffusion.td import TD
 
 F64 = torch.float64
 ALL = [*FORMULATIONS, "cosine"]

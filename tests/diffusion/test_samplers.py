@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from tdbench.diffusion.formulations import FORMULATIONS, Formulation
-from tdbench.diffusion.preconditioning import UNCONDITIONAL, Condition, Denoiser, DenoiserCall
-from tdbench.diffusion.samplers import SAMPLERS, CountingDenoiser, Sampler, count_evaluations
-from tdbench.sampling import fresh_noise
+from tdbench.diffusion.preconditioning import UNCONDITIONAL, Condition, CountingDenoiser, Denoiser, DenoiserCall
+from tdbench.diffusion.samplers import SAMPLERS, Sampler, count_evaluations
+from tdbench.sampling.stage import fresh_noise
 from tests.fake_cuda import CUDA, gpu
 
 __all__ = ["gpu"]

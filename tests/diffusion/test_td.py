@@ -6,10 +6,10 @@ from torch import Tensor
 
 from tdbench.diffusion.formulations import CT, EDM, FORMULATIONS
 from tdbench.diffusion.formulations.base import Noise, per_image_mean
-from tdbench.diffusion.objective import Baseline
+from tdbench.diffusion.objectives.base import Baseline
+from tdbench.diffusion.objectives.td import TD, residual, td_losses
 from tdbench.diffusion.preconditioning import UNCONDITIONAL, Condition
 from tdbench.diffusion.processes import couple, posterior_coefficients
-from tdbench.diffusion.td import TD, residual, td_losses
 
 FORMULATION = EDM()
 F64 = torch.float64

@@ -10,9 +10,9 @@ import os
 import sys
 import traceback
 
-PROGRAMS = {"tdbench": "tdbench.cli", "snakemake": "snakemake.cli"}
+PROGRAMS = {"tdbench": "tdbench.cli.main", "snakemake": "snakemake.cli"}
 # What their commands import when they are called
-HEAVY = ("tdbench.workflow", "tdbench.stages", "tdbench.reporting.report", "tdbench.reporting.reproduction")
+HEAVY = ("tdbench.workflow.flow", "tdbench.workflow.stages", "tdbench.reporting.report", "tdbench.reporting.compare")
 
 
 def _call(argv: list[str], folder: str, environment: dict[str, str], output: str) -> None:

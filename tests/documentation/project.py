@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from PIL import Image
 
-from tdbench.plan import load_plan
+from tdbench.experiment.load import load_plan
 from tests.conftest import ROOT
 from tests.documentation.blocks import VARIABLE, Command
 from tests.documentation.how import how

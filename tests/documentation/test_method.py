@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tdbench.diffusion.formulations import FORMULATIONS
-from tdbench.diffusion.td import TD
+from tdbench.diffusion.objectives.td import TD
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")

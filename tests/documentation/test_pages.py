@@ -10,9 +10,9 @@ import pytest
 import typer
 from ruamel.yaml import YAML
 
-from tdbench.cli import app
-from tdbench.experiment import Experiment
-from tdbench.plan import load_plan
+from tdbench.cli.main import app
+from tdbench.experiment.load import load_plan
+from tdbench.experiment.schema import Experiment
 from tests.conftest import ROOT
 from tests.documentation.blocks import SHELL, Block, blocks, pages
 

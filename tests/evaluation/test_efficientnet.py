@@ -13,11 +13,12 @@ from PIL import Image
 from torch import Tensor
 
 from tdbench.data.archive import ImageSet
-from tdbench.evaluation import DEFAULT_LIBRARIES, clean_fid, torch_fidelity
+from tdbench.evaluation import clean_fid, torch_fidelity
 from tdbench.evaluation.efficientnet import load_efficientnet, prepare
 from tdbench.evaluation.features import FeatureExtractor, describe_extractor, load_reference
 from tdbench.evaluation.scores import write_references
-from tdbench.layout import DatasetLayout
+from tdbench.experiment.extractors import DEFAULT_LIBRARIES
+from tdbench.records.layout import DatasetLayout
 
 pytestmark = pytest.mark.usefixtures("as_evaluate_does")
 

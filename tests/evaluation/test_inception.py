@@ -22,14 +22,15 @@ from torch_fidelity.utils import get_featuresdict_from_dataset
 
 from tdbench.data.archive import ImageSet, read_archive, write_archive
 from tdbench.errors import TdbenchError
-from tdbench.evaluation import LIBRARIES, RESIZES, clean_fid, inception, inception_weights, scores, torch_fidelity
+from tdbench.evaluation import clean_fid, inception, inception_weights, scores, torch_fidelity
 from tdbench.evaluation.features import FeatureExtractor, load_reference
 from tdbench.evaluation.inception import load_inception
 from tdbench.evaluation.scores import write_references
-from tdbench.files import read_json, sha256, write_json
-from tdbench.layout import DatasetLayout, RunLayout
-from tdbench.plan import load_plan
-from tdbench.stages import do_stage
+from tdbench.experiment.extractors import LIBRARIES, RESIZES
+from tdbench.experiment.load import load_plan
+from tdbench.records.layout import DatasetLayout, RunLayout
+from tdbench.runtime.files import read_json, sha256, write_json
+from tdbench.workflow.stages import do_stage
 from tests.conftest import TINY
 
 pytestmark = pytest.mark.usefixtures("as_evaluate_does")

@@ -9,12 +9,12 @@ import pytest
 from cleanfid.downloads_helper import inception_url
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
-from tdbench.cli import main
-from tdbench.downloads import CACHE_VARIABLE, cache_folder
+from tdbench.cli.main import main
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.inception_weights import PUBLISHED, published_weights
-from tdbench.files import read_json
-from tdbench.layout import weights_record
+from tdbench.records.layout import weights_record
+from tdbench.runtime.downloads import CACHE_VARIABLE, cache_folder
+from tdbench.runtime.files import read_json
 
 CONTENT = {name: f"weights of {name}".encode() for name in PUBLISHED}
 

@@ -11,7 +11,7 @@ from tdbench.errors import TdbenchError
 from tdbench.evaluation import clean_fid, torch_fidelity
 from tdbench.evaluation.classifier import load_classifier, train_classifier
 from tdbench.evaluation.features import FeatureExtractor
-from tdbench.layout import DatasetLayout
+from tdbench.records.layout import DatasetLayout
 
 LIBRARIES = [clean_fid, torch_fidelity]
 

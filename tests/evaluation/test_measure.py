@@ -9,14 +9,15 @@ from cleanfid import fid as cleanfid_fid
 
 from tdbench.data.archive import ImageSet
 from tdbench.errors import TdbenchError
-from tdbench.evaluation import DEFAULT_LIBRARIES, clean_fid, scores, torch_fidelity
+from tdbench.evaluation import clean_fid, scores, torch_fidelity
 from tdbench.evaluation.classifier import train_classifier
 from tdbench.evaluation.features import FeatureExtractor, ReferenceFeatures, Statistics, load_reference
 from tdbench.evaluation.measure import Samples, fid_at_infinity, fid_spread_of_images, measure
-from tdbench.evaluation.metrics import METRICS, direction
 from tdbench.evaluation.scores import write_references
-from tdbench.experiment import Evaluation
-from tdbench.layout import DatasetLayout
+from tdbench.experiment.extractors import DEFAULT_LIBRARIES
+from tdbench.experiment.metrics import METRICS, direction
+from tdbench.experiment.schema import Evaluation
+from tdbench.records.layout import DatasetLayout
 
 D, SHIFT = 32, 0.1
 STANDARD = Statistics(np.zeros(D), np.eye(D))

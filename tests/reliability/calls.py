@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import pandas as pd
 
-from tdbench.cli import main
+from tdbench.cli.main import main
 
 SMALL = Path(__file__).parent / "small.yaml"
 RUNS = ("digits/edm-baseline-seed0", "digits/edm-td-seed0")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tdbench.layout import DatasetLayout
+from tdbench.records.layout import DatasetLayout
 from tests.conftest import results_with_data
 from tests.reliability.calls import STAGES, reported, stage
 from tests.reliability.calls import outcome as outcome_of

@@ -12,19 +12,19 @@ from unittest.mock import patch
 
 import pytest
 
-from tdbench import progress_log
 from tdbench.errors import TdbenchError
-from tdbench.files import json_lines
-from tdbench.layout import RunLayout
-from tdbench.plan import load_plan
-from tdbench.progress import progress
-from tdbench.progress_log import ProgressLog
-from tdbench.reporting import stand
+from tdbench.experiment.load import load_plan
+from tdbench.experiment.run import Run
+from tdbench.records.layout import RunLayout
 from tdbench.reporting.crate.activities import training
-from tdbench.reporting.status import read_status
-from tdbench.run import Run
+from tdbench.reporting.status import run as stand
+from tdbench.reporting.status.experiment import read_status
+from tdbench.runtime import progress_log
+from tdbench.runtime.files import json_lines
+from tdbench.runtime.progress import progress
+from tdbench.runtime.progress_log import ProgressLog
 from tdbench.training import loop
-from tdbench.workflow import Workflow
+from tdbench.workflow.flow import Workflow
 from tests.reliability.calls import RUNS, SMALL, finish, outcome, stage
 from tests.reliability.conftest import After
 

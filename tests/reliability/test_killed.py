@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tdbench import files
-from tdbench.files import write_text
+from tdbench.runtime import files
+from tdbench.runtime.files import write_text
 from tests.reliability.calls import begun, finish, leftovers, outcome, reported, stage, stages_before
 from tests.reliability.conftest import After
 

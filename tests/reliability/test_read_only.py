@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tdbench.errors import TdbenchError
-from tdbench.workflow import Workflow
+from tdbench.workflow.flow import Workflow
 from tests.reliability.calls import RUNS, SMALL, STAGES, finish, outcome, stage, tdbench
 from tests.reliability.disks import Disk
 

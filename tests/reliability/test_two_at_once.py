@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tdbench import locks
-from tdbench.locks import Busy, Hold, hold_results, hold_run
-from tdbench.workflow import Workflow
+from tdbench.runtime import locks
+from tdbench.runtime.locks import Busy, Hold, hold_results, hold_run
+from tdbench.workflow.flow import Workflow
 from tests.conftest import ROOT
 from tests.reliability.calls import RUNS, SMALL, finish, outcome, stage, tdbench
 from tests.reliability.conftest import After
@@ -25,7 +25,7 @@ from tests.reliability.conftest import After
 _HOLDER = """
 import sys
 from pathlib import Path
-from tdbench.locks import Hold
+from tdbench.runtime.locks import Hold
 hold = Hold(Path(sys.argv[1]), "doing").take()
 print("held", flush=True)
 sys.stdin.read()

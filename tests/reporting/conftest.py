@@ -11,13 +11,13 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from tdbench.diffusion.samplers import count_evaluations
-from tdbench.files import write_json
-from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
-from tdbench.plan import load_plan
-from tdbench.provenance import provenance
+from tdbench.experiment.load import load_plan
+from tdbench.experiment.run import Plan, Run
+from tdbench.records.layout import DatasetLayout, ReportLayout, RunLayout
 from tdbench.reporting.page.html import Findings, write_html
 from tdbench.reporting.statistics import agreement
-from tdbench.run import Plan, Run
+from tdbench.runtime.files import write_json
+from tdbench.runtime.provenance import provenance
 from tests.conftest import ROOT
 
 FAILED, RESUMED = "digits/vp-td-seed1", "digits/edm-td-seed0"

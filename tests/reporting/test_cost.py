@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tdbench.experiment.run import Plan
 from tdbench.reporting.cost import cost_against_quality, readable_cost_against_quality
 from tdbench.reporting.figures import cost_against_quality as figure_of
 from tdbench.reporting.figures import save_figure
 from tdbench.reporting.tables import comparison_table
-from tdbench.run import Plan
 
 SECONDS, MEMORY = {"baseline": [10.0, 30.0], "td": [15.0, 35.0]}, {"baseline": 400.0, "td": 500.0}
 FID = {"baseline": [20.0, 22.0], "td": [15.0, 18.0]}

@@ -18,18 +18,18 @@ from rocrate.rocrate import ROCrate
 from rocrate.utils import as_list
 from typer.testing import CliRunner, Result
 
-from tdbench import provenance
-from tdbench.cli import app
+from tdbench.cli.main import app
 from tdbench.data.archive import read_archive, write_archive
 from tdbench.evaluation.classifier import train_classifier
 from tdbench.evaluation.scores import write_references
-from tdbench.files import write_json
-from tdbench.layout import DatasetLayout, ReportLayout
-from tdbench.plan import load_plan
+from tdbench.experiment.load import load_plan
+from tdbench.records.layout import DatasetLayout, ReportLayout
 from tdbench.reporting.crate import export, gather
-from tdbench.reporting.outline import write_outline
 from tdbench.reporting.report import write_ablations, write_comparison, write_report
-from tdbench.stages import do_stage
+from tdbench.reporting.status.plan_file import write_outline
+from tdbench.runtime import provenance
+from tdbench.runtime.files import write_json
+from tdbench.workflow.stages import do_stage
 
 COMMIT = "c0ffee" * 6 + "c0de"
 METADATA = "ro-crate-metadata.json"

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from tdbench.errors import TdbenchError
-from tdbench.layout import ReportLayout
-from tdbench.reporting import tables, wording
+from tdbench.records.layout import ReportLayout
+from tdbench.reporting import captions, tables
 from tdbench.reporting.collect import mean_over_snapshots
 from tdbench.reporting.cost import cost_against_quality, readable_cost_against_quality
 from tdbench.reporting.latex import PREAMBLE, check_columns, latex, latex_table
@@ -34,16 +34,16 @@ def written(made_page: MadePage, tmp_path_factory: pytest.TempPathFactory) -> li
     readable = tables.readable_comparison(comparison)
     against = readable_cost_against_quality(cost_against_quality(plan, comparison, runs))
     made: dict[str, tuple[pd.DataFrame, str]] = {
-        "comparison": (readable, wording.COMPARISON_CAPTION), "comparison-final": (readable, wording.FINAL_CAPTION),
-        "cost": (tables.cost_table(plan, runs), wording.COST_CAPTION),
-        "cost-against-quality": (against, wording.COST_QUALITY_CAPTION),
-        "consistency": (tables.readable_consistency(consistency), wording.CONSISTENCY_CAPTION),
-        "nearest": (readable_nearest(conftest._nearest(plan)), wording.NEAREST_CAPTION),
-        "agreement": (agreement(made_page.scores), wording.AGREEMENT_CAPTION),
+        "comparison": (readable, captions.COMPARISON_CAPTION), "comparison-final": (readable, captions.FINAL_CAPTION),
+        "cost": (tables.cost_table(plan, runs), captions.COST_CAPTION),
+        "cost-against-quality": (against, captions.COST_QUALITY_CAPTION),
+        "consistency": (tables.readable_consistency(consistency), captions.CONSISTENCY_CAPTION),
+        "nearest": (readable_nearest(conftest._nearest(plan)), captions.NEAREST_CAPTION),
+        "agreement": (agreement(made_page.scores), captions.AGREEMENT_CAPTION),
     }  # fmt: skip
     for name in plan.ablations:
         found = tables.readable_ablation(tables.ablation_table(plan, name, per_run))
-        made[f"ablation-{name}"] = (found, wording.ablation_caption(plan, name))
+        made[f"ablation-{name}"] = (found, captions.ablation_caption(plan, name))
     for name, (table, caption) in made.items():
         tables.write_table(layout.table(name), table, table, caption)
     return [path for name in made for path in layout.table(name) if path.suffix == ".tex"]

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tdbench.reporting.overall import overall_change
-from tdbench.reporting.statistics import compare
+from tdbench.reporting.statistics import compare, overall_change
 
 
 def scores(ratios: dict[int, dict[int, float]], baseline: float = 20.0) -> pd.DataFrame:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tdbench.reporting import collect, published, store
+from tdbench.records import layout
+from tdbench.reporting import collect, published
 from tdbench.reporting.cost import cost_against_quality
 from tdbench.reporting.figures import cost_against_quality as cost_figure
 from tdbench.reporting.figures import fid_against_nfe
@@ -38,7 +39,7 @@ def test_a_page_may_have_many_published_figures(tmp_path: Path, monkeypatch: pyt
     head = ",".join(published.COLUMNS)
     rows = [f"digits,,,,edm,td,{steps},fid,inception,,,,{steps},,paper {steps}" for steps in range(1, 21)]
     (tmp_path / "many.csv").write_text("\n".join([head, *rows]))
-    monkeypatch.setattr(store, "PUBLISHED", tmp_path)
+    monkeypatch.setattr(layout, "PUBLISHED", tmp_path)
     page = make_page(tmp_path, **(SMALL | {"published": ["many"]})).path.read_text()
     assert "paper 1<" in page and "paper 20<" in page
 

@@ -6,12 +6,13 @@ import pandas as pd
 import pytest
 
 from tdbench.errors import TdbenchError
-from tdbench.evaluation import RESIZES
+from tdbench.experiment.extractors import RESIZES
+from tdbench.experiment.load import load_plan
+from tdbench.experiment.run import Plan
 from tdbench.networks import NETWORKS
-from tdbench.plan import load_plan
-from tdbench.reporting import published, store
+from tdbench.records import layout
+from tdbench.reporting import published
 from tdbench.reporting.collect import CELL
-from tdbench.run import Plan
 from tests.conftest import ROOT
 
 PAPER = "Temporal Difference Learning for Diffusion Models, ICML 2026, arXiv 2606.15048"
@@ -70,7 +71,7 @@ def table(
     }  # fmt: skip
     rows = pd.DataFrame([figure | changes for changes in figures or ({},)])
     (tmp_path / "mine.csv").write_text(rows[published.COLUMNS].to_csv(index=False))
-    monkeypatch.setattr(store, "PUBLISHED", tmp_path)
+    monkeypatch.setattr(layout, "PUBLISHED", tmp_path)
     ours = [
         dict(zip(CELL, ["digits", "edm", "td", "fid", library, scored_as, 4, 7], strict=True))
         | {"seed": seed, "run": f"r{seed}", "value": value + seed}

@@ -10,12 +10,12 @@ from ruamel.yaml import YAML
 
 from tdbench.diffusion.samplers import count_evaluations
 from tdbench.errors import TdbenchError
-from tdbench.plan import load_plan
+from tdbench.experiment.load import load_plan
+from tdbench.experiment.run import Plan
+from tdbench.reporting.captions import summary
 from tdbench.reporting.collect import scores_of_ablation
 from tdbench.reporting.figures import fid_against_nfe
 from tdbench.reporting.tables import ablation_table, comparison_table, readable_ablation
-from tdbench.reporting.wording import summary
-from tdbench.run import Plan
 from tests.conftest import ROOT
 
 BASELINE_FID, TD_FID = 10.0, 8.0

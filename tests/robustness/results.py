@@ -4,14 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tdbench.consistency import _key as consistency_key
-from tdbench.evaluation.metrics import METRICS
-from tdbench.files import write_json
-from tdbench.layout import RunLayout
-from tdbench.provenance import provenance
-from tdbench.reporting.outline import write_outline
-from tdbench.run import Plan, Run
-from tdbench.sampling import _key as sampling_key
+from tdbench.experiment.metrics import METRICS
+from tdbench.experiment.run import Plan, Run
+from tdbench.records.layout import RunLayout
+from tdbench.records.stored import _key as sampling_key
+from tdbench.reporting.status.plan_file import write_outline
+from tdbench.runtime.files import write_json
+from tdbench.runtime.provenance import provenance
+from tdbench.sampling.consistency import _key as consistency_key
 
 DATA = {"sha256": "d" * 64, "images": 1797, "resolution": 8, "channels": 1, "classes": 10}
 HARDWARE = {"device": "cpu", "threads": 1, "processes": 1}

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib import format as npy
 
-from tdbench.arrays import read_arrays
+from tdbench.diffusion.verification import verify_file
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.features import ReferenceFeatures, Statistics, load_reference, read_facts, save_reference
-from tdbench.provenance import provenance
-from tdbench.sampling import read_samples
-from tdbench.verification import verify_file
+from tdbench.records.stored import read_samples
+from tdbench.runtime.arrays import read_arrays
+from tdbench.runtime.provenance import provenance
 from tests.robustness.damage import bad_json, damaged
 from tests.robustness.tally import inputs, judge
 

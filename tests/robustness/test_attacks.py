@@ -21,9 +21,9 @@ from PIL import Image
 from tdbench.data import cifar10, decoding
 from tdbench.data.archive import read_archive
 from tdbench.data.sources import read_source
-from tdbench.downloads import Published, fetch
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.inception_weights import PUBLISHED
+from tdbench.runtime.downloads import Published, fetch
 from tests.data.test_cifar10 import members
 from tests.robustness.test_images import PIXELS, encoded, packed, tarred
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tdbench.cli import main
+from tdbench.cli.main import main
 from tdbench.errors import TdbenchError
 from tests.conftest import ROOT, TINY
 from tests.robustness.tally import inputs, judge

@@ -10,9 +10,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from tdbench.errors import TdbenchError
-from tdbench.plan import load_plan
+from tdbench.experiment.load import load_plan
+from tdbench.reporting.captions import ablation_caption
 from tdbench.reporting.tables import write_table
-from tdbench.reporting.wording import ablation_caption
 from tests.conftest import TINY
 from tests.reporting.conftest import FAILED, MadePage, make_page
 

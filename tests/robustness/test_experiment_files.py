@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from tdbench import plan
 from tdbench.errors import TdbenchError
-from tdbench.plan import load_plan, load_plans
+from tdbench.experiment import load
+from tdbench.experiment.load import load_plan, load_plans
 from tests.conftest import ROOT, TINY
 from tests.robustness.damage import DEEP, ENDLESS, altered, damaged
 from tests.robustness.tally import inputs, judge
@@ -59,7 +59,7 @@ def test_structures(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         lambda block: STRUCTURES[name] | {"training": block}
     )))  # fmt: skip
     def check(content: Any) -> None:
-        monkeypatch.setattr(plan, "read_yaml", lambda _: plain(content))
+        monkeypatch.setattr(load, "read_yaml", lambda _: plain(content))
         # Whether it is a mapping at all is for the reader of the file.
         if isinstance(content, dict):
             judge("experiment, structure", path, lambda: load_plan(str(path)))

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tdbench.evaluation.classifier import load_classifier
-from tdbench.evaluation.stored import read_nearest
-from tdbench.layout import RunLayout
-from tdbench.plan import load_plan
+from tdbench.experiment.load import load_plan
+from tdbench.experiment.run import Plan
+from tdbench.records.layout import RunLayout
+from tdbench.records.stored import read_nearest
 from tdbench.reporting import collect, tables
 from tdbench.reporting.cost import cost_against_quality
 from tdbench.reporting.nearest import nearest_table
 from tdbench.reporting.page import history
-from tdbench.reporting.status_table import show_status
-from tdbench.run import Plan
+from tdbench.reporting.status.table import show_status
 from tests.conftest import TINY
 from tests.robustness.damage import bad_json, damaged, written
 from tests.robustness.results import HARDWARE, LINE, log, write_results

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tdbench.errors import TdbenchError
-from tdbench.workflow import Workflow
+from tdbench.workflow.flow import Workflow
 from tests.conftest import ROOT, TINY
 
 EVIL = [

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tdbench.layout import ReportLayout
+from tdbench.experiment.run import Plan
+from tdbench.records.layout import ReportLayout
 from tdbench.reporting import published, show
 from tdbench.reporting.collect import CELL, mean_over_snapshots
-from tdbench.reporting.reproduction import compare_results
+from tdbench.reporting.compare import compare_results
 from tdbench.reporting.tables import comparison_table, write_table
-from tdbench.run import Plan
 from tests.conftest import ROOT
 from tests.robustness.damage import damaged
 from tests.robustness.tally import inputs, judge

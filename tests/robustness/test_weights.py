@@ -15,9 +15,8 @@ from safetensors.torch import save
 from torch import nn
 
 from tdbench.errors import TdbenchError
+from tdbench.records.weights import load_snapshot, read_weights
 from tdbench.training.checkpoint import find_checkpoint
-from tdbench.training.snapshots import load_snapshot
-from tdbench.weights import read_weights
 from tests.robustness.damage import bad_json, damaged
 from tests.robustness.tally import inputs, judge
 

@@ -15,12 +15,12 @@ import torch
 from safetensors.torch import load_file
 
 from tdbench.errors import Stopped, TdbenchError
-from tdbench.layout import RunLayout
-from tdbench.run import Plan, Run
+from tdbench.experiment.run import Plan, Run
+from tdbench.records.layout import RunLayout
+from tdbench.records.stored import read_metrics
 from tdbench.training import loop
 from tdbench.training.checkpoint import find_checkpoint, keep_only, save_checkpoint
 from tdbench.training.loop import train
-from tdbench.training.metrics import read_metrics
 from tests.training.test_loop import shorter
 
 # Of a line of metrics, what differs from one time to the next.
@@ -260,8 +260,8 @@ def test_what_does_not_change_the_weights_may_change_meanwhile(
 def test_asked_to_stop_in_the_last_step_it_finishes_and_begins_nothing_more(
     tiny: Plan, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tdbench.layout import DatasetLayout
-    from tdbench.stages import do_stage
+    from tdbench.records.layout import DatasetLayout
+    from tdbench.workflow.stages import do_stage
 
     files = DatasetLayout(tmp_path, "digits")
     files.archive.parent.mkdir(parents=True)
@@ -281,7 +281,7 @@ def test_asked_to_stop_in_the_last_step_it_finishes_and_begins_nothing_more(
 
 
 def test_a_second_signal_ends_at_once(tiny: Plan) -> None:
-    from tdbench.signals import stop_on_request
+    from tdbench.runtime.signals import stop_on_request
 
     before = signal.getsignal(signal.SIGINT)
     with stop_on_request() as stop:

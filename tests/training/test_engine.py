@@ -14,12 +14,13 @@ from torch import nn
 from tdbench.data.archive import ImageSet
 from tdbench.data.loading import Batches
 from tdbench.diffusion.preconditioning import Condition
-from tdbench.layout import RunLayout
-from tdbench.run import Plan, Run
+from tdbench.experiment.run import Plan, Run
+from tdbench.records.layout import RunLayout
+from tdbench.records.stored import read_metrics
 from tdbench.training import loop
 from tdbench.training.engine import LARGE, LONG, Engine, choose_engine
 from tdbench.training.loop import train
-from tdbench.training.metrics import MetricsWriter, read_metrics
+from tdbench.training.metrics import MetricsWriter
 from tdbench.training.state import build_state
 from tdbench.training.step import one_step
 from tests.training.test_checkpoint import interrupted, outcome

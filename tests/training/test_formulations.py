@@ -9,12 +9,12 @@ import torch
 from ruamel.yaml import YAML
 
 from tdbench.diffusion.formulations import FORMULATIONS
-from tdbench.layout import RunLayout
-from tdbench.plan import load_plan
-from tdbench.run import Plan, Run
-from tdbench.sampling import read_samples, sample_run
+from tdbench.experiment.load import load_plan
+from tdbench.experiment.run import Plan, Run
+from tdbench.records.layout import RunLayout
+from tdbench.records.stored import read_metrics, read_samples
+from tdbench.sampling.stage import sample_run
 from tdbench.training.loop import train
-from tdbench.training.metrics import read_metrics
 from tests.conftest import TINY
 
 SAMPLERS = {"ddpm": "ancestral", "ddim": "ddim", "vp": "euler", "ve": "heun", "edm": "churn", "ct": "consistency"}

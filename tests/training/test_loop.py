@@ -9,11 +9,12 @@ import torch
 from tdbench.data.archive import ImageSet
 from tdbench.data.loading import Batches
 from tdbench.errors import TdbenchError, TrainingDiverged
-from tdbench.layout import RunLayout
-from tdbench.run import Plan, Run
-from tdbench.sampling import read_sampled, sample_run
+from tdbench.experiment.run import Plan, Run
+from tdbench.records.layout import RunLayout
+from tdbench.records.stored import read_metrics, read_sampled
+from tdbench.sampling.stage import sample_run
 from tdbench.training.loop import train
-from tdbench.training.metrics import FIELDS, read_metrics
+from tdbench.training.metrics import FIELDS
 from tdbench.training.state import build_state
 from tdbench.training.step import batch_losses
 
@@ -78,7 +79,7 @@ def test_what_a_training_leaves(trained: tuple[Run, RunLayout]) -> None:
 
 
 def test_sampling_does_not_depend_on_the_batch_size(trained: tuple[Run, RunLayout], tmp_path: Path) -> None:
-    from tdbench.sampling import read_samples
+    from tdbench.records.stored import read_samples
 
     run, layout = trained
     sets = []

@@ -22,19 +22,19 @@ from torch.nn.functional import interpolate
 from torchvision.models import VGG16_Weights
 from torchvision.models.vgg import cfgs, make_layers
 
-from tdbench.cli import main
+from tdbench.cli.main import main
 from tdbench.data.archive import ImageSet
 from tdbench.diffusion import distances
 from tdbench.diffusion.distances import DISTANCES
-from tdbench.downloads import CACHE_VARIABLE
 from tdbench.errors import TdbenchError
-from tdbench.files import read_json, sha256, write_json
-from tdbench.layout import DatasetLayout, RunLayout, weights_record
-from tdbench.plan import load_plan
-from tdbench.stages import STAGES
+from tdbench.experiment.load import load_plan
+from tdbench.records.layout import DatasetLayout, RunLayout, weights_record
+from tdbench.runtime.downloads import CACHE_VARIABLE
+from tdbench.runtime.files import read_json, sha256, write_json
 from tdbench.training import loop, lpips_network
 from tdbench.training.lpips_network import load_lpips
 from tdbench.training.lpips_weights import LIBRARY, PUBLISHED, published_weights
+from tdbench.workflow.stages import STAGES
 from tests.conftest import TINY
 from tests.robustness.test_weights import Evil
 

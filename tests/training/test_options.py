@@ -10,13 +10,14 @@ import yaml
 from tdbench.data.archive import ImageSet
 from tdbench.data.loading import Batches
 from tdbench.errors import TdbenchError
-from tdbench.layout import RunLayout
-from tdbench.plan import load_plan
-from tdbench.run import Plan, Run
+from tdbench.experiment.load import load_plan
+from tdbench.experiment.run import Plan, Run
+from tdbench.records.layout import RunLayout
+from tdbench.records.stored import read_metrics
 from tdbench.training import step as steps
 from tdbench.training.ema import average_decay
 from tdbench.training.loop import train
-from tdbench.training.metrics import MetricsWriter, read_metrics
+from tdbench.training.metrics import MetricsWriter
 from tdbench.training.state import TrainingState, build_state
 from tests.conftest import TINY
 from tests.training.test_loop import shorter

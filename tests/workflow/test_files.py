@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from tdbench.budget import describe_plans
 from tdbench.errors import TdbenchError
-from tdbench.layout import RunLayout
-from tdbench.plan import load_plan
-from tdbench.reporting.store import without_password
-from tdbench.run import Plan
-from tdbench.workflow import Workflow
+from tdbench.experiment.load import load_plan
+from tdbench.experiment.run import Plan
+from tdbench.records.layout import RunLayout
+from tdbench.reporting.tracking.uri import without_password
+from tdbench.workflow.budget import describe_plans
+from tdbench.workflow.flow import Workflow
 from tests.conftest import ROOT, TINY
 
 

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 import pytest
 
-from tdbench.evaluation.metrics import METRICS
+from tdbench.experiment.metrics import METRICS
 from tests.conftest import ROOT
 
 RUNS = 6

@@ -10,7 +10,7 @@ from torch import Tensor
 from tdbench.diffusion.grid import TimeGrid
 from tdbench.diffusion.preconditioning import Preconditioning
 from tdbench.diffusion.processes import Coupling, Level, Posterior, like, posterior_coefficients
-from tdbench.parameters import Parameters
+from tdbench.settings import Parameters
 
 Weight = Literal["pairwise", "source", "constant", "linear"]
 

@@ -13,7 +13,7 @@ from tdbench.diffusion.formulations.base import Estimates, Formulation, Weight, 
 from tdbench.diffusion.grid import KarrasGrid
 from tdbench.diffusion.preconditioning import ConsistencyPreconditioning
 from tdbench.diffusion.processes import Coupling, Level, like, variance_exploding
-from tdbench.parameters import Parameters
+from tdbench.settings import Parameters
 
 
 class Scales(Parameters):

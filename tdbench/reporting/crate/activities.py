@@ -3,10 +3,10 @@
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from tdbench.files import json_lines
-from tdbench.layout import RunLayout
+from tdbench.experiment.run import Plan, Run
+from tdbench.records.layout import RunLayout
 from tdbench.reporting.crate import EXPERIMENT
-from tdbench.run import Plan, Run
+from tdbench.runtime.files import json_lines
 
 
 class Activity(NamedTuple):

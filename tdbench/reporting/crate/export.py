@@ -12,14 +12,14 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 from rocrate.rocrate import ROCrate
 
 from tdbench.errors import TdbenchError
-from tdbench.files import atomic_path, regular_target
+from tdbench.experiment.run import Plan
 from tdbench.reporting.crate import METADATA
 from tdbench.reporting.crate.check import Check, check_crate
 from tdbench.reporting.crate.gather import gather
 from tdbench.reporting.crate.metadata import describe
 from tdbench.reporting.crate.readme import left_out
 from tdbench.reporting.crate.repeat import size
-from tdbench.run import Plan
+from tdbench.runtime.files import atomic_path, regular_target
 
 _CHUNK = 1 << 20
 

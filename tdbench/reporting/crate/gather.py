@@ -3,26 +3,23 @@
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tdbench import advice
-from tdbench.consistency import read_consistency
 from tdbench.errors import TdbenchError
-from tdbench.evaluation import PUBLISHERS
 from tdbench.evaluation.features import read_facts
-from tdbench.evaluation.stored import read_scored
-from tdbench.files import sha256
-from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
-from tdbench.provenance import git_commit
-from tdbench.records import Data, Finished, Scored, read_record, same_data
+from tdbench.experiment.extractors import PUBLISHERS
+from tdbench.experiment.run import Plan, Run
+from tdbench.records.layout import DatasetLayout, ReportLayout, RunLayout
+from tdbench.records.schema import Data, Finished, Scored, read_record, same_data
+from tdbench.records.stored import read_consistency, read_metrics, read_sampled, read_scored, read_trained
+from tdbench.records.weights import check_snapshot
 from tdbench.reporting.crate import EXPERIMENT, RESOLVED, SOFTWARE, WRITTEN
 from tdbench.reporting.crate import activities as made
 from tdbench.reporting.crate.contents import Contents, Member, keys_of
 from tdbench.reporting.crate.portable import portable
 from tdbench.reporting.crate.repeat import is_commit
 from tdbench.reporting.crate.reported import add_report
-from tdbench.run import Plan, Run
-from tdbench.sampling import read_sampled, read_trained
-from tdbench.training.metrics import read_metrics
-from tdbench.training.snapshots import check_snapshot
+from tdbench.runtime import advice
+from tdbench.runtime.files import sha256
+from tdbench.runtime.provenance import git_commit
 
 WEIGHTS, SAMPLES, DATA = "--with-weights", "--with-samples", "--with-data"
 

@@ -16,13 +16,13 @@ from rocrate.model import ContextEntity, Entity
 from rocrate.rocrate import ROCrate
 
 from tdbench.errors import TdbenchError
-from tdbench.files import sha256
+from tdbench.experiment.run import Plan
 from tdbench.reporting.crate import EXPERIMENT, README
 from tdbench.reporting.crate.activities import Activity
 from tdbench.reporting.crate.contents import Contents, Member
 from tdbench.reporting.crate.readme import readme
 from tdbench.reporting.crate.repeat import is_commit
-from tdbench.run import Plan
+from tdbench.runtime.files import sha256
 
 PROFILES = {
     "process": ("https://w3id.org/ro/wfrun/process/0.5", "Process Run Crate", "0.5"),

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from tdbench.layout import DatasetLayout
-from tdbench.mistakes import read_yaml
+from tdbench.experiment.run import Plan
+from tdbench.experiment.yaml import read_yaml
+from tdbench.records.layout import DatasetLayout
 from tdbench.reporting.crate import WRITTEN
-from tdbench.run import Plan
 
 
 def portable(plan: Plan) -> bytes | None:

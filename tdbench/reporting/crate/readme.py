@@ -1,9 +1,9 @@
 """What a crate says to people: what it is, how to check it, how to make it again."""
 
+from tdbench.experiment.run import Plan
 from tdbench.reporting.crate import EXPERIMENT, METADATA, RESOLVED, SOFTWARE
 from tdbench.reporting.crate.contents import Contents
 from tdbench.reporting.crate.repeat import again, data_to_bring, is_commit, size
-from tdbench.run import Plan
 
 
 def readme(plan: Plan, contents: Contents) -> str:

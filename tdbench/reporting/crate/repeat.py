@@ -7,7 +7,7 @@ from typing import Any
 
 from rocrate.rocrate import ROCrate
 
-from tdbench.layout import DatasetLayout
+from tdbench.records.layout import DatasetLayout
 from tdbench.reporting.crate import EXPERIMENT
 
 

@@ -4,17 +4,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from tdbench import advice
 from tdbench.errors import TdbenchError
-from tdbench.layout import ReportLayout, RunLayout
-from tdbench.progress_log import first_line
-from tdbench.records import Written, read_record
+from tdbench.experiment.run import Plan
+from tdbench.records.layout import ReportLayout, RunLayout
+from tdbench.records.schema import Written, read_record
 from tdbench.reporting.collect import collect_scores
+from tdbench.reporting.compare import read_reproductions
 from tdbench.reporting.crate.activities import reporting
 from tdbench.reporting.crate.contents import Contents, keys_of
-from tdbench.reporting.reproduction import read_reproductions
-from tdbench.run import Plan
-from tdbench.workflow import ExperimentFlow
+from tdbench.runtime import advice
+from tdbench.runtime.progress_log import first_line
 
 _COMPARED = ["run", "snapshot_kimg", "steps", "library", "metric", "samples", "value"]
 
@@ -27,7 +26,7 @@ def add_report(contents: Contents, plan: Plan) -> None:
     TdbenchError
         If one is missing, damaged, or of other scores than the runs' own.
     """
-    flow, layout = ExperimentFlow(plan, contents.results), ReportLayout(contents.results, plan.experiment.name)
+    layout = ReportLayout(contents.results, plan.experiment.name)
     command = advice.command("report", plan.path, results=contents.results)
     descriptions = {
         layout.scores_parquet: "Every score, in parquet", layout.scores_csv: "Every score: a row a library and metric",
@@ -35,7 +34,12 @@ def add_report(contents: Contents, plan: Plan) -> None:
     }  # fmt: skip
     names = [contents.add(path, what, command) for path, what in descriptions.items()]
     _check_scores(contents, plan, layout, command)
-    expected = [*flow.comparison_files, *flow.ablation_files, *layout.table("agreement")]
+    expected = [
+        *layout.comparison_tables(),
+        *layout.comparison_figures(plan.experiment.pairs),
+        *layout.ablation_files(plan.ablations),
+        *layout.table("agreement"),
+    ]
     for path in dict.fromkeys([*expected, *_others(layout)]):
         names.append(contents.add(path, f"{path.parent.name.capitalize()}: {path.stem}", command))
     if layout.record.is_file():

@@ -12,13 +12,13 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from tdbench.evaluation.metrics import METRICS
-from tdbench.experiment import pair_name
+from tdbench.experiment.metrics import METRICS
+from tdbench.experiment.schema import pair_name
+from tdbench.reporting.captions import metric_title
 from tdbench.reporting.cost import COSTS, LEAST_SHOWN
 from tdbench.reporting.figures import beside, colours_of
 from tdbench.reporting.statistics import compare, summarise
 from tdbench.reporting.tables import interval, spread
-from tdbench.reporting.wording import metric_title
 
 _ROWS = alt.NamedData("rows")
 _HEIGHT, _LOWER_HEIGHT = 230, 130

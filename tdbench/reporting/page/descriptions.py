@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from tdbench.evaluation.metrics import label as name_of
-from tdbench.evaluation.metrics import leading
+from tdbench.experiment.metrics import label as name_of
+from tdbench.experiment.metrics import leading
+from tdbench.experiment.run import Plan
 from tdbench.reporting.statistics import summarise
 from tdbench.reporting.tables import budget, number, spread
-from tdbench.run import Plan
 
 
 def describe_scores(per_run: pd.DataFrame, labels: list[str]) -> str:

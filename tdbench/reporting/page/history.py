@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from tdbench import advice
-from tdbench.files import json_lines
-from tdbench.layout import RunLayout
-from tdbench.provenance import versions
-from tdbench.records import Origin, read_record
-from tdbench.reporting.stand import STAGES, Expected, number, read_stand
-from tdbench.run import Plan
+from tdbench.experiment.run import Plan
+from tdbench.records.layout import RunLayout
+from tdbench.records.schema import Origin, read_record
+from tdbench.reporting.status.run import STAGES, Expected, number, read_stand
+from tdbench.runtime import advice
+from tdbench.runtime.files import json_lines
+from tdbench.runtime.provenance import versions
 
 
 def stage_times(plan: Plan, results: Path) -> pd.DataFrame:

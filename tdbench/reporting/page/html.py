@@ -13,22 +13,22 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from tdbench import advice
 from tdbench.data.state import KEY
 from tdbench.evaluation.features import describe_extractor
-from tdbench.evaluation.metrics import label, leading
-from tdbench.experiment import pair_name
-from tdbench.files import write_text
-from tdbench.layout import DatasetLayout, ReportLayout
-from tdbench.provenance import provenance
-from tdbench.records import Data, read_record
-from tdbench.reporting import collect, tables, wording
+from tdbench.experiment.metrics import label, leading
+from tdbench.experiment.run import Plan
+from tdbench.experiment.schema import pair_name
+from tdbench.records.layout import DatasetLayout, ReportLayout
+from tdbench.records.schema import Data, read_record
+from tdbench.reporting import captions, collect, tables
 from tdbench.reporting.cost import cost_against_quality, readable_cost_against_quality
 from tdbench.reporting.nearest import readable_nearest
 from tdbench.reporting.page import charts, descriptions, history, libraries
 from tdbench.reporting.page.table import PageTable, page_table
 from tdbench.reporting.published import published_table
-from tdbench.run import Plan
+from tdbench.runtime import advice
+from tdbench.runtime.files import write_text
+from tdbench.runtime.provenance import provenance
 
 MOST_CLASSES_NAMED = 20
 """A data set of more classes is described by the fewest and the most images of a class."""
@@ -60,7 +60,7 @@ def write_html(plan: Plan, results: Path, found: Findings) -> None:
     per_run = collect.mean_over_snapshots(found.scores)
     comparison = tables.comparison_table(plan, per_run)
     costs = cost_against_quality(plan, comparison, found.runs)
-    headline, answers = wording.summary(plan, comparison, per_run)
+    headline, answers = captions.summary(plan, comparison, per_run)
     groups = {"comparison": charts.scores_group(per_run, tables.objectives(plan)), "cost": charts.cost_group(costs)}
     groups |= {f"ablation-{name}": _ablation_group(plan, name, per_run) for name in plan.ablations}
     page = (
@@ -75,7 +75,7 @@ def write_html(plan: Plan, results: Path, found: Findings) -> None:
             groups=groups,
             chart_config=charts.CONFIG,
             leading=label(leading(per_run.metric)),
-            metrics={name: wording.metric_title(name) for name in per_run.metric.unique()},
+            metrics={name: captions.metric_title(name) for name in per_run.metric.unique()},
             libraries=list(per_run.library.unique()),
             ablations=list(plan.ablations),
             pairs=plan.experiment.pairs,
@@ -100,14 +100,14 @@ def _tables(
     final = tables.comparison_table(plan, collect.of_last_snapshot(found.scores))
     consistency = tables.comparison_table(plan, found.consistency)
     frames = {
-        "comparison": (tables.readable_comparison(comparison), wording.COMPARISON_CAPTION),
-        "comparison-final": (tables.readable_comparison(final), wording.FINAL_CAPTION),
-        "cost": (tables.cost_table(plan, found.runs), wording.COST_CAPTION),
-        "cost-against-quality": (readable_cost_against_quality(costs), wording.COST_QUALITY_CAPTION),
-        "consistency": (tables.readable_consistency(consistency), wording.CONSISTENCY_CAPTION),
-        "nearest": (readable_nearest(found.nearest), wording.NEAREST_CAPTION),
-        "agreement": (found.agreement, wording.AGREEMENT_CAPTION),
-        "published": (published_table(plan, per_run), wording.PUBLISHED_CAPTION),
+        "comparison": (tables.readable_comparison(comparison), captions.COMPARISON_CAPTION),
+        "comparison-final": (tables.readable_comparison(final), captions.FINAL_CAPTION),
+        "cost": (tables.cost_table(plan, found.runs), captions.COST_CAPTION),
+        "cost-against-quality": (readable_cost_against_quality(costs), captions.COST_QUALITY_CAPTION),
+        "consistency": (tables.readable_consistency(consistency), captions.CONSISTENCY_CAPTION),
+        "nearest": (readable_nearest(found.nearest), captions.NEAREST_CAPTION),
+        "agreement": (found.agreement, captions.AGREEMENT_CAPTION),
+        "published": (published_table(plan, per_run), captions.PUBLISHED_CAPTION),
         "data": (_data_facts(plan, results), "Data"),
         "failures": (history.failures(plan, results), "Runs that are not done, and trainings that were cut short"),
         "hardware": (history.hardware(plan, results), "Hardware of the trainings"),
@@ -117,7 +117,7 @@ def _tables(
     }
     for name in plan.ablations:
         table = tables.ablation_table(plan, name, per_run)
-        frames[f"ablation-{name}"] = (tables.readable_ablation(table), wording.ablation_caption(plan, name))
+        frames[f"ablation-{name}"] = (tables.readable_ablation(table), captions.ablation_caption(plan, name))
     return {
         name: page_table(frame, caption, _choices(frame))
         for name, (frame, caption) in frames.items()

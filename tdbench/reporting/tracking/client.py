@@ -18,10 +18,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
 from tdbench.errors import TdbenchError
-from tdbench.files import atomic_path, make_folder
-from tdbench.layout import ReportLayout
-from tdbench.reporting.store import sqlite_uri
-from tdbench.run import Plan
+from tdbench.experiment.run import Plan
+from tdbench.records.layout import ReportLayout
+from tdbench.reporting.tracking.uri import sqlite_uri
+from tdbench.runtime.files import atomic_path, make_folder
 
 METRICS_A_CALL, PARAMS_A_CALL = 900, 100
 """What one call of MLflow takes: 1,000 of all together, and less than 1 MB."""

@@ -9,8 +9,8 @@ from mlflow.data.schema import TensorDatasetSchema
 from mlflow.entities import Dataset, DatasetInput, InputTag
 from mlflow.types.schema import Schema, TensorSpec
 
-from tdbench.layout import DatasetLayout
-from tdbench.run import Run
+from tdbench.experiment.run import Run
+from tdbench.records.layout import DatasetLayout
 
 DIGEST_LENGTH = 16
 """MLflow allows 36, its page shows them all beside the name; the profile holds the whole checksum."""

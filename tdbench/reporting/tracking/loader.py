@@ -9,9 +9,9 @@ from torch.nn.functional import one_hot
 
 from tdbench.diffusion.preconditioning import Condition, Denoiser
 from tdbench.errors import TdbenchError
-from tdbench.records import Trained, read_record
-from tdbench.run import Run
-from tdbench.training.snapshots import load_snapshot
+from tdbench.experiment.run import Run
+from tdbench.records.schema import Trained, read_record
+from tdbench.records.weights import load_snapshot
 from tdbench.training.state import build_denoiser
 
 SETTINGS, WEIGHTS = "run.json", "weights.safetensors"

@@ -6,8 +6,8 @@ from typing import Any
 
 from mlflow.entities import Metric
 
-from tdbench.layout import RunLayout
-from tdbench.training.metrics import read_metrics
+from tdbench.records.layout import RunLayout
+from tdbench.records.stored import read_metrics
 
 Scores = list[dict[str, Any]]
 

@@ -14,9 +14,9 @@ from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import ColSpec, Schema, TensorSpec
 
-from tdbench.layout import RunLayout
+from tdbench.experiment.run import Run
+from tdbench.records.layout import RunLayout
 from tdbench.reporting.tracking.loader import SETTINGS, WEIGHTS
-from tdbench.run import Run
 
 _NOTE = """The averaged weights at the end of a training: noisy images and their times give estimates of the clean
 images. `mlflow.pyfunc.load_model("models:/...")` loads it where tdbench is installed: it holds weights

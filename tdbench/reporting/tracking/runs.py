@@ -10,19 +10,18 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, Param
 
-from tdbench import advice
-from tdbench.evaluation.stored import read_scored
-from tdbench.files import sha256
-from tdbench.layout import DatasetLayout, ReportLayout, RunLayout
-from tdbench.records import Finished, Scored, read_record
+from tdbench.experiment.run import Run
+from tdbench.records.layout import DatasetLayout, ReportLayout, RunLayout
+from tdbench.records.schema import Finished, Scored, read_record
+from tdbench.records.stored import read_sampled, read_scored, read_trained
+from tdbench.records.weights import check_snapshot
 from tdbench.reporting.tracking import metrics
 from tdbench.reporting.tracking.client import log_batches, log_files
 from tdbench.reporting.tracking.datasets import as_inputs, reference_data, training_data
 from tdbench.reporting.tracking.model import log_model
-from tdbench.reporting.tracking.ours import CONTENT, KIND, PARENT, RESULTS, RUN, SNAPSHOT, Ours, owner
-from tdbench.run import Run
-from tdbench.sampling import read_sampled, read_trained
-from tdbench.training.snapshots import check_snapshot
+from tdbench.reporting.tracking.owned_runs import CONTENT, KIND, PARENT, RESULTS, RUN, SNAPSHOT, Ours, owner
+from tdbench.runtime import advice
+from tdbench.runtime.files import sha256
 
 REPORT = "report"
 """Name of the run that holds the report."""

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from tdbench.files import make_folder, write_json
-from tdbench.layout import ReportLayout
-from tdbench.progress import progress
-from tdbench.reporting.store import tracking_uri, without_password
+from tdbench.experiment.run import Plan
+from tdbench.records.layout import ReportLayout
 from tdbench.reporting.tracking.client import connect, experiment_id
-from tdbench.reporting.tracking.ours import Ours
-from tdbench.reporting.tracking.patience import patiently
+from tdbench.reporting.tracking.owned_runs import Ours
+from tdbench.reporting.tracking.retry import patiently
 from tdbench.reporting.tracking.runs import REPORT, Writer
-from tdbench.run import Plan
+from tdbench.reporting.tracking.uri import tracking_uri, without_password
+from tdbench.runtime.files import make_folder, write_json
+from tdbench.runtime.progress import progress
 
 
 def track(plan: Plan, results: Path) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tdbench.layout import DatasetLayout
-from tdbench.plan import load_plan
+from tdbench.experiment.load import load_plan
+from tdbench.experiment.run import Plan
+from tdbench.records.layout import DatasetLayout
 from tdbench.reporting.report import write_comparison, write_report
 from tdbench.reporting.tracking.track import track
-from tdbench.run import Plan
-from tdbench.stages import do_stage
+from tdbench.workflow.stages import do_stage
 from tests.conftest import ROOT, TINY, results_with_data
 
 CHANGES = {

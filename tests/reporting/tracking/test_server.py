@@ -12,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tdbench.errors import TdbenchError
-from tdbench.reporting.tracking import patience
+from tdbench.reporting.tracking import retry
 from tests.reporting.tracking.conftest import Tracked
 from tests.reporting.tracking.servers import MlflowServer, free_port, postgres
 from tests.reporting.tracking.stores import assert_one_whole_copy, contents
@@ -58,7 +58,7 @@ def test_one_whole_copy_whoever_is_killed(results: Tracked, tmp_path: Path, monk
 def test_a_server_that_does_not_come_back_is_named_in_one_line(
     results: Tracked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(patience, "WAITS_S", (0.1, 0.2))
+    monkeypatch.setattr(retry, "WAITS_S", (0.1, 0.2))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     port = free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:se%40cret@127.0.0.1:{port}")
@@ -92,7 +92,7 @@ def hangs_up() -> Iterator[int]:
 def test_a_call_cut_off_is_tried_again_and_named(
     results: Tracked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(patience, "WAITS_S", (0.1,))
+    monkeypatch.setattr(retry, "WAITS_S", (0.1,))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with hangs_up() as port:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")

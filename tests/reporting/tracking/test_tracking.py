@@ -23,10 +23,10 @@ from torch.nn.functional import one_hot
 
 from tdbench.diffusion.preconditioning import Condition
 from tdbench.errors import TdbenchError
-from tdbench.files import sha256
-from tdbench.layout import DatasetLayout, RunLayout
+from tdbench.records.layout import DatasetLayout, RunLayout
+from tdbench.records.weights import load_snapshot
 from tdbench.reporting.tracking.datasets import DIGEST_LENGTH
-from tdbench.training.snapshots import load_snapshot
+from tdbench.runtime.files import sha256
 from tdbench.training.state import build_denoiser
 from tests.reporting.tracking.conftest import Tracked
 from tests.reporting.tracking.stores import assert_one_whole_copy, contents, experiment, of_kind

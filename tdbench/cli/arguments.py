@@ -1,0 +1,74 @@
+"""What the command line takes as paths and names: an empty one is refused before any work.
+
+An unset variable of the shell is an empty text, and `pathlib.Path("")` is the working folder.
+"""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tdbench.errors import TdbenchError
+
+
+def path_option(*names: str, help: str) -> Any:
+    """An option whose value is a path; the first of ``names`` is what messages call it."""
+    return typer.Option(*names, parser=_path(names[0]), help=help)
+
+
+def path_argument(name: str, help: str) -> Any:
+    """An argument that is a path; messages call it ``name``."""
+    return typer.Argument(parser=_path(name), help=help)
+
+
+def dataset_argument() -> Any:
+    """The name of a data set."""
+    return typer.Argument(parser=_dataset, help="Name of a data set in the results.")
+
+
+def _path(shown: str) -> Callable[[Any], Path]:
+    def parse(value: Any) -> Path:
+        return Path(_given(value, shown, "a path"))
+
+    # Typer shows it in the help.
+    parse.__name__ = "path"
+    return parse
+
+
+def _dataset(value: Any) -> str:
+    return str(_given(value, "DATASET", "the name of a data set in the results"))
+
+
+def _given(value: Any, option: str, example: str) -> Any:
+    if value == "":
+        raise TdbenchError(f"{option} '': is empty; give {example}")
+    return value
+
+
+def check_finite(option: str, value: float | None) -> None:
+    """Refuse what Python takes for a number and no range excludes."""
+    if value is not None and not math.isfinite(value):
+        raise TdbenchError(f"{option} {value}: expected a finite number")
+
+
+Experiment = Annotated[
+    str, typer.Argument(help="Name of an experiment in workflow/experiments, or a path to a YAML file.")
+]
+RunNames = Annotated[
+    list[str], typer.Argument(help="Names of runs, such as edm-td-seed0; `tdbench plan` lists them.", metavar="RUN...")
+]
+KeepFinished = Annotated[
+    bool, typer.Option("--keep-finished", help="Leave runs alone that are done with the same settings, input and code.")
+]
+Marker = Annotated[Path | None, path_option("--marker", help="File to write once all is done; Snakemake's.")]
+Results = Annotated[Path, path_option("--results", help="Folder of all results.")]
+DatasetName = Annotated[str, dataset_argument()]
+Processes = Annotated[
+    int,
+    typer.Option(
+        "--processes", min=0, max=4096, help="Processes of a run, with a GPU each where there are any; 0: no GPU."
+    ),
+]
+Threads = Annotated[int, typer.Option("--threads", min=1, max=4096, help="CPU threads.")]

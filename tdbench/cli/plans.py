@@ -1,0 +1,73 @@
+"""Commands that check and plan before any work, and the check of the objective."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tdbench.cli.arguments import Experiment, Threads, check_finite, path_argument
+from tdbench.errors import TdbenchError
+from tdbench.runtime.progress import say
+
+app = typer.Typer()
+
+
+@app.command()
+def validate(experiment: Experiment) -> None:
+    """Check an experiment file; says what is wrong, file, key and value, a line for each mistake."""
+    from tdbench.experiment.load import load_plans
+
+    for plan in load_plans(experiment):
+        typer.echo(f"{plan.path}: valid, {len(plan.runs)} runs")
+        for remark in (*plan.source_remarks(plan.experiment.datasets), *plan.score_remarks()):
+            say(f"tdbench: warning: {remark}")
+
+
+@app.command()
+def plan(
+    experiment: Experiment,
+    tflops: Annotated[
+        float | None, typer.Option(min=1e-6, help="What your GPU sustains in training, 1e12 operations a second.")
+    ] = None,
+    measure: Annotated[bool, typer.Option("--measure", help="Measure that on this machine first.")] = False,
+    run: Annotated[str | None, typer.Option(help="Show all settings of this run instead, as JSON.")] = None,
+    threads: Threads = 1,
+) -> None:
+    """Show what an experiment takes: runs, jobs, images, network evaluations, hours, disk.
+
+    Hours are this machine's where it has no GPU and the network is small; else those of a GPU of the paper's machine.
+    """
+    from tdbench.experiment.load import load_plan, load_plans
+    from tdbench.workflow.budget import Throughput, describe_plans
+
+    if run is not None:
+        typer.echo(load_plan(experiment).run(run).model_dump_json(by_alias=True, indent=2))
+        return
+    check_finite("--tflops", tflops)
+    if measure and tflops is not None:
+        raise TdbenchError("--tflops and --measure: give one of them")
+    plans = load_plans(experiment)
+    if tflops is not None:
+        throughput = Throughput(tflops, "as given")
+    else:
+        from tdbench.workflow.throughput import measure_throughput, usual_throughput
+
+        how = measure_throughput if measure else usual_throughput
+        throughput = how((run.network.kind for p in plans for run in p.runs.values()), threads)
+    typer.echo(describe_plans(plans, throughput))
+
+
+@app.command()
+def verify(
+    files: Annotated[list[Path], path_argument("FILES", help="npz files of reference vectors.")],
+) -> None:
+    """Check the TD objective against reference vectors; exits 1 on any miss."""
+    from tdbench.diffusion.verification import verify_file
+
+    missed = 0
+    for path in files:
+        for case in verify_file(path):
+            typer.echo(case.line())
+            missed += not case.passed
+    if missed:
+        raise typer.Exit(1)

@@ -1,0 +1,211 @@
+"""Commands that do the work: one a stage, as the rules of the workflow call them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tdbench.cli.arguments import (
+    DatasetName,
+    Experiment,
+    KeepFinished,
+    Marker,
+    Processes,
+    Results,
+    RunNames,
+    Threads,
+    path_option,
+)
+from tdbench.errors import TdbenchError
+from tdbench.runtime.advice import DEFAULT_RESULTS
+from tdbench.runtime.torchrun import process_count
+
+app = typer.Typer()
+
+
+@app.command()
+def data(
+    source: Annotated[str, typer.Argument(help="digits, cifar10, folder, ffhq, afhqv2 or archive.")],
+    output: Annotated[Path, path_option("--output", "-o", help="Archive to write.")] = Path("archive.zip"),
+    path: Annotated[Path | None, path_option("--path", help="Where the source reads from.")] = None,
+    resolution: Annotated[
+        int | None, typer.Option(help="Size to resize to, for folder, ffhq, afhqv2, pixels a side.")
+    ] = None,
+    plugin: Annotated[list[str] | None, typer.Option(help="Python file or entry point that brings the source.")] = None,
+    network: Annotated[
+        list[str] | None, typer.Option(help="Refuse images of a size that this network cannot work on.")
+    ] = None,
+) -> None:
+    """Write a data set as an archive in EDM's format, with a summary (checksum, size, classes) beside it."""
+    from tdbench.data.archive import read_archive, summary_file, write_archive
+    from tdbench.data.sources import read_source
+    from tdbench.data.state import KEY, source_state
+    from tdbench.experiment.plugins import load_plugins
+    from tdbench.runtime.files import regular_target, write_json
+
+    if network:
+        from tdbench.networks import check_fit
+    for file in (output, summary_file(output)):
+        regular_target(file)
+    load_plugins(plugin or [], Path("--plugin"))
+    # Before they are read: what changes meanwhile is a change.
+    state = None if path is None else source_state(path)
+    found = read_source(source, path, resolution)
+    if network:
+        check_fit(network, source, found.images.shape[2])
+    write_archive(output, *found)
+    made = read_archive(output)
+    write_json(summary_file(output), made.summary() | ({} if state is None else {KEY: state}))
+    typer.echo(made.describe())
+
+
+@app.command()
+def classifier(
+    dataset: DatasetName,
+    results: Results = DEFAULT_RESULTS,
+    threads: Threads = 1,
+) -> None:
+    """Train the feature extractor `classifier` on a data set's labels, once."""
+    from tdbench.data.archive import read_archive
+    from tdbench.evaluation.classifier import train_classifier
+    from tdbench.records.layout import DatasetLayout
+    from tdbench.runtime.progress_log import ProgressLog
+
+    files = DatasetLayout(results, dataset)
+    data = read_archive(files.archive)
+    with ProgressLog(files.progress, "classifier").noting_failure():
+        accuracy = train_classifier(data, files.classifier, files.classifier_report, threads)
+    typer.echo(f"classifier: {accuracy:.2%} of the held-out images right")
+
+
+@app.command()
+def weights(
+    network: Annotated[
+        str, typer.Argument(help="inception, which scores, or lpips, a distance of consistency training.")
+    ] = "inception",
+    library: Annotated[
+        list[str] | None, typer.Option(help="Whose of inception: clean-fid or torch-fidelity. All, if left out.")
+    ] = None,
+    results: Results = DEFAULT_RESULTS,
+) -> None:
+    """Fetch the weights that libraries publish for networks which compare images, once for all results."""
+    from tdbench.evaluation.inception_weights import fetch_weights
+    from tdbench.experiment.extractors import PUBLISHERS
+    from tdbench.training import lpips_weights
+
+    found = (
+        lpips_weights.fetch_weights(library or [], results)
+        if network == "lpips"
+        else fetch_weights(network, library or PUBLISHERS.values(), results)
+    )
+    for path in found:
+        typer.echo(str(path))
+
+
+@app.command()
+def reference(
+    dataset: DatasetName,
+    features: Annotated[str, typer.Option(help="Feature extractor.")] = "classifier",
+    library: Annotated[list[str] | None, typer.Option(help="clean-fid and torch-fidelity, if left out.")] = None,
+    weights: Annotated[
+        Path | None,
+        path_option("--weights", help="File of inception's weights in place of the published ones."),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, max=2**20)] = 256,
+    results: Results = DEFAULT_RESULTS,
+    threads: Threads = 1,
+) -> None:
+    """Extract a data set's features with each library, once."""
+    from tdbench.experiment.extractors import DEFAULT_LIBRARIES, FEATURES, LIBRARIES, PUBLISHERS, check_libraries
+
+    libraries = tuple(library or DEFAULT_LIBRARIES)
+    if features not in FEATURES:
+        raise TdbenchError(f"--features {features!r}: no such feature extractor; known: {', '.join(FEATURES)}")
+    if unknown := [name for name in libraries if name not in LIBRARIES]:
+        raise TdbenchError(f"--library {unknown[0]!r}: no such library; known: {', '.join(LIBRARIES)}")
+    try:
+        check_libraries(libraries, features)
+    except ValueError as error:
+        raise TdbenchError(f"--library: {error}") from error
+    if weights is not None and features != "inception":
+        raise TdbenchError(f"--weights {weights}: are for features inception, not {features!r}")
+    from tdbench.data.archive import read_archive
+    from tdbench.evaluation.scores import write_references
+    from tdbench.records.layout import DatasetLayout
+    from tdbench.runtime.progress_log import ProgressLog
+
+    files = DatasetLayout(results, dataset)
+    given = {} if weights is None else dict.fromkeys(PUBLISHERS.values(), weights)
+    data = read_archive(files.archive)
+    with ProgressLog(files.progress, "reference").noting_failure():
+        write_references(data, features, batch_size, files, threads, libraries, given)
+
+
+@app.command()
+def train(
+    experiment: Experiment,
+    runs: RunNames,
+    results: Results = DEFAULT_RESULTS,
+    keep_finished: KeepFinished = False,
+    marker: Marker = None,
+    processes: Processes = 1,
+) -> None:
+    """Train runs: snapshots, metrics.jsonl and the resolved settings in run.json."""
+    _stage("train", experiment, runs, results, keep_finished, marker, processes, gpus=processes)
+
+
+@app.command()
+def sample(
+    experiment: Experiment,
+    runs: RunNames,
+    results: Results = DEFAULT_RESULTS,
+    keep_finished: KeepFinished = False,
+    marker: Marker = None,
+    processes: Processes = 1,
+) -> None:
+    """Sample the last snapshots of trained runs at every step budget."""
+    _stage("sample", experiment, runs, results, keep_finished, marker, processes, gpus=processes)
+
+
+@app.command()
+def evaluate(
+    experiment: Experiment,
+    runs: RunNames,
+    results: Results = DEFAULT_RESULTS,
+    keep_finished: KeepFinished = False,
+    marker: Marker = None,
+    processes: Processes = 1,
+) -> None:
+    """Score the samples of runs with each library."""
+    # Scores are computed on the CPU.
+    _stage("evaluate", experiment, runs, results, keep_finished, marker, processes, gpus=0)
+
+
+def _stage(
+    name: str, experiment: str, runs: list[str], results: Path, keep_finished: bool, marker: Path | None,
+    processes: int, gpus: int,
+) -> None:  # fmt: skip
+    from tdbench.runtime.gpus import take_gpus
+
+    # Before anything imports torch, hence before it is known what the experiment says.
+    with take_gpus(gpus if process_count() == 1 else min(gpus, 1)):
+        if processes > 1 and process_count() == 1:
+            from tdbench.runtime.distributed import launch
+
+            options = ["--keep-finished"] * keep_finished + (["--marker", str(marker)] if marker else [])
+            launch(processes, [name, experiment, *runs, "--results", str(results), *options])
+            return
+        from tdbench.experiment.load import load_plan
+        from tdbench.reporting.status.plan_file import write_outline
+        from tdbench.runtime.distributed import joined
+        from tdbench.runtime.files import regular_target
+        from tdbench.workflow.stages import do_stage
+
+        if marker is not None:
+            regular_target(marker)
+        plan = load_plan(experiment)
+        chosen = [plan.run(run) for run in runs]
+        with joined() as world:
+            if world.leader:
+                write_outline(plan, results)
+            do_stage(name, chosen, results, keep_finished, marker, world)

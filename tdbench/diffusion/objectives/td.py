@@ -1,0 +1,235 @@
+"""The temporal-difference objective (arXiv 2606.15048), one implementation for every formulation.
+
+Denoising is a Markov reward process from t = T down to 0 whose value at x_t is mu_tau(x_t, x0) - x0.
+Comparing the true drift of the posterior mean between two points of the path with the model's gives the
+residual
+
+    delta = A (x0 - D(x_t)) - A' (x0 - D'(x_t')),
+
+where D' is the target network. The kappa x terms of the long form cancel exactly; computing without
+them keeps the digits that the long form loses at large sigma.
+"""
+
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from tdbench.diffusion.formulations.base import Estimates, Formulation, Losses, Noise, PairTimes, Weight, per_image_mean
+from tdbench.diffusion.objectives.base import Objective
+from tdbench.diffusion.objectives.targets import Target, TargetEMA, TargetOwn
+from tdbench.diffusion.preconditioning import Condition, DenoiserCall
+from tdbench.diffusion.processes import Coupling, Level, Posterior, couple, couple_behind, like, posterior_coefficients
+
+Preset = Literal["paper", "release"]
+_OWN_POSTERIOR: dict[str, Posterior] = {"markov": "ancestral", "shared": "deterministic"}
+
+
+class TD(Objective):
+    """The temporal-difference objective on top of the formulation's own.
+
+    A setting that is left out takes the value that ``preset`` has for the formulation (`td_presets`).
+    """
+
+    kind: Literal["td"] = "td"
+    preset: Annotated[Preset, Field(description="whose settings fill in what is left out")] = "paper"
+    weight: Annotated[Weight | None, Field(description="w(t, t'), the weight of a pair")] = None
+    lambda_: Annotated[float | None, Field(ge=0, alias="lambda", description="weight of the base loss")] = None
+    span: Annotated[float | None, Field(gt=0, description="k, grid indices from t to t'")] = None
+    stride: Annotated[float | None, Field(gt=0, description="Delta, grid indices from t to tau")] = None
+    coupling: Annotated[Coupling | None, Field(description="how x_t and x_t' are drawn together")] = None
+    posterior: Annotated[Posterior | None, Field(description="A and kappa")] = None
+    target: Annotated[Target | None, Field(description="how the target network follows")] = None
+
+    def resolved(self, formulation: Formulation) -> Self:
+        presets = formulation.td_presets
+        if self.preset not in presets:
+            raise ValueError(f"preset {self.preset!r}: {formulation.kind} has {' and '.join(presets)} only")
+        given = {k: v for k, v in self.model_dump(by_alias=True).items() if v is not None}
+        if "coupling" in given and given["coupling"] != presets[self.preset]["coupling"]:
+            # The preset's posterior belongs to the preset's coupling.
+            given.setdefault("posterior", _OWN_POSTERIOR[given["coupling"]])
+        default: Target = TargetOwn() if formulation.own_target else TargetEMA()
+        filled = type(self).model_validate({"target": default, **presets[self.preset], **given})
+        filled._check(formulation)
+        return filled
+
+    def _check(self, formulation: Formulation) -> None:
+        kind, span, stride = formulation.kind, _set(self.span), _set(self.stride)
+        if formulation.whole_indices and stride > span:
+            raise ValueError(f"stride {stride:g} (Delta) must not exceed span {span:g} (k)")
+        if not formulation.whole_indices and stride >= span:
+            raise ValueError(
+                f"stride {stride:g} (Delta) must be below span {span:g} (k): in the continuous time of {kind}, "
+                "tau' < t' < tau < t; 0.25 with span 1 is EDM's"
+            )
+        if span + stride > formulation.grid.last:
+            raise ValueError(
+                f"span + stride (k + Delta) {span + stride:g}: reaches beyond the grid of {kind}; "
+                f"must be at most {formulation.grid.last}"
+            )
+        if formulation.whole_indices and (span % 1 or stride % 1):
+            raise ValueError(f"span {span:g} and stride {stride:g} must be whole numbers: {kind} has discrete steps")
+        if self.weight not in formulation.weights:
+            raise ValueError(f"weight {self.weight!r}: {kind} has {', '.join(formulation.weights)}")
+        if self.coupling not in formulation.couplings:
+            raise ValueError(f"coupling {self.coupling!r}: {kind} has {', '.join(formulation.couplings)}")
+        if formulation.own_target and span != 1:
+            raise ValueError(f"span {span:g}: {kind} compares neighbours, its span is 1")
+        if formulation.own_target != isinstance(self.target, TargetOwn):
+            allowed = "own, the one it has" if formulation.own_target else "ema, hard or online"
+            raise ValueError(f"target {self.target.kind if self.target else None!r}: {kind} takes {allowed}")
+
+    def target_rule(self, formulation: Formulation) -> Target | None:
+        return self.target
+
+    def losses(
+        self,
+        denoiser: DenoiserCall,
+        target: DenoiserCall | None,
+        formulation: Formulation,
+        x0: Tensor,
+        condition: Condition,
+        noise: Noise,
+    ) -> Losses:
+        if target is None:
+            raise ValueError("the temporal difference needs a target network")
+        return td_losses(denoiser, target, formulation, self, x0, condition, noise)
+
+
+def _set(value: Any) -> Any:
+    if value is None:
+        raise ValueError("settings of the TD objective are explicit only after `resolved`")
+    return value
+
+
+class Pair(NamedTuple):
+    """Two points of a path that the temporal difference compares, with their levels (N, 1, 1, 1)."""
+
+    t: Tensor
+    times: PairTimes
+    level: Level
+    level_prime: Level
+    x_t: Tensor
+    """(N, C, H, W)."""
+    x_prime: Tensor
+    """(N, C, H, W)."""
+
+
+def draw_pair(
+    formulation: Formulation, settings: TD, x0: Tensor, t: Tensor, noise: Tensor, other: Tensor, rotate: bool = True
+) -> Pair:
+    """The points at t and at its t', drawn together.
+
+    Parameters
+    ----------
+    t : Tensor
+        (N, 1, 1, 1) times of the formulation.
+    noise, other : Tensor
+        (N, C, H, W) independent standard normal noise: of x_t itself and what differs at x_t' (`couple_behind`);
+        without ``rotate`` as `couple` takes it.
+    """
+    times = formulation.pair_times(t, _set(settings.span), _set(settings.stride))
+    level, level_prime = formulation.level(t), formulation.level(times.t_prime)
+    draw = couple_behind if rotate else couple
+    x_t, x_prime = draw(_set(settings.coupling), x0, level, level_prime, noise, other)
+    return Pair(t, times, level, level_prime, x_t, x_prime)
+
+
+def pair_coefficients(formulation: Formulation, settings: TD, pair: Pair) -> tuple[Tensor, Tensor, Tensor]:
+    """A_{t,tau}, A_{t',tau'} and the weight w of a pair, (N, 1, 1, 1) float64; any where the pair is not valid."""
+    t, times, posterior = pair.t, pair.times, _set(settings.posterior)
+    a, _ = posterior_coefficients(posterior, pair.level, formulation.level(times.tau))
+    a_prime, _ = posterior_coefficients(posterior, pair.level_prime, formulation.level(times.tau_prime))
+    return a, a_prime, formulation.pair_weight(_set(settings.weight), a, t, a_prime, times.t_prime)
+
+
+def residual(a: Tensor, error: Tensor, a_prime: Tensor, error_prime: Tensor) -> Tensor:
+    """delta in its cancelled form, (N, C, H, W).
+
+    Parameters
+    ----------
+    a, a_prime : Tensor
+        A_{t,tau} and A_{t',tau'}, (N, 1, 1, 1).
+    error, error_prime : Tensor
+        x0 - D(x_t) and x0 - D'(x_t'), (N, C, H, W).
+    """
+    return a * error - a_prime * error_prime
+
+
+def td_losses(
+    denoiser: DenoiserCall,
+    target: DenoiserCall,
+    formulation: Formulation,
+    settings: TD,
+    x0: Tensor,
+    condition: Condition,
+    noise: Noise,
+    rotate: bool = True,
+) -> Losses:
+    """Losses of a batch under the TD objective.
+
+    Where tau' lies inside the valid range the loss of an image is w ||delta||^2 + lambda L_base, elsewhere
+    (1 + lambda) L_base, both at the same x_t; ||.||^2 is a mean over channels and pixels. Each network is
+    evaluated once, whatever the formulation: L_base sees the same evaluations.
+
+    Parameters
+    ----------
+    denoiser, target : callable
+        (x, t, condition) -> estimate of x0. The target gets no gradient.
+    settings : TD
+        What `TD.resolved` gives.
+    x0 : Tensor
+        (N, C, H, W) images.
+    noise : Noise
+        ``time`` picks t. With ``rotate``, ``image`` is the noise of x_t itself, as in the baseline, and
+        ``pair`` an independent one (`couple_behind`); without, they are the noise of x_t' and the noise added on
+        the way from x_t' to x_t (for ``shared`` coupling, ``image`` is the noise of both points either way).
+    """
+    t = formulation.sample_time(noise.time)
+    pair = draw_pair(formulation, settings, x0, t, noise.image, noise.pair, rotate)
+    times = pair.times
+
+    # A base loss that compares with the target needs its estimate of every image.
+    needed = torch.ones_like(times.valid) if formulation.own_target else times.valid
+    # The target first: its memory is free again before the network's forward pass keeps what its gradient needs.
+    denoised_prime = _target_estimate(target, pair.x_prime, times.t_prime, condition, needed.flatten())
+    denoised = denoiser(pair.x_t, t, condition)
+
+    # Computed on the CPU while a GPU is at the networks.
+    a, a_prime, weight = pair_coefficients(formulation, settings, pair)
+    # Masked before they meet: behind the grid any may be infinite, and 0 times that is NaN, gradient included.
+    a, a_prime, weight = (like(v.where(times.valid, 0.0), x0) for v in (a, a_prime, weight))
+    error_prime = (x0 - denoised_prime).where(times.valid.to(x0.device, non_blocking=True), 0.0)
+    td = per_image_mean(weight * residual(a, x0 - denoised, a_prime, error_prime) ** 2)
+    base = formulation.base_loss(Estimates(x0, denoised, t, denoised_prime, times.t_prime))
+    # Not torch.where of two Python numbers, which would round them to float32.
+    share = _set(settings.lambda_) + (~times.valid).double()
+    return Losses(td + like(share, base).flatten() * base, base, td, times.valid.flatten())
+
+
+SHARES = 16
+"""A target network sees one of so many batch sizes: other shapes would be compiled, or tuned for, anew each time."""
+
+
+@torch.no_grad()
+def _target_estimate(
+    target: DenoiserCall, x_prime: Tensor, t_prime: Tensor, condition: Condition, needed: Tensor
+) -> Tensor:
+    """D'(x_t', t') of the images where it is ``needed`` ((N,) bool, on the CPU); of others it may be x_t' itself.
+
+    The network sees no image that it need not see, but for those that fill its batch up to a sixteenth of the whole.
+    """
+    total = len(needed)
+    step = -(-total // SHARES)
+    count = min(-(-int(needed.sum()) // step) * step, total)
+    if count == 0:
+        return x_prime
+    if count == total:
+        return target(x_prime, t_prime, condition)
+    # Those needed first, in their order.
+    order = torch.argsort(~needed, stable=True)[:count]
+    chosen = order.to(x_prime.device, non_blocking=True)
+    found = target(x_prime[chosen], t_prime[order], condition.of(chosen))
+    return x_prime.index_copy(0, chosen, found)

@@ -1,0 +1,1 @@
+"""The experiment file: its schema, the runs that it expands to, and reading it."""

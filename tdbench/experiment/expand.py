@@ -1,0 +1,323 @@
+"""From an experiment to its runs: the matrix, the cases of its ablations, and which runs share their weights."""
+
+import itertools
+import json
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tdbench.diffusion.formulations.base import Formulation
+from tdbench.errors import TdbenchError
+from tdbench.experiment.run import Case, Plan, Run
+from tdbench.experiment.schema import Ablation, Experiment, pair_name
+from tdbench.networks import misfit
+from tdbench.validation import did_you_mean, explain, same_but_for_case
+
+MOST_RUNS = 50_000
+MOST_MISTAKES = 50
+_NO_SUCH_SETTING = ": no such setting of "
+VARIABLE = ("objective", "formulation", "network", "training", "sampling", "evaluation")
+
+
+def expand(experiment: Experiment, path: Path) -> Plan:
+    """All runs of an experiment and the cases of its ablations."""
+    _check_size(experiment, path)
+    known, found = _Known(), _Found()
+    builder = _Builder(experiment, path)
+    builder.check_names()
+    built: list[Run] = []
+    for cell in builder.cells():
+        with found.noted():
+            built.append(builder.run(*cell, {}, f"{path}"))
+    cases, runs = {}, {}
+    comparison = tuple(known.shared(run) for run in built)
+    for name, ablation in experiment.ablations.items():
+        with found.noted(f"{path}: ablations.{name}.vary: "):
+            cases[name], runs[name] = builder.ablation(name, ablation, known)
+    found.end()
+    _check_comparable(comparison, experiment, path)
+    plan = Plan(experiment=experiment, path=path, comparison=comparison, ablations=cases, ablation_runs=runs)
+    given = experiment.training.distance_weights
+    # Of all runs, since an override or an ablation may set the distance.
+    if given is not None and not any(run.formulation.distance_weights_needed for run in plan.runs.values()):
+        raise TdbenchError(
+            f"{path}: training.distance_weights: {given}: no formulation here has distance: lpips, which it is for"
+        )
+    return plan
+
+
+class _Found:
+    """Mistakes found so far, each once, however many runs it is a mistake of."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, str] = {}
+
+    @contextmanager
+    def noted(self, place: str = "") -> Iterator[None]:
+        """Keep the mistakes of the block, and go on; there is an end to how many.
+
+        ``place`` begins the lines of an ablation, whose base may have been found wrong already.
+        """
+        try:
+            yield
+        except TdbenchError as error:
+            for line in error.mistakes:
+                if place and any(known.endswith(line.removeprefix(place)) for known in self._lines.values()):
+                    continue
+                # Which cell lacks a setting is told of the first.
+                self._lines.setdefault(line.partition(_NO_SUCH_SETTING)[0], line)
+            if len(self._lines) >= MOST_MISTAKES:
+                self.end()
+
+    def end(self) -> None:
+        """Raise what was kept."""
+        if self._lines:
+            raise TdbenchError(*self._lines.values())
+
+
+def _check_size(experiment: Experiment, path: Path) -> None:
+    """Refuse products that a slip made too many to be listed, before they are."""
+    e, seeds = experiment, len(experiment.seeds)
+    counts = {"seeds": len(e.datasets) * len(e.formulations) * len(e.objectives) * seeds}
+    for name, ablation in e.ablations.items():
+        cells = len(ablation.datasets or e.datasets) * len(ablation.formulations or e.formulations)
+        counts[f"ablations.{name}.vary"] = cells * seeds * math.prod(map(len, ablation.vary.values()))
+    for key, count in counts.items():
+        if count > MOST_RUNS:
+            raise TdbenchError(f"{path}: {key}: makes {count:,} runs; at most {MOST_RUNS:,}: split the experiment")
+
+
+def _check_comparable(comparison: tuple[Run, ...], experiment: Experiment, path: Path) -> None:
+    """Refuse a comparison in which an objective and its baseline have no score in common."""
+    cells = {(run.dataset_name, run.formulation_name, run.objective_name): run for run in comparison}
+    for (dataset, formulation, objective), run in cells.items():
+        base = cells[dataset, formulation, experiment.baseline]
+        where = f"{path}: overrides: {pair_name(dataset, formulation)}: objective {objective!r}"
+        if run.sampling.sampler != base.sampling.sampler:
+            raise TdbenchError(
+                f"{where}: sampling.sampler: {run.sampling.sampler.kind!r} with other settings or of another kind than "
+                f"the baseline's {base.sampling.sampler.kind!r}: what differs would not be the objective alone"
+            )
+        if run.sampling.classes != base.sampling.classes:
+            raise TdbenchError(
+                f"{where}: sampling.classes: {run.sampling.classes!r}, and the baseline's {base.sampling.classes!r}: "
+                "what differs would not be the objective alone"
+            )
+        needed: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
+            "sampling.steps": (run.sampling.steps, base.sampling.steps),
+            "evaluation.libraries": (run.evaluation.libraries, base.evaluation.libraries),
+        }
+        for key, (mine, its) in needed.items():
+            if not set(mine) & set(its):
+                raise TdbenchError(
+                    f"{where}: {key}: {list(mine)}: none of them is the baseline's {list(its)}, so that nothing could "
+                    "be compared"
+                )
+
+
+class _Known:
+    """Runs found so far, kept so that asking costs the same however many there are."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self._by_weights: dict[str, Run] = {}
+        self._by_settings: dict[str, Run] = {}
+
+    def shared(self, run: Run) -> Run:
+        """``run``, pointed to the weights of an earlier one if they would be the same; it is known from now on."""
+        key = _weights_key(run)
+        twin = self._by_weights.get(key)
+        found = run if twin is None else run.model_copy(update={"trained_as": twin.weights_name})
+        self._by_weights.setdefault(key, found)
+        self._by_settings.setdefault(_settings_key(run), found)
+        # As a disk sees them that takes capital and small letters for the same.
+        self.names.add(run.name.casefold())
+        return found
+
+    def same_as(self, run: Run) -> Run | None:
+        """An earlier run that differs in its name alone."""
+        return self._by_settings.get(_settings_key(run))
+
+
+def _weights_key(run: Run) -> str:
+    return json.dumps([run.dataset_name, run.training_settings()], sort_keys=True)
+
+
+def _settings_key(run: Run) -> str:
+    return json.dumps(run.model_dump(mode="json", exclude={"objective_name", "trained_as"}), sort_keys=True)
+
+
+class _Builder:
+    """Builds the runs of one experiment."""
+
+    def __init__(self, experiment: Experiment, path: Path) -> None:
+        self.experiment, self.path = experiment, path
+
+    def check_names(self) -> None:
+        """Refuse names that would give two runs, or two pairs, one name."""
+        axes = (self.experiment.datasets, self.experiment.formulations, self.experiment.objectives)
+        runs = [f"{d}/{f}-{o}-seed{self.experiment.seeds[0]}" for d, f, o in itertools.product(*axes)]
+        for names in (runs, self.experiment.pairs):
+            if (twice := same_but_for_case(names)) is not None:
+                raise TdbenchError(
+                    f"{self.path}: two combinations of datasets, formulations and objectives are called {twice[1]!r}; "
+                    "rename one"
+                )
+
+    def cells(self) -> Iterator[tuple[str, str, str, int]]:
+        """Data set, formulation, objective and seed of every run of the comparison."""
+        e = self.experiment
+        return itertools.product(e.datasets, e.formulations, e.objectives, e.seeds)
+
+    def run(self, dataset: str, formulation: str, objective: str, seed: int, varied: dict[str, Any], where: str) -> Run:
+        """One run: the experiment's settings, its overrides for that cell, then ``varied``."""
+        e = self.experiment
+        content: dict[str, Any] = {
+            "file": self.path, "experiment": e.name, "dataset_name": dataset,
+            "dataset": e.datasets[dataset].model_dump(),
+            "formulation_name": formulation, "formulation": e.formulations[formulation].model_dump(by_alias=True),
+            "objective_name": objective, "objective": e.objectives[objective].model_dump(by_alias=True),
+            "network": e.network.model_dump(), "training": e.training.model_dump(),
+            "sampling": e.sampling.model_dump(by_alias=True), "evaluation": e.evaluation.model_dump(), "seed": seed,
+        }  # fmt: skip
+        cell = {"datasets": dataset, "formulations": formulation, "objectives": objective}
+        replaced: list[tuple[str, Any, str]] = []
+        for i, override in enumerate(e.overrides):
+            if all(not getattr(override, axis) or name in getattr(override, axis) for axis, name in cell.items()):
+                replaced += [(key, value, f"{self.path}: overrides.{i}.set") for key, value in override.set.items()]
+        _replace_all(content, [*replaced, *((key, value, where) for key, value in varied.items())])
+        if varied:
+            content["objective_name"] = f"{objective}-{_suffix(varied)}"
+        return self._validated(content, where, objective)
+
+    def _validated(self, content: dict[str, Any], where: str, objective: str) -> Run:
+        try:
+            run = Run.model_validate(content)
+        except ValidationError as error:
+            raise TdbenchError(*explain(where, content, error)) from error
+        resolution, _ = run.dataset.size(self.path)
+        if resolution is not None and (misfitting := misfit(run.network.kind, resolution)) is not None:
+            raise TdbenchError(f"{self.path}: network: {run.network.kind!r}: {run.dataset_name}: {misfitting}")
+        if (wrong := _infinite(run.formulation)) is not None:
+            place = f"{self.path}: formulations.{run.formulation_name}" if where == str(self.path) else where
+            raise TdbenchError(f"{place}: {run.formulation.kind}: {wrong}")
+        try:
+            return run.model_copy(update={"objective": run.objective.resolved(run.formulation)})
+        except ValueError as error:
+            place = f"{self.path}: objectives.{objective}" if where == str(self.path) else where
+            raise TdbenchError(f"{place}: {run.formulation_name}: {error}") from error
+
+    def ablation(self, name: str, ablation: Ablation, known: _Known) -> tuple[tuple[Case, ...], tuple[Run, ...]]:
+        """Cases and runs of one ablation; a case equal to a run that exists already uses that run."""
+        cases, runs, e = [], [], self.experiment
+        datasets, formulations = ablation.datasets or tuple(e.datasets), ablation.formulations or tuple(e.formulations)
+        for dataset, formulation, values in itertools.product(
+            datasets, formulations, itertools.product(*ablation.vary.values())
+        ):
+            settings = dict(zip(ablation.vary, values, strict=True))
+            label = ", ".join(f"{key.rsplit('.', 1)[-1]} = {_words(value)}" for key, value in settings.items())
+            where = f"{self.path}: ablations.{name}.vary"
+            made = [self.run(dataset, formulation, ablation.base, seed, settings, where) for seed in e.seeds]
+            variants = [self._known_or_new(run, known, name) for run in made]
+            runs += variants
+            cases.append(
+                Case(
+                    settings=settings,
+                    label=label,
+                    dataset_name=dataset,
+                    formulation_name=formulation,
+                    objective_name=variants[0].objective_name,
+                )
+            )
+        return tuple(cases), tuple(runs)
+
+    def _known_or_new(self, run: Run, known: _Known, ablation: str) -> Run:
+        if (other := known.same_as(run)) is not None:
+            return other
+        if run.name.casefold() in known.names:
+            raise TdbenchError(
+                f"{self.path}: ablations.{ablation}: two different runs would be named {run.name!r}; rename one"
+            )
+        return known.shared(run)
+
+
+_ENDS: dict[tuple[type, str], str | None] = {}
+"""What was found of a formulation, by its class and settings: most runs of an experiment share it."""
+
+
+def _infinite(formulation: Formulation) -> str | None:
+    """What is wrong at the ends of a formulation's path, if anything."""
+    key = (type(formulation), formulation.model_dump_json(by_alias=True))
+    if key not in _ENDS:
+        try:
+            formulation.check_ends()
+            _ENDS[key] = None
+        except ValueError as error:
+            _ENDS[key] = str(error)
+        except Exception as error:  # anything may go wrong in the user's code
+            _ENDS[key] = f"its path cannot be computed ({type(error).__name__}: {error})"
+    return _ENDS[key]
+
+
+def _replace_all(content: dict[str, Any], replaced: list[tuple[str, Any, str]]) -> None:
+    """Set dotted keys, each given with its value and its place for messages; raises all mistakes at once."""
+    wrong: list[str] = []
+    for key, value, where in replaced:
+        try:
+            _replace(content, key, value, where)
+        except TdbenchError as error:
+            wrong += error.mistakes
+    if wrong:
+        raise TdbenchError(*wrong)
+
+
+def _replace(content: dict[str, Any], key: str, value: Any, where: str) -> None:
+    """Set a dotted key, such as ``objective.lambda``, in the settings of a run."""
+    if key == "evaluation.features":
+        raise TdbenchError(
+            f"{where}: {key}: one experiment has one kind of features; write another experiment for others"
+        )
+    if key.startswith("evaluation.weights"):
+        raise TdbenchError(
+            f"{where}: {key}: one experiment has one file of weights a library; write another for others"
+        )
+    if key == "training.distance_weights":
+        raise TdbenchError(f"{where}: {key}: one experiment has one file for the distance; write another for others")
+    *parents, leaf = key.split(".")
+    block: Any = content
+    for parent in parents:
+        block = block.get(parent) if isinstance(block, dict) else None
+    if not parents or parents[0] not in VARIABLE or not isinstance(block, dict) or leaf not in block:
+        allowed, near = ", ".join(VARIABLE), did_you_mean(key, _dotted(content))
+        raise TdbenchError(
+            f"{where}: {key}{_NO_SUCH_SETTING}{content['formulation_name']}-{content['objective_name']}{near}; "
+            f"give a dotted key below {allowed}, such as objective.weight"
+        )
+    block[leaf] = value
+
+
+def _dotted(content: dict[str, Any]) -> Iterator[str]:
+    """The dotted keys that may be set."""
+    for name in VARIABLE:
+        for key, value in content[name].items():
+            yield f"{name}.{key}"
+            if isinstance(value, dict):
+                yield from (f"{name}.{key}.{inner}" for inner in value)
+
+
+def _words(value: Any) -> str:
+    """A varied value in a label: ``{kind: hard, period: 10}`` reads ``hard 10``."""
+    if not isinstance(value, dict):
+        return str(value)
+    return " ".join(str(value[key]) for key in sorted(value, key=lambda key: (key != "kind", key)))
+
+
+def _suffix(settings: dict[str, Any]) -> str:
+    """What a varied run's objective is called beyond its base."""
+    text = "-".join(f"{key.rsplit('.', 1)[-1]}-{_words(value)}" for key, value in settings.items())
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")

@@ -1,0 +1,111 @@
+"""Reading an experiment, or a collection of them, by name or by path, and expanding it."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tdbench.errors import TdbenchError
+from tdbench.experiment.evaluation import FOLDER
+from tdbench.experiment.expand import expand
+from tdbench.experiment.plugins import load_plugins
+from tdbench.experiment.run import Plan
+from tdbench.experiment.schema import Collection, Dataset, Experiment
+from tdbench.experiment.yaml import read_yaml
+from tdbench.validation import did_you_mean, explain, same_but_for_case
+
+
+def find_experiment(name: str) -> Path:
+    """The file of an experiment given by name or by path."""
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        return Path(name)
+    folders = [Path("workflow/experiments"), Path(__file__).parents[2] / "workflow" / "experiments"]
+    for folder in folders:
+        if (folder / f"{name}.yaml").is_file():
+            return folder / f"{name}.yaml"
+    known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
+    raise TdbenchError(
+        f"experiment {name!r}: no such experiment{did_you_mean(name, known)}; known: {', '.join(known)}, "
+        "or give a path to a YAML file"
+    )
+
+
+def load_plan(name: str) -> Plan:
+    """Read, check and expand an experiment given by name or by path.
+
+    Raises
+    ------
+    TdbenchError
+        Names the file, the key, the value and what is allowed, a line for each mistake.
+    """
+    path = find_experiment(name)
+    content = read_yaml(path)
+    if "includes" in content:
+        raise TdbenchError(f"{path}: is a collection of experiments; name one of them: {_listed(content['includes'])}")
+    load_plugins(content.get("plugins", []), path)
+    try:
+        experiment = Experiment.model_validate(content, context={FOLDER: path.parent})
+    except ValidationError as error:
+        raise TdbenchError(*explain(path, content, error)) from error
+    return expand(experiment, path)
+
+
+def load_plans(name: str) -> list[Plan]:
+    """Like `load_plan`, for an experiment or for all that a collection includes.
+
+    Raises
+    ------
+    TdbenchError
+        As `load_plan` does, and if two experiments of a collection cannot share a results folder.
+    """
+    path = find_experiment(name)
+    content = read_yaml(path)
+    if "includes" not in content:
+        return [load_plan(name)]
+    try:
+        included = Collection.model_validate(content).includes
+    except ValidationError as error:
+        raise TdbenchError(*explain(path, content, error)) from error
+    plans = [load_plan(str(_included(one, path))) for one in included]
+    _check_together(path, plans)
+    return plans
+
+
+def _included(name: str, collection: Path) -> Path:
+    """The file of an experiment that a collection names; a file's path is seen from the collection."""
+    is_file = name.endswith((".yaml", ".yml"))
+    try:
+        path = find_experiment(str(collection.parent / name) if is_file else name)
+        nested = read_yaml(path).get("includes")
+    except TdbenchError as error:
+        raise TdbenchError(f"{collection}: includes: {error}") from error
+    if nested is not None:
+        raise TdbenchError(
+            f"{collection}: includes: {name!r}: is a collection itself; name its experiments: {_listed(nested)}"
+        )
+    return path
+
+
+def _check_together(path: Path, plans: list[Plan]) -> None:
+    """Refuse experiments that would write different things to the same place."""
+    if (same := same_but_for_case(plan.experiment.name for plan in plans)) is not None:
+        raise TdbenchError(f"{path}: includes: two experiments are called {same[1]!r}, which names their results")
+    sources: dict[str, tuple[Plan, Dataset]] = {}
+    for plan in plans:
+        for name, dataset in plan.experiment.datasets.items():
+            other, meant = sources.setdefault(name, (plan, dataset))
+            if meant != dataset:
+                raise TdbenchError(
+                    f"{path}: includes: data set {name!r} is another in {plan.path} than in {other.path}; rename one"
+                )
+            # The data set's features lie in one file, whichever experiment asks for them.
+            mine, its = plan.experiment.evaluation, other.experiment.evaluation
+            if mine.features == its.features and mine.weights != its.weights:
+                raise TdbenchError(
+                    f"{path}: includes: evaluation.weights: other files in {plan.path} than in {other.path} for the "
+                    f"data set {name!r}; name the same, or rename the data set in one"
+                )
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(map(str, names)) if isinstance(names, list) else str(names)

@@ -1,0 +1,131 @@
+"""Bringing your own: kinds from a user's Python file or package, named by the experiment file and by nothing else.
+
+A plug-in is Python code that registers classes or functions when it is imported:
+
+    from tdbench.plugins import register
+
+    @register("sampler")
+    class Mine(Sampler): ...
+
+It runs with the user's rights, as any program does, so it is loaded only where an experiment names it under
+``plugins``: as a file (``mine.py``, relative to the experiment file) or as an entry point of the group
+``tdbench.plugins`` of an installed package.
+"""
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tdbench.data.sources import SOURCES, Source
+from tdbench.diffusion.formulations import FORMULATIONS
+from tdbench.diffusion.formulations.base import Formulation
+from tdbench.diffusion.objectives import OBJECTIVES
+from tdbench.diffusion.objectives.base import Objective
+from tdbench.diffusion.samplers import SAMPLERS, Sampler
+from tdbench.errors import TdbenchError
+from tdbench.runtime.provenance import trace_code
+from tdbench.settings import Parameters
+
+GROUP = "tdbench.plugins"
+_CLASSES: dict[str, tuple[dict[str, Any], type[Parameters]]] = {
+    "formulation": (FORMULATIONS, Formulation), "objective": (OBJECTIVES, Objective), "sampler": (SAMPLERS, Sampler)
+}  # fmt: skip
+_BUILT_IN = {id(value) for registry in (FORMULATIONS, OBJECTIVES, SAMPLERS, SOURCES) for value in registry.values()}
+_loading: list[str] = []
+"""The plug-in that is being imported, as it was named."""
+
+
+def register(what: str, name: str | None = None) -> Callable[[Any], Any]:
+    """Register a class (``formulation``, ``objective``, ``sampler``) or a `Source` (``source``, by ``name``).
+
+    A class is known by the default of its field ``kind``.
+
+    Raises
+    ------
+    TypeError
+        If it is not what it is registered as, or takes the name of a built-in kind.
+    """
+
+    def add(thing: Any) -> Any:
+        if what == "source":
+            if not isinstance(thing, Source) or not name:
+                raise TypeError(
+                    "a source is a tdbench.data.sources.Source with a name: register('source', 'mine')(...)"
+                )
+            registry, key, added = SOURCES, name, thing._replace(origin=_loading[-1] if _loading else "a plug-in")
+        elif what in _CLASSES:
+            registry, base = _CLASSES[what]
+            added = thing
+            if not (isinstance(thing, type) and issubclass(thing, base)):
+                raise TypeError(f"a {what} is a subclass of {base.__module__}.{base.__name__}, not {thing!r:.60}")
+            key = thing.model_fields["kind"].default
+            if not isinstance(key, str):
+                raise TypeError(f'{thing.__name__}: needs a kind of its own: kind: Literal["mine"] = "mine"')
+        else:
+            raise TypeError(f"{what!r}: cannot be registered; known: source, {', '.join(_CLASSES)}")
+        if id(registry.get(key)) in _BUILT_IN:
+            raise TypeError(f"{what} {key!r}: is a name of tdbench's own; choose another")
+        registry[key] = added
+        return thing
+
+    return add
+
+
+def load_plugins(names: Any, experiment: Path) -> None:
+    """Import what an experiment names under ``plugins``.
+
+    Raises
+    ------
+    TdbenchError
+        If a plug-in cannot be found or fails when it is imported.
+    """
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TdbenchError(f"{experiment}: plugins: {names!r:.60}: expected a list of Python files and entry points")
+    for name in names:
+        _loading.append(name)
+        try:
+            _load(name, experiment)
+        except TdbenchError:
+            raise
+        except Exception as error:  # anything may go wrong in the user's code
+            raise TdbenchError(f"{experiment}: plugins: {name!r}: {type(error).__name__}: {error}") from error
+        finally:
+            _loading.pop()
+
+
+def _load(name: str, experiment: Path) -> None:
+    if not name.endswith(".py"):
+        found = [entry for entry in metadata.entry_points(group=GROUP) if entry.name == name]
+        if not found:
+            known = sorted({entry.name for entry in metadata.entry_points(group=GROUP)})
+            raise TdbenchError(
+                f"{experiment}: plugins: {name!r}: no such entry point in the group {GROUP} "
+                f"(known: {', '.join(known) or 'none'}), and no Python file, which ends in .py"
+            )
+        found[0].load()
+        trace_code(name, found[0].dist.version if found[0].dist else "")
+        return
+    path = (experiment.parent / name).resolve()
+    if not path.is_file():
+        raise TdbenchError(f"{experiment}: plugins: {name!r}: no such file; looked for {path}")
+    # One module a file and content: reading an experiment twice does not register twice.
+    content = path.read_bytes()
+    module_name = f"tdbench_plugin_{hashlib.sha256(str(path).encode() + content).hexdigest()[:16]}"
+    # By the name in the experiment, so that a folder which is moved keeps its results.
+    trace_code(name, hashlib.sha256(content).hexdigest())
+    if module_name in sys.modules:
+        return
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise TdbenchError(f"{experiment}: plugins: {name!r}: cannot be imported as Python")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[module_name]
+        raise

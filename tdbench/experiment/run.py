@@ -1,0 +1,214 @@
+"""A run, the cases of an ablation, and an experiment expanded to its runs: what all stages and reports are told."""
+
+import difflib
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from tdbench.errors import TdbenchError
+from tdbench.experiment.evaluation import Evaluation
+from tdbench.experiment.extractors import LIBRARIES
+from tdbench.experiment.metrics import impossible, left_out
+from tdbench.experiment.schema import AnyFormulation, AnyObjective, Dataset, Experiment, Name, Sampling, Training
+from tdbench.networks import NetworkSettings
+from tdbench.runtime import advice
+from tdbench.settings import Parameters
+
+
+class Run(Parameters):
+    """One training with its samples and scores: a cell of the matrix, fully explicit."""
+
+    experiment: Name
+    dataset_name: Name
+    dataset: Dataset
+    formulation_name: Name
+    formulation: AnyFormulation
+    objective_name: Name
+    objective: AnyObjective
+    network: NetworkSettings
+    training: Training
+    sampling: Sampling
+    evaluation: Evaluation
+    seed: int
+    trained_as: str | None = None
+    """Name of the run whose weights are sampled, where another one trains the very same."""
+    file: Annotated[Path, Field(exclude=True, repr=False)] = Path()
+    """The experiment file as it was given; no part of any record."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.evaluation.kid_subset_size > self.sampling.images:
+            raise ValueError(
+                f"evaluation.kid_subset_size: {self.evaluation.kid_subset_size}: exceeds "
+                f"sampling.images, which is {self.sampling.images}"
+            )
+        if (wrong := impossible(self.evaluation.metrics, self.sampling.images)) is not None:
+            raise ValueError(
+                f"sampling.images: {self.sampling.images}: {wrong}; give more, or evaluation.metrics without"
+            )
+        sampler, last = self.sampling.sampler, self.formulation.grid.last
+        if self.formulation.whole_indices and sampler.between_steps:
+            raise ValueError(
+                f"sampling.sampler: {sampler.kind!r}: needs times between the steps of {self.formulation.kind}, "
+                "which is discrete"
+            )
+        if self.formulation.whole_indices and self.sampling.steps[-1] > last:
+            raise ValueError(f"sampling.steps: {self.sampling.steps[-1]}: {self.formulation.kind} has {last} steps")
+        return self
+
+    def check_data(self, images: int) -> None:
+        """Refuse scores that a data set of so many images cannot give, before anything is trained for them.
+
+        Raises
+        ------
+        TdbenchError
+        """
+        settings = self.evaluation
+        wrong = impossible(settings.metrics, self.sampling.images, images)
+        if wrong is not None:
+            raise TdbenchError(
+                f"data set {self.dataset_name}: {images} images: evaluation.metrics: {wrong}; "
+                "bring more images, or give evaluation.metrics without"
+            )
+        if "kid" in settings.metrics and images < settings.kid_subset_size:
+            raise TdbenchError(
+                f"evaluation.kid_subset_size: {settings.kid_subset_size}: exceeds the {images} images of data set "
+                f"{self.dataset_name}"
+            )
+
+    @property
+    def name(self) -> str:
+        return f"{self.dataset_name}/{self.formulation_name}-{self.objective_name}-seed{self.seed}"
+
+    @property
+    def weights_name(self) -> str:
+        """Name of the run that trains the weights."""
+        return self.trained_as or self.name
+
+    @property
+    def published_distance(self) -> bool:
+        """Whether its training needs the published weights of the distance."""
+        return self.formulation.distance_weights_needed and self.training.distance_weights is None
+
+    def training_settings(self) -> dict[str, Any]:
+        """All that the trained weights depend on, and nothing else."""
+        keys = {"dataset", "formulation", "objective", "network", "training", "seed"}
+        settings = self.model_dump(mode="json", by_alias=True, include=keys)
+        for key in ("metrics_every_steps", "checkpoint_minutes", "processes"):
+            del settings["training"][key]
+        # The name, so that a folder can be moved; run.json and checkpoints know the checksum.
+        path = settings["training"].pop("distance_weights")
+        if path is not None and self.formulation.distance_weights_needed:
+            settings["training"]["distance_weights"] = Path(path).name
+        # Its settings are explicit; whose they were does not matter.
+        settings["objective"].pop("preset", None)
+        if self.objective.kind == "baseline":
+            settings["formulation"] = self.formulation.baseline_settings()
+        return settings
+
+    def sampling_settings(self) -> dict[str, Any]:
+        """What the samples depend on besides the weights."""
+        settings = self.model_dump(mode="json", by_alias=True, include={"sampling", "formulation", "seed"})
+        return settings | {"snapshots": self.scored_snapshots()}
+
+    def evaluation_settings(self) -> dict[str, Any]:
+        """What the scores depend on besides the samples.
+
+        Of files of weights the names, so that a folder can be moved; the reference features know their checksums.
+        """
+        settings = self.evaluation.model_dump(mode="json")
+        if weights := settings.pop("weights"):
+            settings["weights"] = {library: Path(path).name for library, path in weights.items()}
+        return settings
+
+    def scored_snapshots(self) -> list[int]:
+        """Images shown at each snapshot of the last `last_percent` of training, rising."""
+        training = self.training
+        threshold = training.images_at(training.steps) * (1 - self.evaluation.last_percent / 100)
+        shown = [training.images_at(step) for step in training.snapshot_steps()]
+        return [images for images in shown if images > threshold]
+
+
+class Case(Parameters):
+    """One row of an ablation: what was varied, and the objective name of its runs."""
+
+    settings: dict[str, Any]
+    label: str
+    dataset_name: str
+    formulation_name: str
+    objective_name: str
+
+
+class Plan(Parameters):
+    """An experiment expanded."""
+
+    experiment: Experiment
+    path: Path
+    comparison: tuple[Run, ...]
+    ablations: dict[str, tuple[Case, ...]]
+    ablation_runs: dict[str, tuple[Run, ...]]
+
+    @property
+    def runs(self) -> dict[str, Run]:
+        """Every run once, by name; runs of the comparison come first."""
+        return {run.name: run for run in itertools.chain(self.comparison, *self.ablation_runs.values())}
+
+    def source_path(self, dataset: str) -> Path | None:
+        """Where a data set is read from, as seen from here."""
+        return self.experiment.datasets[dataset].found_path(self.path)
+
+    def score_remarks(self) -> Iterator[str]:
+        """A line for each metric that is left out of some runs, with the reason."""
+        few: dict[str, str] = {}
+        for run in self.runs.values():
+            for name, reason in left_out(run.evaluation.metrics, run.sampling.images).items():
+                few.setdefault(name, f"{reason}; sampling.images is {run.sampling.images}")
+        for name, reason in few.items():
+            yield f"{self.path}: evaluation.metrics: {name} is left out: it {reason}"
+
+    def source_remarks(self, names: Iterable[str]) -> Iterator[str]:
+        """A line for each of these data sets that is not there yet, or lies where it was looked for last."""
+        for name in names:
+            dataset = self.experiment.datasets[name]
+            found, where = self.source_path(name), f"{self.path}: datasets.{name}.path: {str(dataset.path)!r}"
+            if found is None or dataset.path is None:
+                continue
+            beside = self.path.parent / dataset.path
+            if not found.exists():
+                also = "" if beside.absolute() == dataset.path.absolute() else f" and for {dataset.path.absolute()}"
+                yield f"{where}: no such file or folder; looked for {beside.absolute()}{also}"
+            elif found != beside:
+                written = os.path.relpath(found.absolute(), self.path.parent.absolute())
+                yield f"{where}: found in the working folder, not beside the experiment file; there it is {written}"
+
+    def libraries(self, dataset: str) -> list[str]:
+        """Libraries that score a data set's runs."""
+        used = {name for run in self.runs.values() if run.dataset_name == dataset for name in run.evaluation.libraries}
+        return [name for name in LIBRARIES if name in used]
+
+    def run(self, name: str) -> Run:
+        """The run ``name``; the data set's name may be left out where there is only one."""
+        datasets = list(self.experiment.datasets)
+        full = name if "/" in name or len(datasets) > 1 else f"{datasets[0]}/{name}"
+        if full not in self.runs:
+            near = ", ".join(difflib.get_close_matches(full, self.runs, n=5, cutoff=0))
+            raise TdbenchError(
+                f"{self.path}: no run {name!r}; `{advice.command('plan', self.path)}` lists all {len(self.runs)}; "
+                f"nearest: {near}"
+            )
+        return self.runs[full]
+
+
+def runs_of(plan: Plan, part: str) -> list[Run]:
+    """The runs that a part of the report needs: ``comparison``, ``ablations`` (with the baselines) or ``all``."""
+    if part == "comparison":
+        return list(plan.comparison)
+    if part == "ablations":
+        baselines = [run for run in plan.comparison if run.objective.kind == "baseline"]
+        varied = [run for runs in plan.ablation_runs.values() for run in runs]
+        return list({run.name: run for run in [*baselines, *varied]}.values())
+    return list(plan.runs.values())

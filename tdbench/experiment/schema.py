@@ -1,0 +1,374 @@
+"""The experiment file: its schema.
+
+An experiment says what varies; `tdbench.experiment.load` expands it to runs. The models below are the one source of
+the schema.
+"""
+
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SerializeAsAny,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from tdbench.data.archive import archive_size
+from tdbench.data.images import LARGEST_SIDE, SMALLEST_SIDE
+from tdbench.data.sources import SOURCES, check_source
+from tdbench.diffusion.formulations import FORMULATIONS
+from tdbench.diffusion.formulations.base import Formulation
+from tdbench.diffusion.objectives import OBJECTIVES
+from tdbench.diffusion.objectives.base import Objective
+from tdbench.diffusion.samplers import SAMPLERS, Heun, Sampler
+from tdbench.experiment.evaluation import Evaluation, seen_from_experiment
+from tdbench.networks import NetworkSettings
+from tdbench.settings import Parameters, kind_from_name, of_kind, one_of
+from tdbench.validation import Mistakes, did_you_mean, same_but_for_case
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+RESERVED = ("datasets", "mlflow", "published", "weights")
+# Far beyond any use: what exceeds them is a slip, and would fill a memory or a night before it is noticed.
+LARGEST_BATCH, MOST_IMAGES = 2**20, 100_000_000
+MOST_STEPS, MOST_SNAPSHOTS, MOST_THREADS = 10_000, 10_000, 4_096
+
+
+def _name(value: Any) -> Any:
+    if not (isinstance(value, str) and NAME.fullmatch(value) and len(value) <= 120):
+        raise ValueError("names are letters, digits, '.', '_' and '-', at most 120, and become folder names")
+    return value
+
+
+def _text(value: str) -> str:
+    if not all(c.isprintable() or c in "\n\t" for c in value):
+        raise ValueError("holds a control character, which terminals would obey")
+    return value
+
+
+def _file(value: Any, info: ValidationInfo) -> Any:
+    return None if value is None else seen_from_experiment(value, info)
+
+
+Name = Annotated[str, BeforeValidator(_name)]
+Text = Annotated[str, AfterValidator(_text)]
+Positive = Annotated[float, Field(gt=0)]
+Precision = Literal["auto", "fp32", "tf32", "bf16"]
+AnyFormulation = Annotated[SerializeAsAny[Formulation], of_kind(FORMULATIONS, "formulation")]
+AnyObjective = Annotated[SerializeAsAny[Objective], of_kind(OBJECTIVES, "objective")]
+AnySampler = Annotated[SerializeAsAny[Sampler], of_kind(SAMPLERS, "sampler")]
+
+
+class Dataset(Parameters):
+    """Where a data set's images come from."""
+
+    source: Annotated[str, one_of(SOURCES, "data source")]
+    path: Annotated[Path | None, Field(description="for sources that read a user's files")] = None
+    resolution: Annotated[
+        int | None, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE, description="for sources that resize images")
+    ] = None
+
+    @model_validator(mode="after")
+    def _as_the_source_needs(self) -> Self:
+        check_source(self.source, self.path, self.resolution)
+        return self
+
+    def found_path(self, experiment: Path) -> Path | None:
+        """Where the images are read from: ``path`` as seen from the experiment file, or from the working folder.
+
+        As seen from the file goes before, where both are there; where neither is, it is what messages name.
+        """
+        if self.path is None:
+            return None
+        beside = experiment.parent / self.path
+        return self.path if self.path.exists() and not beside.exists() else beside
+
+    def size(self, experiment: Path) -> tuple[int | None, int | None]:
+        """Resolution and channels of the images, as far as they are known before there is a data set of them."""
+        nominal, path = SOURCES[self.source].nominal, self.found_path(experiment)
+        if nominal is not None:
+            return self.resolution or nominal.resolution, nominal.channels
+        if self.source == "archive" and path is not None and (found := archive_size(path)) is not None:
+            return found
+        return self.resolution, None
+
+
+class Optimizer(Parameters):
+    """What turns gradients into updates; PyTorch's own, with its meaning of every setting."""
+
+    kind: Literal["adam", "adamw", "radam"] = "adam"
+    betas: Annotated[
+        tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]],
+        Field(description="decay of the averages of the gradient and of its square, a step"),
+    ] = (0.9, 0.999)
+    epsilon: Annotated[float, Field(ge=1e-12, le=1, description="added to the root of the average square")] = 1e-8
+    weight_decay: Annotated[
+        float,
+        Field(ge=0, le=1000, description="of adamw a share of the weights, of adam and radam a part of the gradient"),
+    ] = 0.0
+
+
+def _optimizer(value: Any) -> Any:
+    """``radam`` means ``{kind: radam}``."""
+    if isinstance(value, str):
+        return {"kind": value}
+    if not isinstance(value, dict | Optimizer):
+        raise ValueError("should be adam, adamw or radam, or a mapping such as {kind: radam, weight_decay: 0}")
+    return value
+
+
+class Training(Parameters):
+    """How a network is trained. One kimg is 1,000 images shown."""
+
+    duration_kimg: Annotated[float, Field(gt=0, le=1e9)]
+    batch_size: Annotated[int, Field(ge=1, le=LARGEST_BATCH)]
+    learning_rate: Positive
+    rampup_kimg: Annotated[float, Field(ge=0, description="linear ramp-up of the learning rate")] = 0.0
+    optimizer: Annotated[Optimizer, BeforeValidator(_optimizer)] = Optimizer()
+    gradient_clip_norm: Annotated[
+        float | None, Field(ge=1e-6, description="a longer gradient of all weights is scaled down to this norm")
+    ] = None
+    ema_half_life_kimg: Annotated[
+        float | None, Field(gt=0, description="images after which an old weight counts half in the average sampled")
+    ] = None
+    ema_decay: Annotated[
+        float | None,
+        Field(ge=0, lt=1, description="in place of the half-life: the share of the old average that each step keeps"),
+    ] = None
+    ema_rampup_ratio: Annotated[
+        float | None,
+        Field(gt=0, description="the half-life is at most this share of the images shown; null where there is none"),
+    ] = 0.05
+    horizontal_flips: Annotated[bool, Field(description="every second image, at random, is shown mirrored")] = False
+    augmentation: Annotated[
+        float, Field(ge=0, lt=1, description="probability of each of EDM's non-leaking augmentations; 0 for none")
+    ] = 0.0
+    snapshot_kimg: Annotated[float, Field(gt=0, description="interval between snapshots")]
+    metrics_every_steps: Annotated[int, Field(ge=1)] = 20
+    checkpoint_minutes: Annotated[
+        float, Field(ge=0, description="how often the state is kept, to go on from after a crash")
+    ] = 10.0
+    microbatch_size: Annotated[
+        int | None,
+        Field(ge=1, description="images that go through the network at once; gradients accumulate over a batch"),
+    ] = None
+    precision: Annotated[Precision, Field(description="of the network's products; auto: bf16 where it pays")] = "auto"
+    target_precision: Annotated[Precision, Field(description="of the target network's; auto: the same")] = "auto"
+    compile: Annotated[bool | Literal["auto"], Field(description="torch.compile; auto: on a GPU")] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Annotated[int, Field(ge=1, le=MOST_THREADS, description="CPU threads; part of the result, to the bit")] = 1
+    processes: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=MOST_THREADS,
+            description="processes of one training, each with a GPU of its own where there are any",
+        ),
+    ] = 1
+    distance_weights: Annotated[
+        Path | None,
+        BeforeValidator(_file),
+        Field(description="file of VGG16's weights for distance lpips, in place of the published one"),
+    ] = None
+
+    @property
+    def steps(self) -> int:
+        return math.ceil(round(self.duration_kimg * 1000 / self.batch_size, 6))
+
+    def snapshot_steps(self) -> list[int]:
+        """Steps after which a snapshot is taken: the first at or past each multiple of the interval, and the last."""
+        count = math.floor(round(self.duration_kimg / self.snapshot_kimg, 6))
+        reached = {math.ceil(round(k * self.snapshot_kimg * 1000 / self.batch_size, 6)) for k in range(1, count + 1)}
+        return sorted(reached | {self.steps})
+
+    def images_at(self, step: int) -> int:
+        return step * self.batch_size
+
+    @model_validator(mode="before")
+    @classmethod
+    def _moved(cls, content: Any) -> Any:
+        if not isinstance(content, dict):
+            return content
+        if "betas" in content:
+            raise ValueError(
+                f"betas: {content['betas']!r:.60}: belong to the optimizer; write such as "
+                "optimizer: {kind: adam, betas: [0.9, 0.999]}"
+            )
+        if content.get("ema_decay") is not None and content.get("ema_half_life_kimg") is None:
+            # A part of the half-life, and none of the result without one.
+            return {**content, "ema_rampup_ratio": None}
+        return content
+
+    @model_validator(mode="after")
+    def _one_average(self) -> Self:
+        if self.ema_half_life_kimg is None and self.ema_decay is None:
+            raise ValueError("ema_half_life_kimg: is missing; give it, or ema_decay, for the average that is sampled")
+        if self.ema_half_life_kimg is not None and self.ema_decay is not None:
+            raise ValueError(
+                f"ema_decay: {self.ema_decay:g}: beside ema_half_life_kimg {self.ema_half_life_kimg:g}; one of them "
+                "must be null: the average has one rate"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.snapshot_kimg > self.duration_kimg:
+            raise ValueError(f"snapshot_kimg {self.snapshot_kimg:g} exceeds duration_kimg {self.duration_kimg:g}")
+        if self.duration_kimg > MOST_SNAPSHOTS * self.snapshot_kimg:
+            raise ValueError(
+                f"snapshot_kimg {self.snapshot_kimg:g}: makes more than {MOST_SNAPSHOTS:,} snapshots of "
+                f"duration_kimg {self.duration_kimg:g}"
+            )
+        if self.steps < 1:
+            raise ValueError(f"duration_kimg {self.duration_kimg:g} is less than one image")
+        if self.processes > 1 and self.device == "cpu":
+            raise ValueError(f"processes {self.processes} are for GPUs; with device: cpu give threads")
+        return self
+
+
+class Sampling(Parameters):
+    """How snapshots are sampled."""
+
+    sampler: AnySampler = Heun()
+    steps: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=MOST_STEPS)], ...], Field(min_length=1, description="step budgets")
+    ]
+    images: Annotated[int, Field(ge=2, le=MOST_IMAGES, description="images per snapshot and budget")]
+    classes: Annotated[
+        Literal["data", "even"],
+        Field(description="how the samples' classes are drawn: in the proportions of the data, or evenly"),
+    ] = "data"
+    batch_size: Annotated[int, Field(ge=1, le=LARGEST_BATCH)] = 256
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if list(self.steps) != sorted(set(self.steps)):
+            raise ValueError(f"steps must rise and not repeat, got {list(self.steps)}")
+        return self
+
+
+class _Selection(Parameters):
+    """Some of the experiment's cells; an empty list means all."""
+
+    datasets: tuple[Name, ...] = ()
+    formulations: tuple[Name, ...] = ()
+
+
+class Override(_Selection):
+    """Settings that hold for some cells only; of two for one cell the later one wins."""
+
+    objectives: tuple[Name, ...] = ()
+    set: Annotated[dict[str, Any], Field(min_length=1, description="dotted key, such as sampling.steps: value")]
+
+
+class Ablation(_Selection):
+    """Variations around one objective: the product of the listed values, with all else as in the base."""
+
+    base: Name
+    vary: Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)]
+    description: Text = ""
+
+
+class Experiment(Parameters):
+    """What an experiment file holds."""
+
+    name: Name
+    description: Text = ""
+    plugins: Annotated[tuple[str, ...], Field(description="Python files or entry points that bring more kinds")] = ()
+    datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
+    formulations: Annotated[dict[Name, AnyFormulation], BeforeValidator(kind_from_name), Field(min_length=1)]
+    objectives: Annotated[dict[Name, AnyObjective], BeforeValidator(kind_from_name), Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1)]
+    network: Annotated[NetworkSettings, BeforeValidator(lambda v: {"kind": v} if isinstance(v, str) else v)]
+    training: Training
+    sampling: Sampling
+    evaluation: Evaluation = Evaluation()
+    overrides: tuple[Override, ...] = ()
+    ablations: dict[Name, Ablation] = Field(default_factory=dict)
+    runs_per_job: Annotated[
+        int, Field(ge=1, description="runs that one process takes through a stage: more for small runs")
+    ] = 1
+    published: Annotated[
+        tuple[Name, ...], Field(description="figures shown beside ours: results/published/NAME.csv")
+    ] = ()
+
+    @property
+    def pairs(self) -> list[str]:
+        """Names of all combinations of data set and formulation."""
+        return [pair_name(dataset, formulation) for dataset in self.datasets for formulation in self.formulations]
+
+    @property
+    def baseline(self) -> str:
+        """Name of the baseline objective."""
+        return next(name for name, objective in self.objectives.items() if objective.kind == "baseline")
+
+    @field_validator("name")
+    @classmethod
+    def _free(cls, name: str) -> str:
+        if name.lower() in RESERVED:
+            raise ValueError("is a folder of the results themselves; choose another name")
+        return name
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) != len(seeds):
+            raise ValueError("a seed is listed twice")
+        return seeds
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if mistakes := [*self._wrong_objectives(), *self._wrong_names(), *self._wrong_cases()]:
+            raise Mistakes(mistakes)
+        return self
+
+    def _wrong_objectives(self) -> Iterator[str]:
+        baselines = [name for name, objective in self.objectives.items() if objective.kind == "baseline"]
+        where = f"objectives: {list(self.objectives)}"
+        if len(baselines) != 1:
+            yield f"{where}: exactly one must be of kind baseline, to compare with"
+        elif len(self.objectives) < 2:
+            yield f"{where}: name another one, such as td, to compare with the baseline"
+
+    def _wrong_names(self) -> Iterator[str]:
+        """Names of data sets, formulations and objectives that there are not."""
+        for i, override in enumerate(self.overrides):
+            for axis in ("datasets", "formulations", "objectives"):
+                yield from _unknown(f"overrides.{i}.{axis}", getattr(override, axis), getattr(self, axis))
+        for name, ablation in self.ablations.items():
+            for axis in ("datasets", "formulations"):
+                yield from _unknown(f"ablations.{name}.{axis}", getattr(ablation, axis), getattr(self, axis))
+            yield from _unknown(f"ablations.{name}.base", (ablation.base,), self.objectives)
+
+    def _wrong_cases(self) -> Iterator[str]:
+        """Names that would be one folder where a disk does not tell capital from small letters."""
+        for axis in ("datasets", "formulations", "objectives", "ablations"):
+            if (twice := same_but_for_case(getattr(self, axis))) is not None:
+                yield f"{axis}: {twice[0]!r} and {twice[1]!r} differ in case alone, which some disks take for one name"
+
+
+def _unknown(key: str, given: tuple[str, ...], known: dict[Name, Any]) -> Iterator[str]:
+    for name in given:
+        if name not in known:
+            yield f"{key}: {name!r}: no such name{did_you_mean(name, known)}; known: {', '.join(known)}"
+
+
+class Collection(Parameters):
+    """A file that names experiments to be done together; each keeps its own results and report."""
+
+    name: Name
+    description: Text = ""
+    includes: Annotated[
+        tuple[str, ...], Field(min_length=1, description="names of experiments, or paths as seen from this file")
+    ]
+
+
+def pair_name(dataset: str, formulation: str) -> str:
+    """What figures of one data set and formulation are called."""
+    return f"{dataset}-{formulation}"

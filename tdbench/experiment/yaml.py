@@ -1,0 +1,116 @@
+"""Reading YAML and saying what is wrong with it: file, key, value and what is allowed, a line a mistake."""
+
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import ConstructorError, SafeConstructor
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
+from ruamel.yaml.nodes import ScalarNode
+
+from tdbench.errors import TdbenchError
+from tdbench.validation import _SHOWN
+
+LARGEST, DEEPEST, MOST = 2**20, 40, 100_000
+"""Of an experiment file: bytes, blocks within blocks, and values once every alias is written out."""
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML 1.2 file holds; a key named twice is an error.
+
+    Raises
+    ------
+    TdbenchError
+        If it is missing, no YAML, no mapping, or larger or deeper than any experiment.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ReusedAnchorWarning)
+            reader = YAML(typ="safe", pure=True)
+            reader.Constructor = _Constructor
+            content = reader.load(_text(path))
+        if not isinstance(content, dict):
+            raise TdbenchError(
+                f"{path}: an experiment is a mapping of keys (name, datasets, ...), not {type(content).__name__}"
+            )
+        _count(path, content, {}, 0)
+        _check_keys(f"{path}", content)
+    except TdbenchError:
+        raise
+    except FileNotFoundError as error:
+        raise TdbenchError(f"{path}: no such experiment file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise TdbenchError(f"{path}: cannot be read ({error})") from error
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise TdbenchError(f"{path}: not valid YAML{place}: {_first_line(error.problem or error)}") from error
+    except YAMLError as error:
+        raise TdbenchError(f"{path}: not valid YAML: {_first_line(error)}") from error
+    except ReusedAnchorWarning as error:
+        raise TdbenchError(f"{path}: not valid YAML: {_first_line(error).strip()}") from error
+    except RecursionError as error:
+        raise TdbenchError(f"{path}: more than {DEEPEST} blocks within blocks, or an alias to itself") from error
+    except Exception as error:  # scalars of a known tag that cannot be: dates, numbers of 5,000 digits
+        said = f"{type(error).__name__}: {_first_line(error)}"
+        raise TdbenchError(f"{path}: not valid YAML: a value that cannot be ({said})") from error
+    return content
+
+
+class _Constructor(SafeConstructor):
+    """Refuses 000, which is what 50,000 ends in where a comma parts entries."""
+
+    def construct_yaml_int(self, node: ScalarNode) -> Any:
+        if re.fullmatch(r"[-+]?0\d[\d_]*", node.value):
+            said = f"{node.value}: a number with a leading zero; {_COMMA}"
+            raise ConstructorError(None, None, said, node.start_mark)
+        return super().construct_yaml_int(node)
+
+
+_COMMA = "in [ ] and { } a comma ends an entry, so write 50000 or 50_000 for 50,000"
+_Constructor.add_constructor("tag:yaml.org,2002:int", _Constructor.construct_yaml_int)
+
+
+def _check_keys(where: str, block: Any) -> None:
+    """Refuse keys that are no text, such as the 500 of ``{images: 50,500}``."""
+    if isinstance(block, dict):
+        for key, value in block.items():
+            if not isinstance(key, str):
+                raise TdbenchError(f"{where}: {key!r:.60}: a key is a text, not {type(key).__name__}; {_COMMA}")
+            _check_keys(f"{where}: {key[:_SHOWN]}", value)
+    elif isinstance(block, list):
+        for part in block:
+            _check_keys(where, part)
+
+
+def _text(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise TdbenchError(f"{path}: larger than {LARGEST:,} bytes; an experiment file is far smaller")
+    return content.decode("utf-8")
+
+
+def _count(path: Path, block: Any, known: dict[int, int], depth: int) -> int:
+    """How many values a block holds with every alias written out, which a few lines can make billions.
+
+    ``known``: of blocks by identity; 0 for one that is being counted, hence holds itself.
+    """
+    if not isinstance(block, dict | list | tuple | set):
+        return 1
+    if known.get(id(block)) == 0 or depth > DEEPEST:
+        raise TdbenchError(f"{path}: more than {DEEPEST} blocks within blocks, or an alias to itself")
+    if id(block) not in known:
+        known[id(block)] = 0
+        parts = [*block, *block.values()] if isinstance(block, dict) else list(block)
+        total = 1 + sum(_count(path, part, known, depth + 1) for part in parts)
+        if total > MOST:
+            raise TdbenchError(f"{path}: aliases that stand for more than {MOST:,} values; write out what is meant")
+        known[id(block)] = total
+    return known[id(block)]
+
+
+def _first_line(said: object) -> str:
+    return (str(said).strip() or type(said).__name__).splitlines()[0][:200]

@@ -1,0 +1,1 @@
+"""What lies on disk: where every file is, what stages write, and reading it."""

@@ -1,0 +1,138 @@
+"""Where every file of an experiment lies. The Snakefile and the commands both ask here."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+from tdbench.errors import TdbenchError
+
+TABLE_FORMATS = ("csv", "md", "tex")
+FIGURE_FORMATS = ("png", "svg", "pdf")
+PROGRESS = "progress.jsonl"
+
+
+class NamedRun(Protocol):
+    """What the files of a run lie by: a `Run`, or its names alone where nothing else is at hand."""
+
+    @property
+    def experiment(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def weights_name(self) -> str: ...
+
+
+def weights_record(results: Path, network: str, publisher: str) -> Path:
+    """What says that the weights which a library publishes for a network are at hand, and which they are."""
+    return results / "weights" / f"{network}-{publisher}.json"
+
+
+class DatasetLayout:
+    """Files that belong to a data set and serve every experiment that uses it."""
+
+    def __init__(self, results: Path, name: str) -> None:
+        self.results, self.folder = results, results / "datasets" / name
+        self.archive = self.folder / "archive.zip"
+        self.summary = self.folder / "archive.json"
+        self.classifier = self.folder / "classifier.safetensors"
+        self.classifier_report = self.folder / "classifier.json"
+        self.progress = self.folder / PROGRESS
+
+    def reference(self, features: str, library: str) -> Path:
+        return self.folder / f"reference-{features}-{library}.npz"
+
+    def references(self, features: str, libraries: Iterable[str]) -> list[Path]:
+        return [self.reference(features, library) for library in libraries]
+
+
+class RunLayout:
+    """Files of one run: those of its training, which it may share with another run, and its own."""
+
+    def __init__(self, results: Path, run: NamedRun, name: str | None = None) -> None:
+        """``name`` replaces the run's own, for Snakemake's wildcards."""
+        self.results, runs = results, results / run.experiment / "runs"
+        self.folder = runs / (name or run.name)
+        # The same weights serve several runs, such as the baselines of DDPM and DDIM.
+        self.training = runs / (name or run.weights_name)
+        self.settings = self.training / "run.json"
+        self.metrics = self.training / "metrics.jsonl"
+        self.snapshots = self.training / "snapshots.json"
+        self.checkpoints = self.training / "checkpoints"
+        self.samples = self.folder / "samples.json"
+        self.consistency = self.folder / "consistency.json"
+        self.scores = self.folder / "scores.json"
+        self.progress = self.folder / PROGRESS
+
+    def made_by(self, stage: str) -> Path:
+        """The file that a stage of this run writes last."""
+        return {"train": self.snapshots, "sample": self.samples, "evaluate": self.scores}[stage]
+
+    def snapshot(self, images: int) -> Path:
+        """The averaged weights after ``images`` images."""
+        return self.training / "snapshots" / f"{images:09d}.safetensors"
+
+    def sample_set(self, images: int, steps: int) -> Path:
+        return self.folder / "samples" / f"{images:09d}" / f"steps-{steps:03d}.npz"
+
+    def sample_grid(self, images: int, steps: int) -> Path:
+        return self.sample_set(images, steps).with_suffix(".png")
+
+
+class ReportLayout:
+    """Tables, figures and the report of an experiment, and what its jobs leave behind."""
+
+    def __init__(self, results: Path, experiment: str) -> None:
+        self.results, self.folder = results, results / experiment
+        self.plan = self.folder / "plan.json"
+        self.runs = self.folder / "runs"
+        self.scores_parquet = self.folder / "scores.parquet"
+        self.scores_csv = self.folder / "scores.csv"
+        self.runs_csv = self.folder / "runs.csv"
+        self.html = self.folder / "report.html"
+        self.record = self.folder / "report.json"
+        self.tracked = self.folder / "mlflow.json"
+        self.mlflow_db = results / "mlflow" / "mlflow.db"
+        self.mlflow_artifacts = results / "mlflow" / "artifacts"
+
+    def job(self, batch: str, stage: str) -> Path:
+        """What says that a batch of runs went through a stage."""
+        return self.folder / "jobs" / batch / f"{stage}.json"
+
+    def table(self, name: str) -> list[Path]:
+        return [self.folder / "tables" / f"{name}.{suffix}" for suffix in TABLE_FORMATS]
+
+    def figure(self, name: str) -> list[Path]:
+        return [self.folder / "figures" / f"{name}.{suffix}" for suffix in FIGURE_FORMATS]
+
+    def comparison_tables(self) -> list[Path]:
+        names = ("comparison", "comparison-final", "cost", "cost-against-quality", "consistency", "nearest")
+        return [path for name in names for path in self.table(name)]
+
+    def comparison_figures(self, pairs: Iterable[str]) -> list[Path]:
+        """Of data sets and formulations as `Experiment.pairs` names them."""
+        names = ["fid-against-nfe", "cost-against-quality", "consistency"]
+        names += [f"{kind}-{pair}" for kind in ("training", "samples", "nearest") for pair in pairs]
+        return [path for name in names for path in self.figure(name)]
+
+    def ablation_files(self, ablations: Iterable[str]) -> list[Path]:
+        names = [f"ablation-{name}" for name in ablations]
+        return [path for name in names for path in (*self.table(name), *self.figure(name))]
+
+
+PUBLISHED = Path("results/published")
+
+
+def published_file(name: str, where: str = "") -> Path:
+    """The file of a set of published figures: of this folder, or of the project's own checkout.
+
+    ``where`` begins the message of a file that is missing.
+
+    Raises
+    ------
+    TdbenchError
+        If there is none of that name.
+    """
+    for folder in (PUBLISHED, Path(__file__).parents[2] / PUBLISHED):
+        if (folder / f"{name}.csv").is_file():
+            return folder / f"{name}.csv"
+    raise TdbenchError(f"{where}published: {name!r}: no such file {PUBLISHED / name}.csv")

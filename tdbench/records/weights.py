@@ -1,0 +1,88 @@
+"""Weights of networks that others trained, read so that nothing in the file can run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from tdbench.errors import TdbenchError
+from tdbench.runtime import advice
+from tdbench.runtime.files import atomic_path, sha256
+
+
+def read_state(path: Path, remedy: str) -> dict[str, Tensor]:
+    """A file of weights, in safetensors' format by its suffix or in torch's, read as weights only.
+
+    Raises
+    ------
+    TdbenchError
+        If it is missing or damaged; ends with ``remedy``.
+    """
+    try:
+        state: dict[str, Tensor] = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
+    except Exception as error:  # torch and zipfile raise many kinds for damaged files
+        raise damaged_weights(path, error, remedy) from error
+    return state
+
+
+def read_weights(path: Path, network: nn.Module, remedy: str) -> None:
+    """Load a file of weights, with the same keys and shapes, into ``network``; raises as `read_state` does."""
+    state = read_state(path, remedy)
+    try:
+        network.load_state_dict(state)
+    except Exception as error:  # other keys, other shapes, no dictionary at all
+        raise damaged_weights(path, error, remedy) from error
+
+
+def damaged_weights(path: Path, error: Exception, remedy: str) -> TdbenchError:
+    """One line, where torch gives many."""
+    said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    return TdbenchError(f"{path}: no readable weights ({said}); {remedy}")
+
+
+def save_snapshot(path: Path, network: nn.Module, facts: dict[str, Any]) -> str:
+    """Write a network's weights, with ``facts`` as JSON; returns the file's SHA-256.
+
+    The same weights and facts give the same bytes.
+    """
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    with atomic_path(path) as temporary:
+        # One entry: safetensors writes several in no fixed order.
+        save_file(weights, temporary, metadata={"tdbench": json.dumps(facts, sort_keys=True)})
+    return sha256(path)
+
+
+def load_snapshot(path: Path, network: nn.Module, made_by: str | None = None) -> None:
+    """Read weights into a network of the same architecture; ``made_by`` is the command that makes them anew.
+
+    Raises
+    ------
+    TdbenchError
+        If the file is missing, damaged or of another architecture.
+    """
+    try:
+        network.load_state_dict(load_file(path))
+    except FileNotFoundError as error:
+        raise TdbenchError(f"{path}: no such snapshot; {advice.again(made_by)}") from error
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise TdbenchError(f"{path}: holds another architecture than the experiment names ({reason})") from error
+    except Exception as error:  # safetensors has kinds of its own, and of Python's for types that it does not know
+        raise TdbenchError(f"{path}: damaged snapshot ({error}); {advice.again(made_by)}") from error
+
+
+def check_snapshot(path: Path, entry: dict[str, Any], made_by: str) -> None:
+    """Compare a snapshot with the entry that training, the command ``made_by``, wrote for it in snapshots.json."""
+    found = sha256(path) if path.exists() else "missing"
+    if found != entry["sha256"]:
+        raise TdbenchError(
+            f"{path}: sha256 {found[:16]}, expected {entry['sha256'][:16]}; "
+            f"the snapshot changed since its training: run `{made_by}` again"
+        )

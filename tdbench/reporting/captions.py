@@ -1,0 +1,137 @@
+"""What tables and pages say of themselves, and the answer in a sentence."""
+
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from tdbench.experiment.metrics import METRICS, direction, label, leading, lower_is_better
+from tdbench.experiment.run import Plan
+from tdbench.reporting import tables
+from tdbench.reporting.statistics import Change, by_first_library, overall_change
+
+
+def metric_title(metric: str) -> str:
+    """``FID (lower is better)``."""
+    return f"{label(metric)} ({'lower' if lower_is_better(metric) else 'higher'} is better)"
+
+
+COMPARISON_CAPTION = (
+    "TD against its baseline, mean ± standard deviation over seeds of the mean over the last snapshots; "
+    f"{direction(list(METRICS))}. Differences are paired by seed, each with its own 95 % interval (Student's). "
+    "Among many rows some of these exclude zero by chance: p and verdict are "
+    "corrected for the number of rows of the same metric and library, "
+    "so that at most 5 % of all “better” and “worse” are expected to be false (Benjamini and Hochberg). “Seeds to "
+    "decide” is how many would settle an undecided row in 80 % of cases if difference and spread are as measured: "
+    "a rough guide."
+)
+FINAL_CAPTION = (
+    "The same comparison by the last snapshot alone, the final average of the weights. One snapshot has more chance in "
+    "it than the mean over the last ones, by which TD is judged."
+)
+NEAREST_CAPTION = (
+    "Are samples copies? The share of samples (last snapshot, largest budget) that lie as near to an image of the data "
+    "as 1 % of its images lie to another one, by the features of the scores: about 1 % for samples like the data, much "
+    "more for a network that repeats its training images. Beside it the nearest sample of all, in units of that "
+    "distance: 0 is a copy. Mean ± standard deviation over seeds."
+)
+CONSISTENCY_CAPTION = (
+    "Cross-time consistency of the last snapshot, which is what the temporal difference trains for; it says nothing of "
+    "the images by itself. Residual: w‖δ‖² of the averaged network with itself as the target, on images of the data, "
+    "mean over the times of the grid, measured for all with the paper's settings of the formulation. Moves: the "
+    "squared changes of the estimate D from one evaluation of the sampler to the next, summed over the path. Mean ± "
+    "standard deviation over seeds; paired by seed and corrected like the scores."
+)
+COST_CAPTION = (
+    "Cost of training. Runs that share a machine slow each other; memory is the GPU's highest of "
+    "the training, or what the process holds at its end, to which other runs in it may have added."
+)
+COST_QUALITY_CAPTION = (
+    "Cost against quality: scores, training time and memory of TD as multiples of its baseline's, a row a step budget; "
+    "intervals are those of the paired difference. Below 1 is less time or memory, and of scores "
+    f"the better side unless higher is better ({direction(list(METRICS))})."
+)
+PUBLISHED_CAPTION = (
+    "Published figures beside ours of the same data set, formulation, objective and budget, mean ± standard deviation "
+    "over seeds. “Reproduced”: the published figure lies in our 95 % prediction interval for one more training, "
+    "which reaches at most 5 % of the figure to each side; “not reproduced”: it lies outside. They compare only where "
+    "the protocol is the same: features and resize, number of images, snapshots, and network and learning rate where "
+    "they are known. Inception resizes each image first: “resize” is that of the published figure. A network that is "
+    "described in words is for you to judge."
+)
+AGREEMENT_CAPTION = "The libraries on the same samples with the same features, all sample sets."
+
+
+def ablation_caption(plan: Plan, name: str) -> str:
+    text = " ".join(plan.experiment.ablations[name].description.split()) or f"Ablation {name}"
+    compared = (
+        "“Better” and “worse” compare with the baseline, paired by seed, corrected for the number of comparisons in "
+        "this table: at most 5 % of them are expected to be false."
+        if tables.varies_objective_only(plan, name)
+        else "The baseline has the base settings, so the cases are not set against it."
+    )
+    means = f"mean ± standard deviation over seeds of the mean over the last snapshots; {direction(list(METRICS))}"
+    return f"{text}: {means}. {compared}"
+
+
+class Answer(NamedTuple):
+    """The answer for a data set, formulation and objective, and every difference behind it."""
+
+    text: str
+    differences: str
+
+
+def summary(plan: Plan, table: pd.DataFrame, per_run: pd.DataFrame) -> tuple[str, list[Answer]]:
+    """The answer by FID (`leading`): a sentence over everything, one for each data set, formulation and objective.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What `tables.comparison_table` gives for ``per_run``.
+
+    Returns
+    -------
+    (str, list of Answer)
+        By how much TD changes it in all, with an interval over seeds, and how often it is better, worse or undecided;
+        the same for each, with every difference and its interval.
+    """
+    metric = leading(table.metric)
+    fid = by_first_library(table, metric)
+    if fid.empty:
+        return "No objective has scores to set against the baseline's.", []
+    low, high = int(fid.n.min()), int(fid.n.max())
+    seeds = f"n = {low} seed{'s' if low != 1 else ''}" if low == high else f"n = {low} to {high} seeds"
+    change = overall_change(per_run, fid, plan.experiment.baseline)
+    name, better = label(metric), "lower" if lower_is_better(metric) else "higher"
+    overall = "" if change is None else f"changes the {name} of its baseline by {_percent(change)} on average and "
+    headline = (
+        f"TD {overall}is {_counts(fid)} of {len(fid)} comparisons ({name} by {', '.join(fid.library.unique())} on "
+        f"{fid.features.iloc[0]} features, {better} is better; {seeds}; verdicts corrected for their number)."
+    )
+    lines = []
+    for (dataset, formulation, objective), rows in fid.groupby(["dataset", "formulation", "objective"], sort=False):
+        differences = "; ".join(map(_difference, rows.itertuples()))
+        change = overall_change(per_run, rows, plan.experiment.baseline)
+        overall = "" if change is None else f"{_percent(change)} on average, "
+        cell = f"{dataset}, {formulation}, {objective}"
+        counts = f"{_counts(rows)} of {len(rows)} step budget{'s' if len(rows) != 1 else ''}"
+        lines.append(Answer(f"{cell}: {overall}{counts}.", f"{cell}: {differences}."))
+    return headline, lines
+
+
+def _percent(change: Change) -> str:
+    """``+31 % [+22 %, +40 %]``; without a spread (one seed) the mean alone."""
+    values = [value for value in change[:3] if not pd.isna(value)]
+    texts = [f"{'+' if value >= 0 else ''}{tables.number(value, 2)} %" for value in values]
+    return texts[0] if len(texts) == 1 else f"{texts[0]} [{texts[1]}, {texts[2]}]"
+
+
+def _counts(rows: pd.DataFrame) -> str:
+    """``better in 2, worse in 1 and undecided in 3``."""
+    counts = {word: int(rows.verdict.str.startswith(word).sum()) for word in ("better", "worse", "undecided")}
+    parts = [f"{word} in {count}" for word, count in counts.items() if count]
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
+
+
+def _difference(row: Any) -> str:
+    text = tables.interval(row.difference, row.difference_low, row.difference_high)
+    return f"{text} on {tables.number(row.baseline_mean, 3)} at {tables.budget(row.steps)}"

@@ -1,0 +1,253 @@
+"""`tdbench compare`: are two reproductions of an experiment, on two machines or of two commits, the same?
+
+Cell by cell and seed by seed. Equal bits are the same; so is what differs by rounding. Beyond that training amplifies
+any change, such as another kernel's order of summation, until two runs of one seed are two samples: there the question
+is whether the scores differ on average, which a paired test over the seeds answers, corrected for the number of cells.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from tdbench.errors import TdbenchError
+from tdbench.experiment.metrics import METRICS, label
+from tdbench.reporting.collect import CELL, mean_over_snapshots
+from tdbench.reporting.statistics import decide, in_order, paired_difference
+from tdbench.reporting.tables import interval, number, probability
+from tdbench.runtime import advice
+from tdbench.runtime.files import read_json
+
+TOLERANCE = 1e-3
+UNDISTINGUISHED = "no difference found"
+SAME = ("identical", "within tolerance", UNDISTINGUISHED)
+_ORIGIN = {"git_commit": "commit", "torch": "torch", "device": "device", "data": "data"}
+_WHOLE = ["steps", "nfe", "seed"]
+_WORDS = ["dataset", "formulation", "objective", "metric", "library", "features", "run", "reference_data"]
+_NEEDED = [*_WHOLE, *_WORDS, "value"]
+_LARGEST = 1e100  # of a score: the squares of larger ones overflow
+
+
+class Reproduction(NamedTuple):
+    """The scores of one experiment as a reproduction left them."""
+
+    folder: Path
+    scores: pd.DataFrame
+    origin: dict[str, str]
+    """Commit, torch, device and data checksum of its runs; several where they differ."""
+
+
+def read_reproductions(results: Path) -> dict[str, Reproduction]:
+    """Experiment name -> its scores, from a folder of all results or that of one experiment.
+
+    Raises
+    ------
+    TdbenchError
+        If there is no such folder, no report in it, or a file is damaged.
+    """
+    if not results.is_dir():
+        found = "is a file" if results.exists() else "no such folder"
+        raise TdbenchError(f"{results}: {found}; give a folder of results, or of one experiment in it")
+    files = [results / "scores.parquet"] if (results / "scores.parquet").is_file() else []
+    files = files or sorted(results.glob("*/scores.parquet"))
+    if not files:
+        raise TdbenchError(f"{results}: no experiment with scores.parquet in it; {_report_again(results)}")
+    return {path.parent.resolve().name: Reproduction(path.parent, read_scores(path), _origin(path)) for path in files}
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """The scores that scores.parquet holds.
+
+    Raises
+    ------
+    TdbenchError
+        If the file is damaged, a column is missing, or a value is no number or not finite.
+    """
+    try:
+        scores = pd.read_parquet(path)
+        lacking = [column for column in _NEEDED if column not in scores]
+        numeric = not lacking and bool((scores["value"].astype(float).abs() < _LARGEST).all())
+        whole = not lacking and all(pd.api.types.is_integer_dtype(scores[name]) for name in _WHOLE)
+        words = not lacking and all(isinstance(value, str) for name in _WORDS for value in scores[name])
+    except Exception as error:  # pyarrow raises many kinds for damaged files
+        said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise TdbenchError(f"{path}: no readable scores ({said}); {_report_again(path.parent)}") from error
+    if lacking:
+        raise TdbenchError(f"{path}: has no column {lacking[0]!r}; {_report_again(path.parent)} with this version")
+    if not (whole and words):
+        raise TdbenchError(f"{path}: names or numbers are not as a report has them; {_report_again(path.parent)}")
+    if not numeric or scores.empty:
+        raise TdbenchError(f"{path}: value: holds no scores, or some that are not finite; {_report_again(path.parent)}")
+    return scores
+
+
+def _report_again(folder: Path) -> str:
+    """What makes an experiment's report anew; what the experiment was called is in its plan.json."""
+    try:
+        experiment = Path(read_json(folder / "plan.json", "")["path"])
+    except (TdbenchError, LookupError, TypeError):
+        return advice.again(None)
+    return advice.again(advice.command("report", experiment, results=folder.parent))
+
+
+def _origin(scores: Path) -> dict[str, str]:
+    path = scores.with_name("runs.csv")
+    try:
+        runs = pd.read_csv(path, dtype=str)
+        found = {key: sorted(set(runs[key].dropna())) for key in _ORIGIN}
+    except FileNotFoundError:
+        return {}
+    except Exception as error:  # pandas raises many kinds for what is no table
+        raise TdbenchError(f"{path}: not a table of runs ({error}); {_report_again(path.parent)}") from error
+    return {_ORIGIN[key]: ", ".join(value[:12] for value in values) for key, values in found.items()}
+
+
+def compare_scores(a: pd.DataFrame, b: pd.DataFrame, tolerance: float = TOLERANCE) -> pd.DataFrame:
+    """One row a cell of either: both sides' means over their common seeds, B - A paired by seed, and a verdict.
+
+    Parameters
+    ----------
+    a, b : DataFrame
+        Scores of two reproductions, as scores.parquet holds them.
+    tolerance : float
+        Relative difference |a - b| / max(|a|, |b|) of a seed's scores up to which they count as the same.
+
+    Returns
+    -------
+    DataFrame
+        ``verdict`` is one of `SAME`; ``different`` (the paired interval, corrected for the number of cells, excludes
+        zero); ``undecided (one seed)``; ``only in A``, ``only in B`` or ``some
+        seeds only in`` one of them; or ``other data``, where the reference images are not the same.
+    """
+    sides = {name: _per_seed(scores) for name, scores in (("a", a), ("b", b))}
+    joined = sides["a"].merge(sides["b"], on=[*CELL, "seed"], how="outer", suffixes=("_a", "_b"))
+    rows = [_row(cell, group) for cell, group in joined.groupby(CELL, sort=False)]
+    table = pd.DataFrame(rows)
+    parts = [decide(part) for _, part in table.groupby(["metric", "library"], sort=False)]
+    table = pd.concat(parts)
+    table["verdict"] = [_verdict(row, tolerance) for row in table.itertuples()]
+    both = pd.concat([a, b])
+    by, objectives = (
+        ["dataset", "formulation", "objective", "metric", "library", "steps"],
+        list(both.objective.unique()),
+    )
+    return table.drop(columns="seeds_needed").sort_values(
+        by, key=in_order(both, objective=objectives, metric=list(METRICS)), ignore_index=True
+    )
+
+
+def _per_seed(scores: pd.DataFrame) -> pd.DataFrame:
+    data = scores.groupby([*CELL, "seed"], sort=False)["reference_data"].first()
+    return mean_over_snapshots(scores).drop(columns=["run", "snapshots"]).merge(data.reset_index(), on=[*CELL, "seed"])
+
+
+def _row(cell: tuple[Any, ...], group: pd.DataFrame) -> dict[str, Any]:
+    both = group.dropna(subset=["value_a", "value_b"])
+    row = dict(zip(CELL, cell, strict=True)) | {
+        "n": len(both), "only_a": int(group.value_b.isna().sum()), "only_b": int(group.value_a.isna().sum()),
+        "same_data": bool((both.reference_data_a == both.reference_data_b).all()),
+        "a": both.value_a.mean(), "b": both.value_b.mean(), "largest": np.nan,
+    }  # fmt: skip
+    if both.empty:
+        nothing = dict.fromkeys(("difference", "difference_std", "difference_low", "difference_high", "p"), np.nan)
+        return row | nothing
+    apart, scale = (both.value_b - both.value_a).abs(), both[["value_a", "value_b"]].abs().max(axis=1)
+    found = paired_difference(both.value_b.to_numpy(), both.value_a.to_numpy())
+    return row | {
+        "largest": float((apart / scale.where(scale > 0, 1)).max()), "difference": found.mean,
+        "difference_std": found.std, "difference_low": found.low, "difference_high": found.high, "p": found.p,
+    }  # fmt: skip
+
+
+def _verdict(row: Any, tolerance: float) -> str:
+    if row.only_a or row.only_b:
+        return ("only in " if row.n == 0 else "some seeds only in ") + ("A" if row.only_a else "B")
+    if not row.same_data:
+        return "other data"
+    if row.largest == 0:
+        return "identical"
+    if row.largest <= tolerance:
+        return "within tolerance"
+    if row.n < 2:
+        return str(row.verdict)
+    return "different" if row.verdict in ("better", "worse") else UNDISTINGUISHED
+
+
+def compare_results(a: Path, b: Path, tolerance: float, every_cell: bool) -> tuple[str, bool]:
+    """What `tdbench compare` prints, and whether no difference was found.
+
+    Raises
+    ------
+    TdbenchError
+        If there is nothing to compare.
+    """
+    ours, theirs = read_reproductions(a), read_reproductions(b)
+    if len(ours) == len(theirs) == 1:
+        # Two folders of one experiment each: they may have other names.
+        theirs = dict(zip(ours, theirs.values(), strict=True))
+    names = [name for name in ours if name in theirs]
+    if not names:
+        raise TdbenchError(f"{a} and {b} have no experiment in common: {', '.join(ours)} and {', '.join(theirs)}")
+    lonely = [f"{name}: only in A" for name in ours if name not in theirs]
+    lonely += [f"{name}: only in B" for name in theirs if name not in ours]
+    texts, verdicts = [f"A: {a}\nB: {b}"], []
+    for name in names:
+        table = compare_scores(ours[name].scores, theirs[name].scores, tolerance)
+        texts.append(_described(name, ours[name], theirs[name], table, tolerance, every_cell))
+        verdicts += list(table.verdict)
+    return "\n\n".join([*texts, *lonely, _conclusion(verdicts, lonely)]), not lonely and set(verdicts) <= set(SAME)
+
+
+def _conclusion(verdicts: list[str], lonely: list[str]) -> str:
+    others = [verdict for verdict in verdicts if verdict not in SAME]
+    if others or lonely:
+        return (
+            f"A and B are not the same: {len(others)} of {len(verdicts)} cells are not."
+            if others
+            else "A and B differ."
+        )
+    if UNDISTINGUISHED in verdicts:
+        # Few seeds find little.
+        count = f"{verdicts.count(UNDISTINGUISHED)} of {len(verdicts)}"
+        return (
+            f"No difference between A and B was found, but {count} cells are not the same seed by seed: "
+            "how large a difference could be, their intervals say."
+        )
+    return "A and B are the same."
+
+
+def _described(
+    name: str, a: Reproduction, b: Reproduction, table: pd.DataFrame, tolerance: float, every_cell: bool
+) -> str:
+    counts = table.verdict.value_counts()
+    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    lines = [f"{name}: {len(table)} cells: {said}"]
+    for key in _ORIGIN.values():
+        mine, its = (side.origin.get(key, "unknown") for side in (a, b))
+        lines.append(f"{key}: {mine}" if mine == its else f"{key}: A {mine}, B {its}")
+    lines.append(
+        f"Largest relative difference of a seed's scores: {table.largest.max():.1e} (tolerance {tolerance:g})."
+    )
+    shown = table if every_cell else table[~table.verdict.isin(["identical", "within tolerance"])]
+    return "\n".join(lines) + (f"\n\n{_readable(shown)}" if len(shown) else "")
+
+
+def _readable(table: pd.DataFrame) -> str:
+    columns = {
+        "data": table.dataset, "formulation": table.formulation, "objective": table.objective,
+        "metric": table.metric.map(label), "library": table.library, "steps": table.steps,
+        "A": [_mean(value) for value in table.a], "B": [_mean(value) for value in table.b],
+        "B − A [95 %]": [
+            "—" if pd.isna(row[0]) else interval(*row)
+            for row in zip(table.difference, table.difference_low, table.difference_high, strict=True)
+        ],
+        "largest": ["—" if pd.isna(value) else f"{value:.1e}" for value in table.largest], "n": table.n,
+        "p, corrected": table.p_corrected.map(probability), "verdict": table.verdict,
+    }  # fmt: skip
+    text: str = pd.DataFrame(columns).to_markdown(index=False, disable_numparse=True)
+    return text
+
+
+def _mean(value: float) -> str:
+    return "—" if pd.isna(value) else number(value, 4)

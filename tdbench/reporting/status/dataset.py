@@ -1,0 +1,75 @@
+"""Where the stages of a data set stand: data, classifier, reference features and weights, from their files and log."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tdbench.records.layout import DatasetLayout, weights_record
+from tdbench.reporting.status.run import number, sign_of_life
+from tdbench.runtime.files import json_lines
+
+STAGES = ("data", "classifier", "weights", "reference")
+
+
+@dataclass(frozen=True)
+class DatasetStage:
+    """A stage of a data set.
+
+    Attributes
+    ----------
+    state : str
+        ``done``, ``waiting``, ``at work``, ``failed``, ``stopped`` or ``silent``.
+    seconds_left : float or None
+        To its end, where it is at work and has a rate.
+    """
+
+    stage: str
+    state: str
+    done: float | None = None
+    total: float | None = None
+    seconds_left: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class DatasetStatus:
+    """Where a data set stands, stage by stage in their order."""
+
+    name: str
+    stages: list[DatasetStage] = field(default_factory=list)
+
+
+def read_dataset(results: Path, name: str, entry: dict[str, Any]) -> DatasetStatus:
+    """Where a data set stands now.
+
+    Parameters
+    ----------
+    entry : dict
+        What plan.json says of it: ``features``, ``libraries``, and ``publishers`` whose weights are fetched.
+    """
+    layout, features = DatasetLayout(results, name), str(entry["features"])
+    files = {"data": [layout.archive, layout.summary]}
+    if features == "classifier":
+        files["classifier"] = [layout.classifier, layout.classifier_report]
+    if publishers := [str(publisher) for publisher in entry["publishers"]]:
+        files["weights"] = [weights_record(results, features, publisher) for publisher in publishers]
+    files["reference"] = layout.references(features, [str(library) for library in entry["libraries"]])
+    return DatasetStatus(name, [_read_stage(layout, stage, files[stage]) for stage in STAGES if stage in files])
+
+
+def _read_stage(layout: DatasetLayout, stage: str, files: list[Path]) -> DatasetStage:
+    made = [path.stat().st_mtime for path in files if path.is_file()]
+    whole = len(made) == len(files)
+    line = next((line for line in reversed(json_lines(layout.progress)) if line.get("stage") == stage), None)
+    # What a file says that was written later counts more than the log.
+    fresh = line is not None and line.get("state") != "finished" and not (whole and min(made) > _epoch(line))
+    if line is None or not fresh:
+        return DatasetStage(stage, "done" if whole else "waiting")
+    state, note = sign_of_life(line)
+    done, total, rate = (number(line.get(key)) for key in ("done", "total", "rate"))
+    left = (total - done) / rate if state == "at work" and rate and done is not None and total else None
+    return DatasetStage(stage, state, done, total, left, note)
+
+
+def _epoch(line: dict[str, Any]) -> float:
+    return number(line.get("epoch")) or 0.0

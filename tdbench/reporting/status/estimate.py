@@ -1,0 +1,104 @@
+"""Time that an experiment still takes, from what its runs took so far; nothing where too little was measured."""
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable
+from pathlib import Path
+
+from tdbench.records.layout import RunLayout
+from tdbench.reporting.status.run import AT_WORK, STAGES, Expected, Stand, content_of, number, sampling_work
+
+
+def seconds_left(results: Path, stands: list[Stand]) -> dict[str, float | None]:
+    """Seconds until all runs are through each stage, with as many at a time as now; runs in trouble are left out.
+
+    Empty if nothing is at work, so that nobody knows how many will be at a time. None for a stage that was measured
+    for no run of the same data set, network and sampler.
+    """
+    working = [stand for stand in stands if stand.state in AT_WORK]
+    if not working:
+        return {}
+    costs = _Costs(results, stands)
+    ahead: dict[str, list[float | None]] = {stage: [] for stage in STAGES}
+    for stand in stands:
+        if stand.state in AT_WORK:
+            ahead[stand.stage].append(stand.seconds_left)
+        if stand.state in (*AT_WORK, "waiting"):
+            for stage in _ahead(stand):
+                ahead[stage].append(costs.of(stand.run, stage))
+    return {stage: _together(parts, len(working)) for stage, parts in ahead.items() if parts}
+
+
+def _together(parts: list[float | None], at_a_time: int) -> float | None:
+    """Seconds that several take side by side: no less than the longest."""
+    known = [part for part in parts if part is not None]
+    return max(sum(known) / at_a_time, *known) if len(known) == len(parts) else None
+
+
+def _ahead(stand: Stand) -> list[str]:
+    stages = list(STAGES)
+    ahead = stages[stages.index(stand.stage) + (stand.state in AT_WORK) :]
+    return ahead if stand.run.weights_name == stand.run.name else [stage for stage in ahead if stage != "train"]
+
+
+class _Costs:
+    """Seconds a unit of work, measured: of runs that differ in the seed alone, else of those of one network."""
+
+    def __init__(self, results: Path, stands: Iterable[Stand]) -> None:
+        seen: dict[Hashable, list[tuple[float, float]]] = defaultdict(list)
+        for stand in stands:
+            measured = [(stage, _took(results, stand.run, stage), _work(stand.run, stage)) for stage in STAGES]
+            # What is at work tells its pace before it ends.
+            measured.append((stand.stage, stand.seconds_left, _work_left(stand)))
+            for stage, took, work in measured:
+                if took is not None and work:
+                    for key in _keys(stand.run, stage):
+                        seen[key].append((took, work))
+        self._seconds = {key: sum(s for s, _ in found) / sum(w for _, w in found) for key, found in seen.items()}
+
+    def of(self, run: Expected, stage: str) -> float | None:
+        """Seconds that a stage of a run takes."""
+        work = _work(run, stage)
+        unit = next((self._seconds[key] for key in _keys(run, stage) if key in self._seconds), None)
+        return None if unit is None or work is None else unit * work
+
+
+def _work_left(stand: Stand) -> float | None:
+    if stand.done is None or stand.total is None:
+        return None
+    if stand.stage != "sample":
+        return stand.total - stand.done
+    return sampling_work(stand.run, stand.done, stand.total) if stand.run.steps else None
+
+
+def _keys(run: Expected, stage: str) -> list[Hashable]:
+    """What runs have in common that take alike, the closest first."""
+    keys: list[Hashable] = [(stage, run.group)]
+    if run.network is not None:
+        dataset = run.name.partition("/")[0]
+        keys.append((stage, dataset, run.network, run.sampler if stage == "sample" else None))
+    return keys
+
+
+def _work(run: Expected, stage: str) -> float | None:
+    if stage == "train":
+        return run.training_images
+    if stage == "evaluate":
+        return run.score_sets
+    if run.sample_sets is None or run.set_images is None or not run.steps:
+        return None
+    return sampling_work(run, 0, run.sample_sets * run.set_images)
+
+
+def _took(results: Path, run: Expected, stage: str) -> float | None:
+    """Seconds that a finished stage took, as its own file says."""
+    if stage == "train" and run.weights_name != run.name:
+        return None
+    try:
+        content = content_of(RunLayout(results, run), stage)
+        if stage == "train":
+            return number(content["training_seconds"])
+        if stage == "sample":
+            return float(sum(record["seconds"] for record in content["samples"]))
+        return float(sum(row["seconds"] for row in content["scores"] if row["metric"] == "fid"))
+    except Exception:  # not there, damaged, or of another version: not measured
+        return None

@@ -1,0 +1,128 @@
+"""`tdbench status`: where the runs of every experiment of a results folder stand."""
+
+import json
+import re
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tdbench.errors import TdbenchError, printable
+from tdbench.records.layout import ReportLayout
+from tdbench.reporting.status.dataset import DatasetStatus, read_dataset
+from tdbench.reporting.status.estimate import seconds_left
+from tdbench.reporting.status.run import AT_WORK, MOST_SETS, Expected, Stand, number, read_stand
+from tdbench.runtime.files import parse_json
+
+_DATASET = re.compile(r"(?!\.)[A-Za-z0-9_.-]+")
+_RUN = re.compile(r"(?!\.)[A-Za-z0-9_.-]+/(?!\.)[A-Za-z0-9_.-]+")
+
+
+@dataclass(frozen=True)
+class ExperimentStand:
+    """Where an experiment stands."""
+
+    name: str
+    path: str | None
+    """Its file; None where plan.json is missing, so that only runs that were begun are known."""
+    stands: list[Stand]
+    others: int
+    """Runs in its folder that the plan does not have."""
+    seconds_left: dict[str, float | None]
+    """By stage that lies ahead or is at work; empty where nothing is at work."""
+    note: str = ""
+    datasets: list[DatasetStatus] = field(default_factory=list)
+    """Where the data sets stand that the plan names."""
+
+    def counts(self) -> Counter[str]:
+        """Number of runs that are done, at work, waiting, failed, stopped, silent, damaged."""
+        return Counter("at work" if stand.state in AT_WORK else stand.state for stand in self.stands)
+
+    def plain(self) -> dict[str, Any]:
+        """For programs."""
+        runs = []
+        for stand in self.stands:
+            share = 100 * stand.done / stand.total if stand.done is not None and stand.total else None
+            names = {"run": stand.run.name, "weights_of": stand.run.weights_name}
+            runs.append(asdict(stand) | names | {"percent": share})
+        return {
+            "experiment": self.name, "path": self.path, "counts": dict(self.counts()),
+            "seconds_left": self.seconds_left, "runs_not_of_the_plan": self.others, "note": self.note,
+            "datasets": [asdict(dataset) for dataset in self.datasets], "runs": runs,
+        }  # fmt: skip
+
+
+def read_status(results: Path) -> list[ExperimentStand]:
+    """Every experiment of a results folder, or the one whose folder it is.
+
+    Raises
+    ------
+    TdbenchError
+        If the folder does not exist or holds no experiment.
+    """
+    if not results.is_dir():
+        found = "is a file" if results.exists() else "no such folder"
+        raise TdbenchError(f"{results}: {found}; give the folder that --results or `results=` named")
+    root = results.absolute()
+    if _is_experiment(root):
+        return [_read_experiment(root.parent, root.name)]
+    names = sorted(path.name for path in root.iterdir() if _is_experiment(path))
+    if not names:
+        raise TdbenchError(f"{results}: no experiment in it (a folder with plan.json or runs/); nothing was begun here")
+    return [_read_experiment(root, name) for name in names]
+
+
+def _is_experiment(folder: Path) -> bool:
+    layout = ReportLayout(folder.parent, folder.name)
+    return layout.plan.is_file() or layout.runs.is_dir()
+
+
+def _read_experiment(results: Path, name: str) -> ExperimentStand:
+    layout = ReportLayout(results, name)
+    begun = sorted(str(path.relative_to(layout.runs)) for path in layout.runs.glob("*/*") if path.is_dir())
+    path, expected, note = None, None, ""
+    datasets: list[DatasetStatus] = []
+    try:
+        content = parse_json(layout.plan.read_text(encoding="utf-8"))
+        path, expected = printable(str(content["path"])), [_expected(name, entry) for entry in content["runs"]]
+        # A plan of an earlier version names none.
+        named = {name: entry for name, entry in content.get("datasets", {}).items() if _DATASET.fullmatch(name)}
+        datasets = [read_dataset(results, name, entry) for name, entry in named.items()]
+    except FileNotFoundError:
+        note = "plan.json: not there; only runs that were begun are known"
+    except Exception as error:  # a damaged file fails in many ways
+        note = f"plan.json: cannot be used ({type(error).__name__}); only runs that were begun are known"
+    known = [_of_record(results, name, run) for run in begun] if expected is None else expected
+    stands = [read_stand(results, run) for run in known]
+    others = len(set(begun) - {run.name for run in known})
+    return ExperimentStand(name, path, stands, others, seconds_left(results, stands), note, datasets)
+
+
+def _expected(experiment: str, entry: dict[str, Any]) -> Expected:
+    """An entry of plan.json."""
+    name, weights_name = str(entry["name"]), str(entry["weights_name"])
+    if not (_RUN.fullmatch(name) and _RUN.fullmatch(weights_name)):
+        raise ValueError("names of runs are names of folders")
+    return Expected(
+        experiment, name, weights_name, str(entry["network"]), str(entry["sampler"]),
+        _count(entry["training_images"]), _count(entry["sample_sets"], MOST_SETS), _count(entry["set_images"]),
+        tuple(_count(steps, MOST_SETS) for steps in entry["steps"]), _count(entry["score_sets"]),
+    )  # fmt: skip
+
+
+def _count(value: Any, most: float = 1e15) -> int:
+    found = number(value)
+    if found is None or not 0 <= found <= most:
+        raise ValueError("no count")
+    return int(found)
+
+
+def _of_record(results: Path, experiment: str, name: str) -> Expected:
+    """A run of which there is no plan, as far as its run.json goes."""
+    try:
+        record = json.loads((ReportLayout(results, experiment).runs / name / "run.json").read_text(encoding="utf-8"))
+        training = record["run"]["training"]
+        steps = -(-round(training["duration_kimg"] * 1000) // training["batch_size"])
+        return Expected(experiment, name, name, training_images=_count(steps * training["batch_size"]))
+    except Exception:  # a damaged file fails in many ways
+        return Expected(experiment, name, name)

@@ -1,0 +1,45 @@
+"""What an experiment consists of, in a file that can be read without the schema, hence at once (`tdbench status`)."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tdbench.records.layout import ReportLayout
+from tdbench.runtime.files import write_text
+
+if TYPE_CHECKING:
+    from tdbench.experiment.run import Plan, Run
+
+
+def write_outline(plan: "Plan", results: Path) -> None:
+    """Write plan.json, unless it says the same already.
+
+    Raises
+    ------
+    TdbenchError
+        If it cannot be written.
+    """
+    path = ReportLayout(results, plan.experiment.name).plan
+    runs = [_outlined(run) for run in plan.runs.values()]
+    content = {"experiment": plan.experiment.name, "path": str(plan.path), "datasets": _datasets(plan), "runs": runs}
+    text = json.dumps(content, indent=1) + "\n"
+    if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
+        write_text(path, text)
+
+
+def _datasets(plan: "Plan") -> dict[str, Any]:
+    """What the stages of each data set make."""
+    settings = plan.experiment.evaluation
+    facts = {"features": settings.features, "publishers": settings.publishers}
+    return {name: facts | {"libraries": plan.libraries(name)} for name in plan.experiment.datasets}
+
+
+def _outlined(run: "Run") -> dict[str, Any]:
+    sampling, snapshots = run.sampling, len(run.scored_snapshots())
+    sets = snapshots * len(sampling.steps)
+    return {
+        "name": run.name, "weights_name": run.weights_name, "network": run.network.kind,
+        "sampler": sampling.sampler.kind, "training_images": run.training.images_at(run.training.steps),
+        "sample_sets": sets, "set_images": sampling.images, "steps": list(sampling.steps),
+        "score_sets": sets * len(run.evaluation.libraries),
+    }  # fmt: skip

@@ -1,0 +1,277 @@
+"""Where one run stands, from its files alone and without a library of the stages.
+
+The log of a stage (`tdbench.runtime.progress_log`) says what happens; the file that a stage writes last says that it
+is done.
+"""
+
+import math
+import os
+import socket
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tdbench.errors import printable
+from tdbench.records.layout import RunLayout
+from tdbench.runtime.files import json_lines, parse_json
+
+STAGES = {"train": "training", "sample": "sampling", "evaluate": "scoring"}
+AT_WORK = tuple(STAGES.values())
+TROUBLE = ("failed", "stopped", "silent", "damaged")
+_LARGEST = 1e15
+"""No count and no time of ours is larger; another one is damage, and would overflow somewhere."""
+_LONGEST_NOTE = 2_000
+MOST_SETS = 1_000_000
+SILENT_AFTER_S = 60.0
+"""A log is old after this time, or three of its own intervals: shared file systems show changes late."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A run as the plan has it; what is not known is None."""
+
+    experiment: str
+    name: str
+    weights_name: str
+    network: str | None = None
+    sampler: str | None = None
+    training_images: int | None = None
+    sample_sets: int | None = None
+    set_images: int | None = None
+    steps: tuple[int, ...] = ()
+    score_sets: int | None = None
+
+    @property
+    def group(self) -> str:
+        """Data set, formulation and objective."""
+        return self.name.rpartition("-seed")[0] or self.name
+
+
+@dataclass(frozen=True)
+class Stand:
+    """Where a run stands.
+
+    Attributes
+    ----------
+    state : str
+        ``waiting`` for ``stage``, ``training``, ``sampling``, ``scoring``, ``done``, or one of `TROUBLE`.
+    stage : str
+        The stage that is at work, was cut short, or comes next.
+    rate : float or None
+        Units a second of late.
+    seconds_left : float or None
+        To the end of the stage.
+    since : float or None
+        When the last sign of it was seen, in seconds since the epoch.
+    """
+
+    run: Expected
+    state: str
+    stage: str
+    done: float | None = None
+    total: float | None = None
+    unit: str | None = None
+    rate: float | None = None
+    seconds_left: float | None = None
+    since: float | None = None
+    note: str = ""
+
+
+def read_stand(results: Path, run: Expected) -> Stand:
+    """Where a run stands now; what cannot be read is noted, never raised."""
+    layout = RunLayout(results, run)
+    last = last_line(layout.progress)
+    note = ""
+    if last is None and _size(layout.progress):
+        note = f"{layout.progress.name}: no line of it can be read"
+    if last is not None and last["state"] != "finished":
+        made = _time(layout.made_by(last["stage"]))
+        if made is None or made < last["epoch"]:
+            return _from_line(run, last)
+    try:
+        stand = _from_files(layout, run, last)
+    except _Damaged as error:
+        return Stand(run, "damaged", error.stage, note=f"{error.path.name}: {error}")
+    return replace(stand, note=stand.note or note)
+
+
+def last_line(path: Path) -> dict[str, Any] | None:
+    """The last line of a log that makes sense."""
+    states = ("running", "finished", "failed", "stopped")
+    line: dict[str, Any]
+    for line in reversed(json_lines(path)):
+        known = line.get("stage") in tuple(STAGES) and line.get("state") in states
+        if known and 0 < (number(line.get("epoch")) or 0) < 1e11:
+            return line
+    return None
+
+
+def _from_line(run: Expected, line: dict[str, Any]) -> Stand:
+    """A stage that is at work, or was cut short."""
+    done, total, rate = (number(line.get(key)) for key in ("done", "total", "rate"))
+    stage, since = line["stage"], line["epoch"]
+
+    def shown(key: str) -> str:
+        return printable(str(line.get(key) or ""))[:_LONGEST_NOTE]
+
+    stand = Stand(run, STAGES[stage], stage, done, total, shown("unit"), since=since)
+    state, note = sign_of_life(line)
+    if state != "at work":
+        return replace(stand, state=state, note=note)
+    return replace(stand, rate=rate, seconds_left=_seconds_left(run, stage, done, total, rate))
+
+
+def sign_of_life(line: dict[str, Any]) -> tuple[str, str]:
+    """State and note of work by the last line of its log, which is not about its end: ``at work``, or what cut it."""
+    since = number(line.get("epoch")) or 0.0
+
+    def shown(key: str) -> str:
+        return printable(str(line.get(key) or ""))[:_LONGEST_NOTE]
+
+    if line.get("state") == "stopped":
+        return "stopped", f"interrupted at {clock(since)}"
+    if line.get("state") == "failed":
+        return "failed", shown("error")
+    if line.get("host") == socket.gethostname() and not _lives(line.get("pid")):
+        return "stopped", f"process {shown('pid')} is gone, last seen {clock(since)}"
+    if time.time() - since > max(SILENT_AFTER_S, 3 * (number(line.get("every_s")) or 0)):
+        return "silent", f"no sign of life since {clock(since)} (on {shown('host')})"
+    return "at work", ""
+
+
+def _seconds_left(
+    run: Expected, stage: str, done: float | None, total: float | None, rate: float | None
+) -> float | None:
+    if done is None or total is None or not rate:
+        return None
+    if stage != "sample" or not run.steps or not run.set_images:
+        return (total - done) / rate
+    # Sets of few steps come first: what counts is steps, at the pace of the set that is at work.
+    current = run.steps[min(int(done // run.set_images), int(total // run.set_images) - 1) % len(run.steps)]
+    return sampling_work(run, done, total) / (rate * current)
+
+
+def sampling_work(run: Expected, begin: float, end: float) -> float:
+    """Images times steps from the ``begin``-th image to the ``end``-th, over all sets in their order."""
+    size, work = run.set_images or 0, 0.0
+    if not size or not run.steps or not 0 <= begin <= end <= size * MOST_SETS:
+        return work
+    for i in range(math.ceil(end / size)):
+        overlap = min(end, (i + 1) * size) - max(begin, i * size)
+        work += max(overlap, 0.0) * run.steps[i % len(run.steps)]
+    return work
+
+
+def _from_files(layout: RunLayout, run: Expected, last: dict[str, Any] | None) -> Stand:
+    """What stages have left; ``last`` is the end of one, after which older files of later ones do not count."""
+    stages = list(STAGES)
+    standing = len(stages)
+    if last is not None:
+        standing = stages.index(last["stage"]) + 1
+        while standing < len(stages) and (_time(layout.made_by(stages[standing])) or 0) >= last["epoch"]:
+            standing += 1
+    expected = {"train": run.training_images, "sample": run.sample_sets, "evaluate": run.score_sets}
+    units = {"train": "img", "sample": "set", "evaluate": "set"}
+    for stage in reversed(stages[:standing]):
+        done = amount(layout, stage)
+        if done is None:
+            continue
+        if expected[stage] not in (None, done):
+            note = f"{layout.made_by(stage).name}: {done:,} {units[stage]}, of {expected[stage]:,} in the plan"
+            return Stand(run, "waiting", stage, done, expected[stage], units[stage], note=note)
+        following = stages[stages.index(stage) + 1 :]
+        return Stand(run, "waiting", following[0]) if following else Stand(run, "done", stage)
+    return _begun(layout, run)
+
+
+def _begun(layout: RunLayout, run: Expected) -> Stand:
+    """A run without weights: what its metrics tell of a training that writes no log."""
+    line, since = next(reversed(json_lines(layout.metrics)), None), _time(layout.metrics)
+    if line is None or since is None or layout.progress.exists() or run.weights_name != run.name:
+        return Stand(run, "waiting", "train")
+    done, rate, total = number(line.get("images")), number(line.get("images_per_s")), run.training_images
+    stand = Stand(run, "training", "train", done, total, "img", since=since)
+    if time.time() - since > SILENT_AFTER_S:
+        return replace(stand, state="silent", note=f"no sign of life since {clock(since)}")
+    return replace(stand, rate=rate, seconds_left=_seconds_left(run, "train", done, total, rate))
+
+
+class _Damaged(Exception):
+    """A file that a stage wrote is not what it should be."""
+
+    def __init__(self, stage: str, path: Path, reason: str) -> None:
+        super().__init__(reason)
+        self.stage, self.path = stage, path
+
+
+def amount(layout: RunLayout, stage: str) -> int | None:
+    """How much a stage has done: images trained with, sets sampled or sets scored; None if its file is not there."""
+    content = content_of(layout, stage)
+    try:
+        if content is None:
+            return None
+        if stage == "train":
+            return max(int(_known(entry["images"])) for entry in content["snapshots"])
+        if stage == "sample":
+            return len(content["samples"])
+        return len({(row["snapshot_kimg"], row["steps"], row["library"]) for row in content["scores"]})
+    except Exception as error:  # a damaged file fails in many ways
+        raise _Damaged(stage, layout.made_by(stage), "not as tdbench writes it") from error
+
+
+def _known(value: Any) -> float:
+    found = number(value)
+    if found is None:
+        raise ValueError("no number")
+    return found
+
+
+def content_of(layout: RunLayout, stage: str) -> Any:
+    """What a stage wrote last, or None."""
+    path = layout.made_by(stage)
+    try:
+        return parse_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _Damaged(stage, path, f"cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise _Damaged(stage, path, "damaged, not JSON") from error
+
+
+def number(value: Any) -> float | None:
+    """A finite number, or None for all else that a damaged file may hold."""
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST < value < _LARGEST
+    return value if usable else None
+
+
+def clock(epoch: float) -> str:
+    """Local time, with the date where it is not today's."""
+    then = datetime.fromtimestamp(epoch)
+    return then.strftime("%H:%M" if then.date() == datetime.now().date() else "%Y-%m-%d %H:%M")
+
+
+def _lives(pid: Any) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, TypeError, ValueError, OverflowError):  # another user's, or no number
+        return True
+    return True
+
+
+def _time(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

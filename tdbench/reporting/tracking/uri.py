@@ -1,0 +1,42 @@
+"""Where MLflow keeps what is tracked, apart from modules that import slowly."""
+
+import os
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from tdbench.errors import TdbenchError
+from tdbench.records.layout import ReportLayout
+
+
+def tracking_uri(results: Path) -> str:
+    """MLFLOW_TRACKING_URI where the user set it, else a SQLite file in the results.
+
+    Raises
+    ------
+    TdbenchError
+        If the path of that file cannot be an address.
+    """
+    if given := os.environ.get("MLFLOW_TRACKING_URI"):
+        return given
+    path = ReportLayout(results, "").mlflow_db.resolve()
+    if "?" in str(path):
+        raise TdbenchError(
+            f"{path}: MLflow takes what follows a question mark for options; choose results without one in its path, "
+            "or set MLFLOW_TRACKING_URI to a server"
+        )
+    return sqlite_uri(path)
+
+
+def sqlite_uri(path: Path) -> str:
+    """The address of a SQLite file."""
+    return f"sqlite:///{path.resolve()}"
+
+
+def without_password(uri: str) -> str:
+    """The address as it may be shown and stored."""
+    try:
+        return make_url(uri).render_as_string(hide_password=True)
+    except ArgumentError:  # a plain path or a name such as databricks, which hold none
+        return uri

@@ -1,0 +1,165 @@
+"""Several processes that do one piece of work together: on one machine, or on several through torchrun.
+
+`launch` starts them with torchrun's own engine; `joined` is what each of them enters. The first process, the leader,
+is the only one that writes. Control messages and sums of figures go over gloo, also where gradients go over NCCL.
+"""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import psutil
+import torch
+from torch import Tensor, distributed
+
+from tdbench.errors import Stopped, TdbenchError
+from tdbench.runtime.signals import StopRequest, stop_on_request
+from tdbench.runtime.torchrun import process_count, rank
+
+PATIENCE = timedelta(hours=1)
+"""How long a process waits for the others: the leader may be writing a large checkpoint to a slow disk."""
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of one piece of work, as one of them sees it."""
+
+    rank: int = 0
+    """Which one this is, from 0."""
+    count: int = 1
+    parent: int = field(default_factory=os.getppid)
+    """The process that started this one."""
+
+    @property
+    def leader(self) -> bool:
+        """Whether this is the process that writes."""
+        return self.rank == 0
+
+    def share(self, total: int) -> slice:
+        """This process's part of ``total`` images: contiguous, in the order of ranks, of nearly one size."""
+        return slice(total * self.rank // self.count, total * (self.rank + 1) // self.count)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum of every process's tensor (on the CPU, of one shape); all get it."""
+        if self.count > 1:
+            values = values.clone()
+            distributed.all_reduce(values)
+        return values
+
+    def lost_parent(self) -> bool:
+        """Whether the process that started this one with others is gone, killed: nobody would end them."""
+        return self.count > 1 and os.getppid() != self.parent
+
+    def leaders(self, value: int) -> int:
+        """The leader's value, told to all."""
+        return int(self.sum(torch.tensor(int(value) if self.leader else 0)))
+
+
+ALONE = World()
+
+
+@dataclass
+class Vote:
+    """The largest number that any process gives in a step, agreed upon without a wait: each answer is a step late.
+
+    All processes therefore act after the same step, though a signal reaches each at another moment.
+    """
+
+    world: World
+    _pending: tuple[Any, Tensor] | None = field(default=None, init=False)
+
+    def __call__(self, wish: int) -> int:
+        """To be called by every process once a step; the answer is that to the step before."""
+        if self.world.count == 1:
+            return wish
+        answer = self.close()
+        vote = torch.tensor(wish)
+        self._pending = (distributed.all_reduce(vote, distributed.ReduceOp.MAX, async_op=True), vote)
+        return answer
+
+    def close(self) -> int:
+        """The answer to the last step."""
+        if self._pending is None:
+            return 0
+        work, vote = self._pending
+        work.wait()
+        self._pending = None
+        return int(vote)
+
+
+@contextmanager
+def joined() -> Iterator[World]:
+    """The processes that torchrun started with this one, connected; this one alone if it did not."""
+    if process_count() == 1:
+        yield ALONE
+        return
+    backend = "gloo"
+    if torch.cuda.is_available():
+        backend = "cpu:gloo,cuda:nccl"
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    distributed.init_process_group(backend, timeout=PATIENCE)
+    try:
+        yield World(rank(), process_count())
+    except RuntimeError as error:
+        if "gloo" not in str(error):
+            raise
+        # Another process ended first, and has said why.
+        raise TdbenchError(f"process {rank()} of {process_count()}: lost the others") from error
+    # Not after an error: the others may wait for this one, and are ended by torchrun.
+    distributed.destroy_process_group()
+
+
+def launch(processes: int, arguments: list[str]) -> None:
+    """Run ``tdbench ARGUMENTS`` in several processes on this machine, as ``torchrun --standalone`` does.
+
+    Raises
+    ------
+    TdbenchError
+        If one of them was killed. One that failed by itself has said why; then this process ends with its exit code.
+    Stopped
+        If this process was asked to stop; the others were asked too, and have ended.
+    """
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    # They would put a table and warnings after the processes' own words; this process has nothing else to log.
+    logging.disable(logging.CRITICAL)
+    config = LaunchConfig(
+        min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=f"tdbench-{os.getpid()}", max_restarts=0,
+        rdzv_backend="c10d", rdzv_endpoint="localhost:0", local_addr="localhost", monitor_interval=0.1,
+    )  # fmt: skip
+    # In the first thread torchrun's engine would answer signals with exceptions, wherever it happens to be.
+    with stop_on_request() as stop, ThreadPoolExecutor(max_workers=1) as pool:
+        work = pool.submit(elastic_launch(config, sys.executable), "-m", "tdbench", *arguments)
+        _pass_on(stop, work)
+        error = work.exception()
+    if stop:
+        raise Stopped(stop.signal_number, f"asked to stop; {processes} processes have ended")
+    if isinstance(error, ChildFailedError):
+        first, failure = error.get_first_failure()
+        if failure.exitcode > 0:
+            sys.exit(failure.exitcode)
+        name = signal.Signals(-failure.exitcode).name
+        raise TdbenchError(
+            f"process {first} of {processes} was killed by {name}; the same command goes on from what is kept"
+        )
+    if error is not None:
+        raise error
+
+
+def _pass_on(stop: StopRequest, work: Future[Any]) -> None:
+    """Wait for the processes; ask each of them to stop once this one was asked."""
+    asked: set[int] = set()
+    while not wait([work], timeout=0.1).done:
+        for child in psutil.Process().children() if stop else ():
+            if child.pid not in asked:
+                asked.add(child.pid)
+                with suppress(psutil.NoSuchProcess):
+                    child.terminate()

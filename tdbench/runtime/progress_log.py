@@ -1,0 +1,172 @@
+"""Where a stage of a run stands, as JSON lines that can be followed from outside, also from another host.
+
+A line says ``time`` (UTC) and ``epoch`` (the same in seconds), ``stage``, ``state``, ``done`` of ``total`` ``unit``,
+``initial`` (where resumed work began), ``rate`` (units a second of late, null where nothing is known), ``seconds``
+since the stage began, ``every_s`` (the next line follows within), ``host`` and ``pid``; a failure also ``error``.
+"""
+
+import json
+import os
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from tdbench.errors import TdbenchError
+from tdbench.runtime.files import json_lines, write_text
+
+FIRST_INTERVAL_S = 5.0
+"""Between two lines, when a stage begins. Later it is a sixtieth of the time gone,"""
+LAST_INTERVAL_S = 180.0
+"""but no more than this: a week makes some 3,600 lines, 0.9 MB."""
+RATE_WINDOW_S = 60.0
+"""A rate is that of the last minute, or of the last few lines where they are further apart."""
+
+State = Literal["running", "finished", "failed", "stopped"]
+
+
+class Counter(Protocol):
+    """What is watched: tqdm's bar."""
+
+    n: Any
+    initial: Any
+
+
+class ProgressLog:
+    """Writes the lines of one stage of a run. Whatever goes wrong in writing is left to the work's own files to report.
+
+    The counter is read by a thread, so that a line also tells of life during one long step, and so that the work does
+    nothing for it. The file is opened for each line: other hosts of a shared file system see what is closed.
+    """
+
+    def __init__(self, path: Path, stage: str) -> None:
+        self._path, self._stage = path, stage
+        self._before = self._last()
+        self._torn = False
+
+    @contextmanager
+    def following(self, counter: Counter, total: int, unit: str) -> Iterator[None]:
+        """Write lines while the block runs: one at its start, some in between, one about how it ended."""
+        rate, begun, ended = _Rate(), time.monotonic(), threading.Event()
+
+        def write(state: State, every_s: float = 0.0, error: BaseException | None = None) -> None:
+            # Work that was done before is no merit of this process.
+            rate.see(counter.n - counter.initial)
+            done = {"done": int(counter.n), "total": total, "unit": unit, "initial": int(counter.initial)}
+            self._write(state, **done, rate=rate.value, seconds=time.monotonic() - begun, every_s=every_s, error=error)
+
+        def watch() -> None:
+            while not ended.wait(interval(time.monotonic() - begun)):
+                write("running", interval(time.monotonic() - begun))
+
+        self._drop_older()
+        write("running", interval(0))
+        thread = threading.Thread(target=watch, name="progress log", daemon=True)
+        thread.start()
+        state: State = "finished"
+        cause: BaseException | None = None
+        try:
+            yield
+        except BaseException as error:
+            # `Stopped` and KeyboardInterrupt are none.
+            state, cause = "failed" if isinstance(error, Exception) else "stopped", error
+            raise
+        finally:
+            ended.set()
+            thread.join()
+            write(state, error=cause if state == "failed" else None)
+
+    def failed(self, error: BaseException) -> None:
+        """Note a failure outside the block that `following` watches, such as an input that is missing."""
+        last = self._last()
+        mine = last != self._before
+        if mine and last.get("state") == "failed":
+            return
+        if not mine:
+            self._drop_older()
+        kept = {key: last.get(key) if mine else None for key in ("done", "total", "unit", "initial", "rate", "seconds")}
+        self._write("failed", **kept, every_s=0.0, error=error)
+
+    @contextmanager
+    def noting_failure(self) -> Iterator[None]:
+        """Note what goes wrong in the block."""
+        try:
+            yield
+        except (TdbenchError, OSError) as error:
+            self.failed(error)
+            raise
+
+    def _last(self) -> dict[str, Any]:
+        """The last line about this stage; not told by its time whether it is new, since clocks may be put back."""
+        written: Iterable[dict[str, Any]] = reversed(json_lines(self._path))
+        return next((line for line in written if line.get("stage") == self._stage), {})
+
+    def _drop_older(self) -> None:
+        """Take away the lines of earlier attempts at this stage, and what a killed process left half written."""
+        try:
+            lines = json_lines(self._path, last_bytes=None)
+            kept = [json.dumps(line) + "\n" for line in lines if line.get("stage") != self._stage]
+            if self._path.exists():
+                write_text(self._path, "".join(kept))
+        except (OSError, TdbenchError):
+            self._torn = True
+
+    def _write(self, state: State, *, error: BaseException | None, **figures: Any) -> None:
+        now = time.time()
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds"), "epoch": round(now, 3),
+            "stage": self._stage, "state": state,
+        }  # fmt: skip
+        line |= {key: float(f"{v:.5g}") if isinstance(v, float) else v for key, v in figures.items()}
+        line |= {"host": socket.gethostname(), "pid": os.getpid()}
+        if error is not None:
+            line["error"] = first_line(error)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as file:
+                # Where an earlier line was cut short, this one must not be glued to it.
+                file.write("\n" * self._torn + json.dumps(line) + "\n")
+            self._torn = False
+        except OSError:
+            self._torn = True
+
+
+class _Rate:
+    """Units a second over the last minute or so, from counts of what this process did."""
+
+    def __init__(self) -> None:
+        self._seen = deque([(time.monotonic(), 0.0)])
+
+    def see(self, done: float) -> None:
+        """Remember a count, unless nothing was done since the last one: a step may take minutes."""
+        if done != self._seen[-1][1]:
+            self._seen.append((time.monotonic(), done))
+        # Three stretches at least.
+        while len(self._seen) > 4 and self._seen[-1][0] - self._seen[1][0] >= RATE_WINDOW_S:
+            self._seen.popleft()
+
+    @property
+    def value(self) -> float | None:
+        """None before anything was done. Work that has stood still for long counts as slow."""
+        (begun, first), (last, done) = self._seen[0], self._seen[-1]
+        if done == first:
+            return None
+        usual = (last - begun) / (len(self._seen) - 1)
+        now = time.monotonic()
+        return (done - first) / max((now if now - last > 3 * usual else last) - begun, 1e-9)
+
+
+def interval(elapsed_s: float) -> float:
+    """Seconds to the next line of a stage that began so many seconds ago."""
+    return min(max(FIRST_INTERVAL_S, elapsed_s / 60), LAST_INTERVAL_S)
+
+
+def first_line(error: BaseException) -> str:
+    """An error in a line; those of other libraries with their kind."""
+    text = str(error).strip().partition("\n")[0]
+    return text if isinstance(error, TdbenchError) else f"{type(error).__name__}: {text}".rstrip(": ")

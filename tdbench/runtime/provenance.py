@@ -1,0 +1,109 @@
+"""Where a number comes from: code, versions, hardware, time."""
+
+import hashlib
+import json
+import platform
+import subprocess
+import tomllib
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tdbench import __version__
+
+_TRACED = (
+    "torch", "torchvision", "clean-fid", "torch-fidelity", "diffusers", "numpy", "scipy", "scikit-learn",
+    "pillow", "pandas", "mlflow", "snakemake",
+)  # fmt: skip
+
+
+@cache
+def git_commit() -> str:
+    """Commit of the code that runs, with ``-dirty`` where it was changed since.
+
+    An installed package has none: the repository that its environment happens to lie in says nothing of it. Then it is
+    the commit that it was installed from, where that is recorded, else its version with the SHA-256 of its record.
+    """
+    root = Path(__file__).parents[2]
+    if _git(root, "rev-parse", "--show-toplevel") == str(root.resolve()) and _is_own(root):
+        found = _git(root, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
+        if found is not None:
+            return found
+    return _installed()
+
+
+def _is_own(root: Path) -> bool:
+    """Whether a repository is tdbench's, by what its pyproject.toml builds."""
+    try:
+        project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        return bool(project["name"] == "tdbench")
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git says, or None where there is no git or no repository."""
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _installed() -> str:
+    """Which installed package runs, by what its installer recorded."""
+    try:
+        package = metadata.distribution("tdbench")
+        origin = json.loads(package.read_text("direct_url.json") or "{}")
+    except (metadata.PackageNotFoundError, ValueError):
+        return f"{__version__}+unrecorded"
+    commit = origin.get("vcs_info", {}).get("commit_id")
+    record = package.read_text("RECORD") or ""
+    return str(commit) if commit else f"{__version__}+{hashlib.sha256(record.encode()).hexdigest()[:12]}"
+
+
+_plugins: dict[str, str] = {}
+
+
+def trace_code(name: str, content: str) -> None:
+    """Count a plug-in among the code that results come from; ``content`` is its checksum or its version."""
+    _plugins[name] = content
+
+
+def code_checksum() -> str:
+    """SHA-256 of the code that makes results: the package without its reports, and the plug-ins in use."""
+    return hashlib.sha256(f"{_package_checksum()} {sorted(_plugins.items())}".encode()).hexdigest()
+
+
+@cache
+def _package_checksum() -> str:
+    """Of the files as they were when first asked for: what was imported does not change with them."""
+    root, digest = Path(__file__).parents[1], hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        if "reporting" not in path.relative_to(root).parts:
+            digest.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def same_code(origin: dict[str, Any]) -> bool:
+    """Whether a result of that provenance was made by the very code and libraries that run now."""
+    return origin.get("code_sha256") == code_checksum() and origin.get("versions") == versions()
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of Python, tdbench and the libraries that results depend on."""
+    return {"python": platform.python_version(), "tdbench": __version__} | {n: metadata.version(n) for n in _TRACED}
+
+
+def provenance() -> dict[str, Any]:
+    """Commit, versions, platform and time, to be stored beside a result."""
+    return {
+        "git_commit": git_commit(),
+        "code_sha256": code_checksum(),
+        "versions": versions(),
+        "platform": platform.platform(),
+        "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

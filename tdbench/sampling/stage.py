@@ -1,0 +1,207 @@
+"""Sampling the snapshots of a run: images, stored as the ADM evaluation suite does, and a picture of some."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from tdbench.data.loading import to_uint8
+from tdbench.diffusion.consistency import WatchedDenoiser
+from tdbench.diffusion.preconditioning import Condition, Denoiser
+from tdbench.diffusion.samplers import FreshNoise
+from tdbench.errors import TdbenchError
+from tdbench.experiment.run import Run
+from tdbench.records.layout import RunLayout
+from tdbench.records.stored import read_trained, sample_key, snapshot_entries
+from tdbench.records.weights import check_snapshot, load_snapshot
+from tdbench.runtime import advice
+from tdbench.runtime.advice import DEFAULT_RESULTS
+from tdbench.runtime.device import choose_device, without_gradient
+from tdbench.runtime.distributed import ALONE, World
+from tdbench.runtime.files import atomic_path, sha256, write_json
+from tdbench.runtime.progress import progress
+from tdbench.runtime.progress_log import ProgressLog
+from tdbench.runtime.provenance import provenance, same_code
+from tdbench.sampling.pictures import save_grid
+from tdbench.seeds import generator
+from tdbench.training.state import build_denoiser
+
+
+def image_noise(run_seed: int, index: int, shape: tuple[int, ...], order: list[int]) -> tuple[Tensor, int]:
+    """Latent (C, H, W) and class of image ``index``: from the image's own seed, so no batch size changes them.
+
+    Parameters
+    ----------
+    order : list of int
+        Classes to draw from, each as often as its share (`class_order`); empty without classes, and the class is 0.
+    """
+    source = generator(run_seed, "sampling", index)
+    label = order[int(torch.randint(len(order), (), generator=source))] if order else 0
+    return torch.randn(shape, generator=source), label
+
+
+def class_order(counts: list[int]) -> list[int]:
+    """The classes of a data set's images, (N,), in an order in which the classes take turns: 0, 1, ..., 0, 1, ...
+
+    One of them drawn evenly is a class in the proportions of the data. If all classes have as many images, the draw is
+    to the bit the one that an even draw of the class gives: a generator's number modulo N = m K, modulo K, is that
+    number modulo K.
+
+    Parameters
+    ----------
+    counts : list of int
+        Images of each class.
+    """
+    labels = np.repeat(np.arange(len(counts)), counts)
+    # Which image of its class: the first ones of all classes, then the second ones, ...
+    turn = np.concatenate([np.arange(count) for count in counts]) if counts else labels
+    order: list[int] = labels[np.lexsort((labels, turn))].tolist()
+    return order
+
+
+def fresh_noise(run_seed: int, images: list[int], shape: tuple[int, ...], device: torch.device) -> FreshNoise:
+    """Further noise for samplers that add some: each image draws from a stream of its own, in any batch."""
+    sources: list[torch.Generator] = []
+
+    def draw() -> Tensor:
+        # Most samplers ask for none, and 50,000 generators take a while.
+        sources.extend(generator(run_seed, "sampler-noise", i) for i in images[len(sources) :])
+        drawn = torch.stack([torch.randn(shape, generator=source) for source in sources])
+        if device.type == "cuda":
+            # Otherwise each of its copies is waited for.
+            drawn = drawn.pin_memory()
+        return drawn.to(device, non_blocking=True)
+
+    return draw
+
+
+@dataclass(frozen=True)
+class Latents:
+    """What the images of a run's sample sets are made from, whatever the snapshot and the budget."""
+
+    noise: Tensor
+    """(N, C, H, W)."""
+    labels: Tensor
+    """(N,) classes; zeros without classes."""
+    num_classes: int
+
+    @classmethod
+    def of(cls, run: Run, data: dict[str, Any], results: Path = DEFAULT_RESULTS) -> Self:
+        """Those of a run on data as `ImageSet.summary` describes them; ``results`` is for messages."""
+        shape = (data["channels"], data["resolution"], data["resolution"])
+        order = list(range(data["classes"]))
+        if order and run.sampling.classes == "data":
+            if data.get("class_counts") is None:
+                raise TdbenchError(
+                    f"{run.name}: its record is of an earlier version, which did not keep how many images each class "
+                    f"has; run `{advice.stage('train', run, results)}` again, or set sampling.classes: even"
+                )
+            order = class_order(data["class_counts"])
+        drawn = [image_noise(run.seed, i, shape, order) for i in range(run.sampling.images)]
+        noise, labels = torch.stack([n for n, _ in drawn]), torch.tensor([c for _, c in drawn])
+        return cls(noise, labels, data["classes"])
+
+    def condition(self, index: Tensor, device: torch.device) -> Condition:
+        return Condition(one_hot(self.labels[index], self.num_classes).float().to(device) if self.num_classes else None)
+
+
+def sample_run(run: Run, layout: RunLayout, world: World = ALONE) -> None:
+    """Sample every scored snapshot at every step budget; sets that exist already and fit are kept.
+
+    Several processes take turns with the batches, which are the same whatever their number, and so are the images.
+    """
+    device = choose_device(run.training.device, run.training.threads)
+    data = read_trained(run, layout)["data"]
+    snapshots = snapshot_entries(run, layout)
+    denoiser = build_denoiser(run, data, seed=0).to(device).eval()
+    latents = Latents.of(run, data, layout.results)
+    sets = []
+    jobs = [(images, steps) for images in run.scored_snapshots() for steps in run.sampling.steps]
+    log = ProgressLog(layout.progress, "sample")
+    with progress(f"{run.name} samples", len(jobs) * run.sampling.images, "img", log=log) as bar:
+        for images in run.scored_snapshots():
+            path = layout.snapshot(images)
+            command = advice.stage("train", run, layout.results)
+            check_snapshot(path, snapshots[images], command)
+            load_snapshot(path, denoiser, command)
+            for steps in run.sampling.steps:
+                key = sample_key(run, snapshots[images]["sha256"], steps)
+                kept = _existing(layout, images, steps, key) if world.leader else None
+                if world.leaders(kept is not None):
+                    bar.skip(run.sampling.images)
+                else:
+                    begun = time.perf_counter()
+                    pixels, moves = _sample_set(run, denoiser, latents, steps, f"{path}", world, bar)
+                    if world.leader:
+                        kept = _store(layout, key, (images, steps), moves, pixels, latents, begun)
+                sets.append(kept)
+    if world.leader:
+        write_json(layout.samples, {"samples": sets})
+
+
+def _existing(layout: RunLayout, images: int, steps: int, key: dict[str, Any]) -> dict[str, Any] | None:
+    """The record of a set that was sampled before, if it is whole and what this very code would sample."""
+    path = layout.sample_set(images, steps)
+    try:
+        record: dict[str, Any] = json.loads(path.with_suffix(".json").read_text())
+        fits = record["key"] == key and same_code(record["provenance"])
+        return (
+            record if fits and layout.sample_grid(images, steps).exists() and record["sha256"] == sha256(path) else None
+        )
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, TdbenchError):
+        return None
+
+
+def _sample_set(
+    run: Run, denoiser: Denoiser, latents: Latents, steps: int, snapshot: str, world: World, bar: Any
+) -> tuple[np.ndarray, list[float]]:
+    """Images (N, H, W, C) uint8 at a budget, and how far the estimate moved between the NFE evaluations (NFE - 1).
+
+    Every process gets all, and evaluates its share.
+    """
+    device, sampler, calls = next(denoiser.parameters()).device, run.sampling.sampler, 0
+    shape, moves = latents.noise.shape[1:], torch.zeros(0, dtype=torch.float64)
+    pixels = torch.zeros(len(latents.noise), *shape, dtype=torch.uint8)
+    for turn, index in enumerate(torch.arange(len(latents.noise)).split(run.sampling.batch_size)):
+        if turn % world.count == world.rank:
+            watched, fresh = WatchedDenoiser(denoiser), fresh_noise(run.seed, index.tolist(), shape, device)
+            condition, noise = latents.condition(index, device), latents.noise[index].to(device)
+            with without_gradient(device):
+                result = sampler.sample(watched, noise, condition, run.formulation, steps, fresh)
+            if not result.isfinite().all():
+                # Of a path that is finite: the experiment's check has seen to it.
+                raise TdbenchError(f"{snapshot}: samples at {steps} steps are not finite; the training diverged")
+            pixels[index] = to_uint8(result).cpu()
+            calls, share = watched.calls, len(index) / len(latents.noise)
+            moves = share * watched.moves() + (moves if len(moves) else 0)
+        bar.update(len(index))
+    # The leader has the first batch, hence the count. Every image is zero in all processes but one.
+    nfe = world.leaders(calls)
+    moves = world.sum(moves if calls else torch.zeros(nfe - 1, dtype=torch.float64))
+    return world.sum(pixels).permute(0, 2, 3, 1).contiguous().numpy(), moves.tolist()
+
+
+def _store(
+    layout: RunLayout, key: dict[str, Any], place: tuple[int, int], moves: list[float], pixels: np.ndarray,
+    latents: Latents, begun: float,
+) -> dict[str, Any]:  # fmt: skip
+    """Write a sample set of (images shown, steps) with its picture and its record."""
+    path = layout.sample_set(*place)
+    with atomic_path(path) as temporary:
+        arrays = [pixels, latents.labels.numpy()] if latents.num_classes else [pixels]
+        np.savez(temporary, *arrays)
+    save_grid(layout.sample_grid(*place), pixels)
+    record = {
+        "key": key, "snapshot_images": place[0], "steps": place[1], "nfe": len(moves) + 1,
+        "estimate_moves": moves, "file": str(path.relative_to(layout.folder)), "sha256": sha256(path),
+        "seconds": time.perf_counter() - begun,
+        "provenance": provenance(),
+    }  # fmt: skip
+    write_json(path.with_suffix(".json"), record)
+    return record

@@ -1,0 +1,125 @@
+"""Names that somebody typed: the one that was meant, and those that some disks would take for the same."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from tdbench.errors import printable
+
+
+def did_you_mean(typed: object, known: Iterable[str]) -> str:
+    """`` (did you mean 'edm'?)``, or nothing where no known name is near."""
+    names = list(map(str, known))
+    by_small_letters, text = {name.lower(): name for name in names}, str(typed).lower()[:200]
+    found = difflib.get_close_matches(text, by_small_letters, n=1, cutoff=0.6)
+    # Of short names, two letters in the wrong order are half of the name.
+    found = found or [name for name in by_small_letters if sorted(name) == sorted(text)]
+    return f" (did you mean {by_small_letters[found[0]]!r}?)" if found else ""
+
+
+def same_but_for_case(names: Iterable[str]) -> tuple[str, str] | None:
+    """Two names that differ in capital and small letters alone, or not at all; None where there are none."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if (key := name.casefold()) in seen:
+            return seen[key], name
+        seen[key] = name
+    return None
+
+
+class Refused:
+    """A value that no type takes; in messages it looks as it was written."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return repr(self._value)
+
+
+class Unknown(Refused):
+    """The value of an unknown key.
+
+    Attributes
+    ----------
+    known : tuple of str
+        The keys that its block has.
+    """
+
+    def __init__(self, value: Any, known: tuple[str, ...]) -> None:
+        super().__init__(value)
+        self.known = known
+
+
+_SHOWN = 60
+
+
+def explain(where: Path | str, content: Any, error: ValidationError) -> list[str]:
+    """One line a mistake: file, key, value, what is allowed."""
+    mistakes = error.errors()
+    # A list whose items are all refused is "too short" as well; that says nothing new.
+    below = [e["loc"][:depth] for e in mistakes for depth in range(len(e["loc"]))]
+    shown = [e for e in mistakes if e["type"] != "too_short" or e["loc"] not in below]
+    # Of a field that takes several types each says what it would take: one line for all of them.
+    wanted: dict[str, dict[str, None]] = {}
+    for e in shown:
+        value = f"{e['input']!r:.60}: "
+        for said in _all_said(e):
+            about, alternative = (value, said.removeprefix(value)) if said.startswith(value) else (said, "")
+            wanted.setdefault(f"{_key(content, e['loc'])}{about}", {})[alternative] = None
+    return [f"{where}: {about}{', or '.join(alternatives)}" for about, alternatives in wanted.items()]
+
+
+def _all_said(error: Any) -> list[str]:
+    """What an error says: a check of a whole block may have found several mistakes."""
+    found = (error.get("ctx") or {}).get("error")
+    return list(found.mistakes) if isinstance(found, Mistakes) else [plain(error)]
+
+
+class Mistakes(ValueError):
+    """What a check of a block found: a line each, which names key and value."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("; ".join(mistakes))
+        self.mistakes = mistakes
+
+
+def _key(content: Any, location: tuple[int | str, ...]) -> str:
+    """The dotted key of an error, without the steps that pydantic adds for unions and checks of keys."""
+    parts, block = [], content
+    for i, part in enumerate(location):
+        if part == "[key]":
+            continue
+        inside = part in block if isinstance(block, dict) else isinstance(block, list) and isinstance(part, int)
+        if inside:
+            present = isinstance(block, dict) or (isinstance(part, int) and part < len(block))
+            block = block[part] if present else None
+        if inside or (i == len(location) - 1 and isinstance(block, dict | list)):
+            parts.append(printable(str(part))[:_SHOWN])
+    return f"{'.'.join(parts)}: " if parts else ""
+
+
+def plain(error: Any) -> str:
+    """The value and what is allowed, of one of pydantic's errors."""
+    context, kind, value = error.get("ctx") or {}, error["type"], error["input"]
+    if kind == "missing":
+        return "is missing; it has no default"
+    if kind == "extra_forbidden":
+        known = value.known if isinstance(value, Unknown) else ()
+        near = did_you_mean(error["loc"][-1] if error["loc"] else "", known)
+        listed = f"; known here: {', '.join(known)}" if known and not near else ""
+        return f"{value!r:.60}: unknown key{near}{listed}"
+    if kind == "union_tag_invalid":
+        near = did_you_mean(context["tag"], re.findall(r"'([^']+)'", context["expected_tags"]))
+        return f"kind {context['tag']!r}: must be one of {context['expected_tags']}{near}"
+    if kind == "tuple_type":
+        return f"{value!r:.60}: should be a list, such as [{value!s:.60}]"
+    message = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    if isinstance(value, str) and re.fullmatch(r"\d{1,3}(,\d{3})+", value):
+        message = f"{message}; write {value.replace(',', '')} or {value.replace(',', '_')}"
+    # Whole blocks are not worth repeating; their checks name the keys and values themselves.
+    return message if isinstance(value, (dict, BaseModel)) else f"{value!r:.60}: {message}"

@@ -1,0 +1,1 @@
+"""What the Snakefile asks: files, batches, stages, resources and budgets."""

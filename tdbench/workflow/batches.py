@@ -1,0 +1,66 @@
+"""Runs that one job takes through a stage, one after the other in one process.
+
+Starting Python with torch and the libraries takes several seconds, which is most of the time of a small run. With
+``runs_per_job: 1`` a batch is one run and bears its name.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from tdbench.experiment.run import Plan, Run
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Runs of one data set, formulation and part of the experiment."""
+
+    name: str
+    runs: tuple[Run, ...]
+
+    @property
+    def trainings(self) -> tuple[Run, ...]:
+        """Those that train weights of their own."""
+        return tuple(run for run in self.runs if run.trained_as is None)
+
+    @property
+    def cores(self) -> int:
+        """Cores of a job that starts several processes for a run."""
+        return max(run.training.processes * run.training.threads for run in self.runs)
+
+    @property
+    def processes(self) -> int:
+        """Processes of a job."""
+        return max(run.training.processes for run in self.runs)
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of such a job, one a process."""
+        return max(0 if run.training.device == "cpu" else run.training.processes for run in self.runs)
+
+
+def batches(plan: Plan) -> dict[str, Batch]:
+    """Every run of the plan in one batch, by the batch's name: ``digits/comparison/edm-1``."""
+    size = plan.experiment.runs_per_job
+    if size == 1:
+        return {name: Batch(name, (run,)) for name, run in plan.runs.items()}
+    found = {}
+    for name, runs in _groups(plan):
+        count = -(-len(runs) // size)
+        for i in range(count):
+            # Batches of nearly one size, so that no core waits for the longest.
+            chunk = runs[len(runs) * i // count : len(runs) * (i + 1) // count]
+            batch = Batch(f"{name}-{i + 1}", tuple(chunk))
+            found[batch.name] = batch
+    return found
+
+
+def _groups(plan: Plan) -> Iterator[tuple[str, list[Run]]]:
+    """Runs by data set, part and formulation; a run that an ablation shares is the comparison's."""
+    left = plan.runs
+    parts = [("comparison", plan.comparison)]
+    parts += [(f"ablation-{name}", runs) for name, runs in plan.ablation_runs.items()]
+    for part, runs in parts:
+        own = [left.pop(run.name) for run in runs if run.name in left]
+        for (dataset, formulation), group in groupby(own, key=lambda run: (run.dataset_name, run.formulation_name)):
+            yield f"{dataset}/{part}/{formulation}", list(group)

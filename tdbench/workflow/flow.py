@@ -1,0 +1,382 @@
+"""What the Snakefile asks: an experiment, or several, as files and settings."""
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from tdbench.data.sources import SOURCES
+from tdbench.data.state import changed_since
+from tdbench.errors import TdbenchError
+from tdbench.experiment.load import load_plans
+from tdbench.experiment.run import Plan, Run, runs_of
+from tdbench.experiment.schema import Dataset
+from tdbench.records.layout import DatasetLayout, ReportLayout, RunLayout, published_file
+from tdbench.reporting.status.plan_file import write_outline
+from tdbench.reporting.tracking.uri import tracking_uri
+from tdbench.runtime import advice
+from tdbench.runtime.files import make_folder, read_json
+from tdbench.runtime.gpus import visible_gpus
+from tdbench.runtime.locks import hold_results
+from tdbench.runtime.progress import say
+from tdbench.workflow.batches import Batch, batches
+from tdbench.workflow.markers import into_the_present, refresh_marker
+from tdbench.workflow.published_weights import DistanceWeightsPlan, WeightsPlan, fetch_first
+
+KNOWN_CONFIG = {"experiment": "digits", "results": "results"}
+STAGES = ("train", "sample", "evaluate")
+_NO_PATH = re.compile("[{}]|<.+>")
+SHORTLY_S = 1.0
+"""A Snakemake that only plans looks at the lock too."""
+
+
+class ExperimentFlow:
+    """One experiment.
+
+    Attributes
+    ----------
+    plan : Plan
+    results : Path
+    path : Path
+        The experiment file, as the commands get it.
+    report : ReportLayout
+    batches : dict
+        Name -> runs that are done in one job.
+    """
+
+    def __init__(self, plan: Plan, results: Path) -> None:
+        self.plan, self.results = plan, results
+        # A name that begins with a dash would be an option.
+        self.path = plan.path.absolute() if str(plan.path).startswith("-") else plan.path
+        self.name, self.features = plan.experiment.name, plan.experiment.evaluation.features
+        self.report = ReportLayout(results, self.name)
+        self.batches = batches(plan)
+        self._runs = plan.runs
+        self._batch_of = {run.name: batch.name for batch in self.batches.values() for run in batch.runs}
+
+    def files(self, run: Run) -> RunLayout:
+        return RunLayout(self.results, run)
+
+    def dataset(self, name: str) -> DatasetLayout:
+        return DatasetLayout(self.results, name)
+
+    def job(self, stage: str, run: Run) -> Path:
+        """What says that a run went through a stage."""
+        return self.report.job(self._batch_of[run.name], stage)
+
+    def refresh_markers(self) -> None:
+        """Make what says that a stage is done follow the runs' files, which Snakemake is not told of.
+
+        (It would delete those of a job that fails.)
+        """
+        self._leave_the_future()
+        self._notice_changed_sources()
+        for batch in self.batches.values():
+            for stage in STAGES:
+                made = {run.name: self.files(run).made_by(stage) for run in _of_stage(stage, batch)}
+                refresh_marker(self.report.job(batch.name, stage), stage, made)
+
+    def _leave_the_future(self) -> None:
+        """Files that Snakemake or a marker goes by, where they were made by a clock that was ahead."""
+        folders = [self.dataset(name).folder for name in self.plan.experiment.datasets]
+        folders += [self.report.folder, *(self.report.folder / name for name in ("tables", "figures"))]
+        paths = [path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_file()]
+        paths += [self.report.job(batch, stage) for batch in self.batches for stage in STAGES]
+        paths += [self.files(run).made_by(stage) for run in self.plan.runs.values() for stage in STAGES]
+        if moved := into_the_present(paths):
+            say(f"{moved[0]}: its time lay in the future, as that of {len(moved) - 1} more; it is now that of today")
+
+    def _notice_changed_sources(self) -> None:
+        """Have archives made again whose source has changed: Snakemake sees the time of a folder, not of its files."""
+        for name in self.plan.experiment.datasets:
+            files = self.dataset(name)
+            source = self.plan.source_path(name)
+            if source is None or not (source.is_dir() and files.archive.exists() and files.summary.exists()):
+                continue
+            try:
+                summary = read_json(files.summary, advice.snakemake(self.path, self.results, files.summary))
+            except TdbenchError:  # reported by whoever needs it
+                continue
+            if isinstance(summary, dict) and changed_since(source, summary, files.archive):
+                say(f"{source}: its files have changed since {files.archive} was made, which is made again")
+                # Older than its input; the time 0 would count as none.
+                os.utime(files.archive, (1, 1))
+
+    def runs_of_job(self, stage: str, batch: str) -> str:
+        """Names of the runs that a job takes through a stage, quoted for the shell."""
+        return shlex.join(run.name for run in _of_stage(stage, self.batches[batch]))
+
+    def archives(self, batch: str) -> list[Path]:
+        return _once(self.dataset(run.dataset_name).archive for run in self.batches[batch].runs)
+
+    def trained(self, batch: str) -> list[Path]:
+        """Jobs that train the weights which a batch samples; some may be those of other batches."""
+        runs = [self._runs[run.weights_name] for run in self.batches[batch].runs]
+        return _once(self.job("train", run) for run in runs)
+
+    def references(self, batch: str) -> list[Path]:
+        return _once(
+            path
+            for run in self.batches[batch].runs
+            for path in self.dataset(run.dataset_name).references(self.features, run.evaluation.libraries)
+        )
+
+    def training_settings(self, batch: str) -> str:
+        return _readable({run.name: run.training_settings() for run in self.batches[batch].trainings})
+
+    def sampling_settings(self, batch: str) -> str:
+        return _readable({run.name: run.sampling_settings() for run in self.batches[batch].runs})
+
+    def evaluation_settings(self, batch: str) -> str:
+        return _readable({run.name: run.evaluation_settings() for run in self.batches[batch].runs})
+
+    @property
+    def reporting_settings(self) -> str:
+        """What a report depends on besides the scores."""
+        content = self.plan.experiment.model_dump(mode="json", by_alias=True)
+        del content["training"]["processes"]
+        return _readable(content)
+
+    def scores(self, part: str) -> list[Path]:
+        return _once(self.job("evaluate", run) for run in runs_of(self.plan, part))
+
+    @property
+    def tracking_key(self) -> str:
+        """What tells one MLflow store from another, without the password that its address may hold."""
+        return hashlib.sha256(tracking_uri(self.results).encode()).hexdigest()[:16]
+
+    @property
+    def comparison_tables(self) -> list[Path]:
+        return self.report.comparison_tables()
+
+    @property
+    def comparison_figures(self) -> list[Path]:
+        return self.report.comparison_figures(self.plan.experiment.pairs)
+
+    @property
+    def comparison_files(self) -> list[Path]:
+        return [*self.comparison_tables, *self.comparison_figures]
+
+    @property
+    def ablation_files(self) -> list[Path]:
+        return self.report.ablation_files(self.plan.ablations)
+
+
+class Workflow:
+    """The experiments of one Snakemake call: one, or those that a collection includes."""
+
+    def __init__(self, plans: list[Plan], results: Path) -> None:
+        self.results, self.hold = results, hold_results(results)
+        self.weights, self.distance_weights = WeightsPlan(plans, results), DistanceWeightsPlan(plans, results)
+        self.flows = {plan.experiment.name: ExperimentFlow(plan, results) for plan in plans}
+
+    def __getitem__(self, experiment: str) -> ExperimentFlow:
+        return self.flows[experiment]
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], main_process: bool = True) -> Self:
+        """Read Snakemake's config; a mistake of the user ends the call with one line and exit code 2.
+
+        Parameters
+        ----------
+        main_process : bool
+            Whether this is the Snakemake that a user called. Those that it starts for its jobs, on other hosts maybe,
+            read the same Snakefile and must leave alone what it wrote.
+        """
+        # Rules call `tdbench` by name: let them find the one beside this Python, whatever the caller's PATH.
+        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        with _mistakes_end_the_call():
+            return cls._read(config, main_process)
+
+    @classmethod
+    def _read(cls, config: dict[str, Any], main_process: bool) -> Self:
+        unknown = sorted(set(config) - set(KNOWN_CONFIG))
+        if unknown:
+            raise TdbenchError(
+                f"--config {unknown[0]}={config[unknown[0]]}: unknown key; known: {', '.join(KNOWN_CONFIG)}"
+            )
+        chosen = {key: config_text(key, config.get(key, default)) for key, default in KNOWN_CONFIG.items()}
+        plans, results = load_plans(chosen["experiment"]), Path(chosen["results"])
+        check_paths(plans, results)
+        for plan in plans:
+            for name in plan.experiment.published:
+                published_file(name, f"{plan.path}: ")
+        workflow = cls(plans, results)
+        workflow.weights.check()
+        workflow.distance_weights.check()
+        make_folder(results)
+        # A plan of what is left (`snakemake -n`) may be asked for while another Snakemake works.
+        if main_process and workflow.hold.free:
+            for flow in workflow.flows.values():
+                unmade = (name for name in flow.plan.experiment.datasets if not flow.dataset(name).archive.exists())
+                for remark in (*flow.plan.source_remarks(unmade), *flow.plan.score_remarks()):
+                    say(f"tdbench: warning: {remark}")
+                flow.refresh_markers()
+                write_outline(flow.plan, results)
+        return workflow
+
+    def begin(self, workflow: Any) -> None:
+        """Before any job: have the results folder to oneself, and the weights that others publish.
+
+        Where either cannot be had, the call ends with a line and exit code 2.
+
+        Parameters
+        ----------
+        workflow : snakemake.workflow.Workflow
+            What a Snakefile knows by that name.
+        """
+        try:
+            self.hold.take(SHORTLY_S)
+        except TdbenchError as error:
+            print(f"tdbench: error: {error}", file=sys.stderr, flush=True)
+            raise SystemExit(2) from None
+        fetch_first(workflow, {"weights": self.weights.fetch, "distance_weights": self.distance_weights.fetch})
+
+    def job(self, stage: str) -> Path:
+        """What a job of a stage leaves behind, with wildcards for the experiment and the batch."""
+        return ReportLayout(self.results, "{experiment}").job("{batch}", stage)
+
+    def dataset(self, name: str) -> DatasetLayout:
+        """Files of a data set; ``name`` may be a wildcard."""
+        return DatasetLayout(self.results, name)
+
+    def _owner(self, dataset: str) -> ExperimentFlow:
+        """An experiment that names a data set; all that do mean the same."""
+        return next(flow for flow in self.flows.values() if dataset in flow.plan.experiment.datasets)
+
+    def source(self, name: str) -> Dataset:
+        """A data set's settings."""
+        return self._owner(name).plan.experiment.datasets[name]
+
+    def source_arguments(self, name: str) -> str:
+        """Arguments of `tdbench data`, quoted for the shell."""
+        owner = self._owner(name)
+        dataset = owner.plan.experiment.datasets[name]
+        found = owner.plan.source_path(name)
+        path = [] if found is None else ["--path", str(found)]
+        resolution = [] if dataset.resolution is None else ["--resolution", str(dataset.resolution)]
+        plugins = [part for name in owner.plan.experiment.plugins for part in ("--plugin", _plugin(owner.path, name))]
+        networks: list[str] = []
+        if SOURCES[dataset.source].origin:
+            # Of a plug-in's images the size is known when they are made: nothing else shall begin in vain.
+            kinds = {run.network.kind for run in owner.plan.runs.values() if run.dataset_name == name}
+            networks = [word for kind in sorted(kinds) for word in ("--network", kind)]
+        return shlex.join([dataset.source, *path, *resolution, *plugins, *networks])
+
+    def source_files(self, name: str) -> list[Path]:
+        """The user's own files that a data set is made from.
+
+        Once the archive is made it stays, wherever its source has gone; before, a source that is missing is
+        left for the command to report.
+        """
+        path = self._owner(name).plan.source_path(name)
+        known = path is not None and (path.exists() or self.dataset(name).archive.exists())
+        return [path] if path is not None and known else []
+
+    def extractor_files(self, dataset: str, features: str) -> list[Path]:
+        """What a feature extractor that the libraries share is loaded from."""
+        files = self.dataset(dataset)
+        return [files.classifier, files.classifier_report] if features == "classifier" else []
+
+
+def config_text(key: str, value: Any) -> str:
+    """A value of Snakemake's config, if it is what was typed.
+
+    Snakemake strips quotes and reads a number, a truth value or YAML in what is left: 2026_11_25 is 20261125 to it.
+    """
+    if value is None or value == "":
+        raise TdbenchError(f"--config {key}=: is empty; give {key}=NAME, or leave it out for {KNOWN_CONFIG[key]!r}")
+    words = [word.partition("=")[2].strip("'\"") for word in sys.argv if word.startswith(f"{key}=")]
+    typed = words[-1] if words else str(value)
+    if isinstance(value, str) and value == typed:
+        return value
+    path = f"./{typed}" if key == "results" else f"workflow/experiments/{typed}.yaml"
+    named = re.fullmatch(r"[\w.+-]+", typed)
+    hint = f"give its path: --config {shlex.quote(f'{key}={path}')}" if named else "choose another name"
+    raise TdbenchError(f"--config {key}={typed}: Snakemake reads that as {value!r}; {hint}")
+
+
+def need_cores(workflow: Any) -> None:
+    """End the call where Snakemake was given no cores: it plans with none, and each job then asks for none.
+
+    Parameters
+    ----------
+    workflow : snakemake.workflow.Workflow
+        What a Snakefile knows by that name.
+    """
+    if workflow.resource_settings.cores == 0:
+        with _mistakes_end_the_call():
+            raise TdbenchError("--cores 0: no job can run; give at least 1, or all")
+
+
+def limit_gpus(workflow: Any) -> None:
+    """Let Snakemake give no more GPUs to its jobs at a time than there are, where it runs them on this machine.
+
+    ``--resources gpu=N`` goes before. Without GPUs there is no limit: what jobs want then is their number of processes.
+
+    Parameters
+    ----------
+    workflow : snakemake.workflow.Workflow
+        What a Snakefile knows by that name.
+    """
+    # The number of nodes is given where jobs go to a cluster.
+    if "gpu" in workflow.global_resources or workflow.resource_settings.nodes is not None:
+        return
+    with _mistakes_end_the_call():
+        gpus = visible_gpus()
+    if gpus:
+        workflow.register_resource("gpu", len(gpus))
+
+
+def check_paths(plans: list[Plan], results: Path) -> None:
+    """Refuse paths of files that Snakemake would not take as they are."""
+    if _NO_PATH.search(str(results)):
+        raise TdbenchError(f"results {str(results)!r}: Snakemake reads braces as wildcards; choose another folder")
+    # The last step of the workflow needs it.
+    tracking_uri(results)
+    for plan in plans:
+        sets, weights = plan.experiment.datasets, plan.experiment.evaluation.weights
+        given = {f"datasets.{name}.path": dataset.path for name, dataset in sets.items() if dataset.path is not None}
+        given |= {f"evaluation.weights.{name}": path for name, path in weights.items()}
+        if (distance := plan.experiment.training.distance_weights) is not None:
+            given["training.distance_weights"] = distance
+        for key, path in given.items():
+            if _NO_PATH.search(str(path)):
+                raise TdbenchError(
+                    f"{plan.path}: {key}: {str(path)!r}: Snakemake reads {{...}} and <...> as wildcards; rename it"
+                )
+
+
+@contextmanager
+def _mistakes_end_the_call() -> Iterator[None]:
+    try:
+        yield
+    except TdbenchError as error:
+        print(f"tdbench: error: {error}", file=sys.stderr, flush=True)
+        # Snakemake would wrap an exception in a traceback.
+        sys.stdout.flush()
+        os._exit(2)
+
+
+def _plugin(experiment: Path, name: str) -> str:
+    """A plug-in's file as seen from here; the experiment names it as seen from itself."""
+    return str(experiment.parent / name) if name.endswith(".py") else name
+
+
+def _of_stage(stage: str, batch: Batch) -> tuple[Run, ...]:
+    return batch.trainings if stage == "train" else batch.runs
+
+
+def _once(items: Any) -> list[Any]:
+    return list(dict.fromkeys(items))
+
+
+def _readable(settings: dict[str, Any]) -> str:
+    """Settings as Snakemake records and shows them."""
+    return json.dumps(settings, sort_keys=True)

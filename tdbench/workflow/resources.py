@@ -1,0 +1,229 @@
+"""What jobs ask a cluster for, memory and time, and which go first, from the sizes of their runs.
+
+Snakemake limits nothing by these figures where it runs jobs on one machine. A cluster ends a job that exceeds them;
+the next attempt asks for more, and goes on from what the last one kept. They are therefore meant to be enough for
+nearly all jobs on a machine of middling age, not to be close.
+"""
+
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from tdbench.data.sources import SOURCES
+from tdbench.experiment.run import Run
+from tdbench.experiment.schema import Dataset
+from tdbench.networks import forward_flops, nominal_parameters
+from tdbench.workflow.batches import Batch
+from tdbench.workflow.budget import image_size, run_budget
+
+if TYPE_CHECKING:
+    from tdbench.workflow.flow import Workflow
+
+GPU_FLOPS, CORE_FLOPS = 20e12, 30e9
+"""Operations a second that a GPU and a CPU's core sustain at least: a third of what is usual now."""
+CALL_S = 0.05
+"""Seconds of a training step or a network evaluation that has next to nothing to compute."""
+SLACK, START_MINUTES, LEAST_MINUTES = 1.5, 5, 15
+"""The reckoned time is lengthened by this factor; a job starts, and the shortest still leaves time for a signal."""
+START_MB, GPU_START_MB = 3_000, 6_000
+"""Python with torch and the libraries of a stage; with CUDA, whose libraries and context are in memory too."""
+MOST_TIMES_MEMORY = 3
+"""Attempts are repeated for time as well: memory is not asked for without end."""
+ACTIVATIONS_MB, ACTIVATIONS_MB_A_GFLOP = 1.0, 4.5
+"""Of a training image on a CPU, in float32, by the operations of its forward pass: above every network's here."""
+UNKNOWN_IMAGES = 100_000
+"""Images of a data set of the user's own, before it is at hand."""
+DISTANCE_WEIGHTS_MB = 1_100
+"""Of a process that reads VGG16's file of 553 MB."""
+STORED = 5
+"""Copies of the weights in a checkpoint: network, average, target and the optimizer's two moments."""
+
+
+class Extractor(NamedTuple):
+    """A network that features are extracted with."""
+
+    gflops: float
+    """1e9 operations an image."""
+    features: int
+    """Numbers an image."""
+
+
+EXTRACTORS = {
+    "classifier": Extractor(0.1, 128),
+    "efficientnet-lite0": Extractor(0.8, 1280),
+    "inception": Extractor(11.4, 2048),
+}
+GPU_FIRST = {"sample": 2000, "train": 1000}
+"""Added to the priority of jobs on GPUs; 300 years of work are a priority of 1000."""
+SET_S = 10
+"""Seconds that the metrics of a sample set take besides what grows with images or features."""
+
+
+class Needs(NamedTuple):
+    """What the first attempt of a job asks for."""
+
+    mem_mb: int
+    """Memory of the host, MB."""
+    minutes: int
+    seconds: float
+    """The same as reckoned, without slack."""
+
+    @classmethod
+    def reckoned(cls, megabytes: float, seconds: float) -> Self:
+        """Needs from what was reckoned, with slack: memory in steps of 500 MB, whole minutes."""
+        minutes = START_MINUTES + SLACK * seconds / 60
+        return cls(500 * math.ceil(megabytes / 500), max(LEAST_MINUTES, math.ceil(minutes)), seconds)
+
+
+class Requests:
+    """What the rules' resources are: functions of wildcards and attempt, as Snakemake wants them.
+
+    Parameters
+    ----------
+    workflow : Workflow
+        The experiments, whose batches and data sets the wildcards name.
+    """
+
+    def __init__(self, workflow: "Workflow") -> None:
+        self._workflow, self._needs = workflow, cache(self._reckon)
+
+    def mem_mb(self, job: str) -> Callable[..., int]:
+        """Memory of a job, MB; ``job`` is a stage, a step of a data set, or ``report``."""
+        return lambda wildcards, attempt, threads: (
+            self._of(job, wildcards, threads).mem_mb * min(attempt, MOST_TIMES_MEMORY)
+        )
+
+    def minutes(self, job: str) -> Callable[..., int]:
+        """Time of a job, which is `runtime` to Snakemake; --resources runtime=N limits it."""
+        return lambda wildcards, attempt, threads: self._of(job, wildcards, threads).minutes * attempt
+
+    def priority(self, stage: str) -> Callable[..., int]:
+        """Which job goes first, by a number that is higher the earlier.
+
+        First what wants a GPU, since scoring would take the cores that such jobs need as well. Of that, sampling before
+        training: then scoring, which follows, can begin. Else the batch that has the longest way to go, this stage and
+        those after it: a long one that begins last keeps one GPU or core busy while all others have nothing left to do.
+        """
+        left = [*STAGES][[*STAGES].index(stage) :]
+
+        def rank(wildcards: Any) -> int:
+            batch = self._workflow[wildcards.experiment].batches[wildcards.batch]
+            seconds = sum(self._of(job, wildcards, batch.cores).seconds for job in left)
+            # The logarithm tells short ways apart as well as long ones.
+            return (GPU_FIRST.get(stage, 0) if batch.gpus else 0) + round(100 * math.log10(1 + seconds))
+
+        return rank
+
+    def _of(self, job: str, wildcards: Any, threads: int) -> Needs:
+        names = ("experiment", "batch", "dataset", "features")
+        return self._needs(job, threads, *(getattr(wildcards, name, "") for name in names))
+
+    def _reckon(self, job: str, cores: int, experiment: str, batch: str, dataset: str, features: str) -> Needs:
+        if job in STAGES:
+            return STAGES[job](self._workflow[experiment].batches[batch], cores)
+        if job == "report":
+            return REPORT
+        features = "inception" if job == "inception" else features or "classifier"
+        return dataset_needs(self._workflow.source(dataset), features, cores)
+
+
+REPORT = Needs.reckoned(4_000, 30 * 60)
+
+
+def training_needs(batch: Batch, cores: int) -> Needs:
+    """Of a job that trains; on GPUs activations and the images of a step are not in the host's memory."""
+    seconds = sum(
+        _seconds(run, cores, run_budget(run).training_flops, run.training.steps * (1 + _has_target(run)))
+        for run in batch.trainings
+    )
+    return Needs.reckoned(max((_training_mb(run) for run in batch.trainings), default=START_MB), seconds)
+
+
+def sampling_needs(batch: Batch, cores: int) -> Needs:
+    """Of a job that samples and measures the residual between two times, for which it reads the data set too."""
+    seconds = megabytes = 0.0
+    for run in batch.runs:
+        budget, side = run_budget(run), image_size(run)
+        seconds += _seconds(run, cores, budget.sampling_flops, budget.evaluations / run.sampling.batch_size)
+        activations = 0.0 if _gpus(run) else run.sampling.batch_size * _activations_mb(run)
+        images = 4 * run.sampling.images * side[0] ** 2 * side[1] / 1e6
+        megabytes = max(megabytes, _start_mb(run) + images + 3 * _dataset_mb(run.dataset) + activations)
+    return Needs.reckoned(megabytes, seconds)
+
+
+def evaluation_needs(batch: Batch, cores: int) -> Needs:
+    """Of a job that scores, on the CPU: features of every sample set, and the distances between them."""
+    seconds = megabytes = 0.0
+    for run in batch.runs:
+        images, sets = run.sampling.images, len(run.scored_snapshots()) * len(run.sampling.steps)
+        extractor = EXTRACTORS.get(run.evaluation.features, EXTRACTORS["inception"])
+        # Inception's libraries each extract their own.
+        columns = len(run.evaluation.libraries) if run.evaluation.features == "inception" else 1
+        # Distances of each image to all others, and roots of the covariances of the features.
+        shared = columns * (1e9 * extractor.gflops * images + 8 * extractor.features * images**2)
+        alone = SET_S + columns * 50 * extractor.features**3 / CORE_FLOPS
+        seconds += sets * (alone + shared / (CORE_FLOPS * cores))
+        features = 8 * extractor.features * (images + _images(run.dataset)) / 1e6
+        megabytes = max(megabytes, START_MB + 1_000 * cores + 4 * features)
+    return Needs.reckoned(megabytes, seconds)
+
+
+STAGES = {"train": training_needs, "sample": sampling_needs, "evaluate": evaluation_needs}
+
+
+def dataset_needs(dataset: Dataset, features: str, cores: int) -> Needs:
+    """Of the jobs that make a data set's archive, its classifier and its reference features."""
+    extractor, images = EXTRACTORS[features], _images(dataset)
+    # Large originals are decoded in some 30 ms each.
+    seconds = images * max(0.03, 1e9 * extractor.gflops / CORE_FLOPS) / cores
+    return Needs.reckoned(START_MB + 4 * _dataset_mb(dataset) + 4 * 8 * extractor.features * images / 1e6, seconds)
+
+
+def _seconds(run: Run, cores: int, flops: float, calls: float) -> float:
+    """Seconds that a run's work takes on the GPUs that its job asks for, or on so many cores."""
+    rate = GPU_FLOPS * run.training.processes if _gpus(run) else CORE_FLOPS * cores
+    return flops / rate + calls * CALL_S
+
+
+def _training_mb(run: Run) -> float:
+    training, parameters = run.training, nominal_parameters(run.network.kind, image_size(run)[0])
+    # A checkpoint is in memory as tensors and as the bytes of its file.
+    stored = 2 * STORED * 4 * parameters / 1e6
+    at_once = min(training.microbatch_size or training.batch_size, training.batch_size)
+    # A third of a distance's operations are the forward pass of the images that its gradient is for.
+    distance = ACTIVATIONS_MB_A_GFLOP * run.formulation.loss_gflops / 3
+    activations = 0.0 if _gpus(run) else at_once * (_activations_mb(run) + distance) + stored
+    # A process each reads the archive, and the weights of the distance; together they hold one batch's activations.
+    each = _start_mb(run) + 3 * _dataset_mb(run.dataset)
+    each += DISTANCE_WEIGHTS_MB if run.formulation.distance_weights_needed else 0
+    return training.processes * each + stored + activations
+
+
+def _gpus(run: Run) -> bool:
+    return run.training.device != "cpu"
+
+
+def _start_mb(run: Run) -> int:
+    return GPU_START_MB if _gpus(run) else START_MB
+
+
+def _has_target(run: Run) -> bool:
+    return run.objective.target_rule(run.formulation) is not None
+
+
+def _activations_mb(run: Run) -> float:
+    gflops = forward_flops(run.network.kind, image_size(run)[0]) / 1e9
+    return ACTIVATIONS_MB + ACTIVATIONS_MB_A_GFLOP * gflops
+
+
+def _images(dataset: Dataset) -> int:
+    nominal = SOURCES[dataset.source].nominal
+    return UNKNOWN_IMAGES if nominal is None else nominal.images
+
+
+def _dataset_mb(dataset: Dataset) -> float:
+    """Its images in memory, a byte a channel and pixel."""
+    nominal = SOURCES[dataset.source].nominal
+    resolution, channels = (64, 3) if nominal is None else nominal[:2]
+    return _images(dataset) * (dataset.resolution or resolution) ** 2 * channels / 1e6

@@ -1,0 +1,193 @@
+"""The stages of a run as jobs do them: several runs one after the other, and those that are finished left alone."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from tdbench.errors import TdbenchError
+from tdbench.experiment.run import Run
+from tdbench.records.layout import DatasetLayout, RunLayout
+from tdbench.records.schema import Data, Finished, Scored, read_record, same_data
+from tdbench.records.stored import consistency_measured, read_sampled, read_scored, read_trained
+from tdbench.runtime import advice
+from tdbench.runtime.distributed import ALONE, World
+from tdbench.runtime.files import remove_leftovers, sha256, write_json
+from tdbench.runtime.locks import Busy, hold_run
+from tdbench.runtime.progress import say
+from tdbench.runtime.progress_log import ProgressLog, first_line
+from tdbench.runtime.provenance import provenance, same_code
+from tdbench.sampling.consistency import measure_consistency
+from tdbench.sampling.stage import sample_run
+from tdbench.training.loop import train
+from tdbench.training.lpips_weights import unchanged
+
+
+class Stage(NamedTuple):
+    """A stage of a run."""
+
+    name: str
+    do: Callable[[Run, RunLayout, DatasetLayout, World], None]
+    done: Callable[[Run, RunLayout, DatasetLayout], bool]
+    """Whether what is stored is whole and made with the same settings, from the same input, by the same code."""
+
+    def finished(self, run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> bool:
+        """Whether it is ``done``, as the leader of several processes finds."""
+        try:
+            found = world.leader and self.done(run, layout, files)
+        except (TdbenchError, LookupError, TypeError, AttributeError):
+            # Not there yet, of other settings, or written by another version of tdbench: to be done.
+            found = False
+        return bool(world.leaders(found))
+
+
+def _train(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> None:
+    _need_archive(run, files)
+    train(run, files.archive, layout, world)
+
+
+def _trained(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
+    command = advice.stage("train", run, layout.results)
+    record, taken = read_trained(run, layout), read_record(layout.snapshots, command, Finished)["snapshots"]
+    data = read_record(files.summary, advice.snakemake(run.file, files.results, files.summary), Data)
+    whole = all(sha256(layout.training / entry["file"]) == entry["sha256"] for entry in taken)
+    return (
+        whole
+        and same_data(record["data"], data)
+        and all(same_code(part["provenance"]) for part in record["parts"])
+        and (not run.formulation.distance_weights_needed or _same_distance(run, record))
+    )
+
+
+def _need_archive(run: Run, files: DatasetLayout) -> None:
+    if not files.archive.is_file():
+        command = advice.snakemake(run.file, files.results, files.archive)
+        raise TdbenchError(f"{files.archive}: no such archive; `{command}` makes it")
+
+
+def _same_distance(run: Run, record: dict[str, Any]) -> bool:
+    return unchanged(run.training.distance_weights, record["distance_weights"]["sha256"])
+
+
+def _sample(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> None:
+    read_trained(run, layout)
+    _need_archive(run, files)
+    sample_run(run, layout, world)
+    if world.leader:
+        measure_consistency(run, layout, files)
+
+
+def _sampled(run: Run, layout: RunLayout, _: DatasetLayout) -> bool:
+    records = read_sampled(run, layout)
+    files = {layout.folder / record["file"]: record["sha256"] for record in records}
+    whole = all(sha256(path) == found and path.with_suffix(".png").is_file() for path, found in files.items())
+    whole = whole and consistency_measured(run, layout)
+    return whole and all(same_code(record["provenance"]) for record in records)
+
+
+# The libraries of the scores take seconds to import and are needed in this stage alone.
+def _evaluate(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> None:
+    from tdbench.evaluation.scores import evaluate_run
+
+    evaluate_run(run, layout, files, world)
+
+
+def _evaluated(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
+    from tdbench.evaluation.scores import reference_checksums
+
+    read_scored(run, layout)
+    stored = read_record(layout.scores, advice.stage("evaluate", run, layout.results), Scored)
+    return stored["references"] == reference_checksums(run, files) and same_code(stored["provenance"])
+
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage("train", _train, _trained),
+        Stage("sample", _sample, _sampled),
+        Stage("evaluate", _evaluate, _evaluated),
+    )
+}
+
+
+def do_stage(
+    name: str, runs: Iterable[Run], results: Path, keep_finished: bool, marker: Path | None, world: World = ALONE
+) -> None:
+    """Take runs through a stage; one that fails does not stop the others, unless several processes share the work.
+
+    Parameters
+    ----------
+    keep_finished : bool
+        Leave runs alone that went through it already with the same settings, input and code.
+    marker : Path or None
+        A file to write once all is done, which tells Snakemake so.
+    world : World
+        The processes that do this together; all of them call it.
+
+    Raises
+    ------
+    TdbenchError
+        One line a run that failed.
+    """
+    stage, chosen = STAGES[name], list(runs)
+    failed: list[str] = []
+    for i, run in enumerate(chosen):
+        place = f"{name} {i + 1} of {len(chosen)}: {run.name}"
+        try:
+            with _alone(stage, run, RunLayout(results, run), world):
+                _do_run(stage, run, results, keep_finished, world, place if len(chosen) > 1 else "")
+        except (TdbenchError, OSError, torch.OutOfMemoryError) as error:
+            if world.count > 1:
+                # The others may be in the middle of the run, waiting for this process.
+                raise
+            failed += error.mistakes if isinstance(error, TdbenchError) else [f"{run.name}: {first_line(error)}"]
+            if i + 1 < len(chosen):
+                say(f"{place}: failed ({failed[-1]}); going on with the next")
+    if failed:
+        raise TdbenchError(*failed)
+    if marker is not None and world.leader:
+        write_json(marker, {"stage": name, "runs": [run.name for run in chosen], "provenance": provenance()})
+
+
+def _do_run(stage: Stage, run: Run, results: Path, keep_finished: bool, world: World, place: str) -> None:
+    """Take one run through a stage, unless it is to be kept; ``place`` says which of several it is."""
+    layout, files = RunLayout(results, run), DatasetLayout(results, run.dataset_name)
+    if keep_finished and stage.finished(run, layout, files, world):
+        say(f"{place or f'{stage.name}: {run.name}'}: finished before, kept")
+        return
+    if place:
+        say(place)
+    log = ProgressLog(layout.progress, stage.name)
+    try:
+        stage.do(run, layout, files, world)
+    except (TdbenchError, OSError, torch.OutOfMemoryError) as error:
+        log.failed(error)
+        raise
+
+
+@contextmanager
+def _alone(stage: Stage, run: Run, layout: RunLayout, world: World) -> Iterator[None]:
+    """No other process, on this host or another, at work in the folder that a stage writes to.
+
+    Raises
+    ------
+    Busy
+        In all processes of ``world``, if there is one.
+    """
+    folder = layout.training if stage.name == "train" else layout.folder
+    hold, refused = hold_run(folder, run.name), None
+    if world.leader:
+        try:
+            hold.take()
+        except TdbenchError as error:
+            refused = error
+    if world.leaders(refused is not None):
+        raise refused or Busy(f"{run.name}: another process is at work on this run")
+    try:
+        if world.leader:
+            remove_leftovers(folder)
+        yield
+    finally:
+        hold.release()
