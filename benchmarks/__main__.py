@@ -70,9 +70,10 @@ def _measure(bench: Bench, groups: list[str]) -> Iterator[Row]:
 def _hardware(device: torch.device) -> dict[str, Any]:
     """What `describe_hardware` tells, and what decides about number formats."""
     return describe_hardware(device) | {
-        "model": _model(), "vector_instructions": torch.backends.cpu.get_cpu_capability(),
+        "model": _model(),
+        "vector_instructions": torch.backends.cpu.get_cpu_capability(),
         "native_bf16": native_bf16(device),
-    }  # fmt: skip
+    }
 
 
 def _model() -> str:

@@ -42,6 +42,12 @@ def _compared(bench: Bench, network: str, training: Training, folder: Path) -> I
     interval = training.run.training.checkpoint_minutes * 60
     share = written.seconds[0] / interval
     yield replace(
-        written, name=f"wall time with checkpoints / without, {network}", ratio=1 + share, low=1 + share,
-        high=1 + share, spread="from the median", seconds=None, note=f"one in {interval / 60:g} minutes, the default",
-    )  # fmt: skip
+        written,
+        name=f"wall time with checkpoints / without, {network}",
+        ratio=1 + share,
+        low=1 + share,
+        high=1 + share,
+        spread="from the median",
+        seconds=None,
+        note=f"one in {interval / 60:g} minutes, the default",
+    )

@@ -42,9 +42,12 @@ def clean_fid_way(samples: Path, data: Path) -> dict[str, float]:
 
     extract = load_efficientnet().extract
     same: dict[str, Any] = {
-        "batch_size": BATCH, "num_workers": 0, "device": torch.device("cpu"), "verbose": False,
+        "batch_size": BATCH,
+        "num_workers": 0,
+        "device": torch.device("cpu"),
+        "verbose": False,
         "custom_fn_resize": lambda image: image,
-    }  # fmt: skip
+    }
     found = {"fid": fid.compute_fid(str(samples), str(data), custom_feat_extractor=extract, mode="clean", **same)}
     # compute_kid takes no extractor of one's own; this is what it does.
     features = [fid.get_folder_features(str(folder), extract, mode="clean", **same) for folder in (samples, data)]
@@ -83,11 +86,21 @@ def torch_fidelity_way(samples: Path, data: Path) -> dict[str, float]:
 
     register_feature_extractor(FEATURES, EfficientNet)
     return calculate_metrics(
-        input1=str(samples), input2=str(data), cuda=False, isc=True, fid=True, kid=True, prc=True, verbose=False,
-        feature_extractor=FEATURES, batch_size=BATCH, kid_subsets=KID_SUBSETS,
+        input1=str(samples),
+        input2=str(data),
+        cuda=False,
+        isc=True,
+        fid=True,
+        kid=True,
+        prc=True,
+        verbose=False,
+        feature_extractor=FEATURES,
+        batch_size=BATCH,
+        kid_subsets=KID_SUBSETS,
         kid_subset_size=min(KID_SIZE, len(list(samples.iterdir()))),
-        prc_batch_size=10_000, samples_find_deep=False,
-    )  # fmt: skip
+        prc_batch_size=10_000,
+        samples_find_deep=False,
+    )
 
 
 def our_way(samples: list[Path], data: Path) -> dict[str, Any]:
@@ -102,10 +115,13 @@ def our_way(samples: list[Path], data: Path) -> dict[str, Any]:
 
     content = default_plan().run("edm-td-seed0").model_dump(by_alias=True)
     content["evaluation"] |= {
-        "features": FEATURES, "batch_size": BATCH, "kid_subsets": KID_SUBSETS,
+        "features": FEATURES,
+        "batch_size": BATCH,
+        "kid_subsets": KID_SUBSETS,
         "kid_subset_size": min(KID_SIZE, len(read_samples(samples[0]))),
-        "metrics": ["fid", "kid", "precision", "recall", "inception-score"], "bootstrap": 0,
-    }  # fmt: skip
+        "metrics": ["fid", "kid", "precision", "recall", "inception-score"],
+        "bootstrap": 0,
+    }
     content["sampling"]["images"] = len(read_samples(samples[0]))
     run, seconds, scores = Run.model_validate(content), [], {}
     with tempfile.TemporaryDirectory() as folder:
@@ -136,10 +152,13 @@ def _timed(*arguments: str) -> tuple[float, dict[str, Any]]:
     limits = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     begun = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.evaluation", "--way", *arguments], env=os.environ | limits, check=True,
-        stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "benchmarks.evaluation", "--way", *arguments],
+        env=os.environ | limits,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
         preexec_fn=None if core is None else lambda: os.sched_setaffinity(0, {core}),
-    )  # fmt: skip
+    )
     return time.perf_counter() - begun, json.loads(done.stdout.splitlines()[-1])
 
 

@@ -16,10 +16,14 @@ def draw(rows: list[Row], path: Path) -> None:
     """A dot for each ratio of time or memory with its spread, a panel for each group, a line at 1, marks at targets."""
     groups = {g: own for g in GROUPS if (own := [row for row in rows if row.group == g and _drawn(row)])}
     figure, panels = plt.subplots(
-        max(len(groups), 1), 1, squeeze=False, sharex=True, layout="constrained",
+        max(len(groups), 1),
+        1,
+        squeeze=False,
+        sharex=True,
+        layout="constrained",
         figsize=(9, 1 + sum(0.5 + 0.26 * len(own) for own in groups.values())),
         height_ratios=[1 + len(own) for own in groups.values()] or [1],
-    )  # fmt: skip
+    )
     for axes, (group, own) in zip(panels[:, 0], groups.items(), strict=False):
         for place, row in enumerate(own):
             colour = "C3" if row.missed else "C0"

@@ -84,9 +84,7 @@ def measure(path: Path, count: int) -> tuple[list[tuple[str, dict[str, float]]],
     return rows, out_of_order(rows, kinds)
 
 
-def out_of_order(
-    rows: list[tuple[str, dict[str, float]]], kinds: dict[str, list[tuple[str, np.ndarray]]]
-) -> list[str]:  # fmt: skip
+def out_of_order(rows: list[tuple[str, dict[str, float]]], kinds: dict[str, list[tuple[str, np.ndarray]]]) -> list[str]:
     """What is not as it has to be, a line each."""
     wrong, scores = [], dict(rows)
     for column in rows[0][1]:

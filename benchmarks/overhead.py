@@ -73,9 +73,13 @@ def account(call: Call, jobs: list[Job]) -> dict[str, Any]:
     spent["Snakemake and idle cores"] = total - held
     rest = 1 - sum(spent[what] for what in working) / total
     return {
-        "wall_s": call.wall_s, "cores": call.cores, "core_s": total, "rules": dict(rules), "spent_s": spent,
+        "wall_s": call.wall_s,
+        "cores": call.cores,
+        "core_s": total,
+        "rules": dict(rules),
+        "spent_s": spent,
         "share_not_training_sampling_scores": rest,
-    }  # fmt: skip
+    }
 
 
 def table(found: dict[str, Any]) -> str:

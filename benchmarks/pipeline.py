@@ -58,9 +58,11 @@ def ours(denoiser: Denoiser, run: Run, data: dict[str, Any]) -> np.ndarray:
 def theirs(pipeline: Any, run: Run) -> np.ndarray:
     """(N, H, W, C) floats in [0, 1]: the pipeline's shortest way, which leaves out pictures of Pillow."""
     images: np.ndarray = pipeline(
-        batch_size=run.sampling.images, num_inference_steps=run.sampling.steps[0], output_type="np",
+        batch_size=run.sampling.images,
+        num_inference_steps=run.sampling.steps[0],
+        output_type="np",
         generator=torch.Generator().manual_seed(0),
-    ).images  # fmt: skip
+    ).images
     return images
 
 

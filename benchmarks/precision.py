@@ -117,6 +117,12 @@ def _any_direction(seen: _Seen) -> Row:
     share = middle**2 / (sum(square for _, square in seen.squares) / count)
     told = f"{middle / noise:.1e} of one batch's noise; {share:.0%} of a batch's squared change is common to all"
     return Row(
-        "mean gradient's change in any direction / its length", "error", middle / size, low / size, high / size,
-        "pairs of quarters", count, note=told,
-    )  # fmt: skip
+        "mean gradient's change in any direction / its length",
+        "error",
+        middle / size,
+        low / size,
+        high / size,
+        "pairs of quarters",
+        count,
+        note=told,
+    )

@@ -71,9 +71,7 @@ def main() -> int:
     choose_device("cpu", given.threads)
     rows = scores_by_size(features_of_digits(given.threads), SIZES, given.draws)
     names = {"fid": "FID", "fid_infinity": "FID at infinity", "kid": "KID"}
-    cells = [
-        [row["images"], *(f"{row[name]:.3g} ± {row[f'{name}_std']:.2g}" for name in names)] for row in rows
-    ]  # fmt: skip
+    cells = [[row["images"], *(f"{row[name]:.3g} ± {row[f'{name}_std']:.2g}" for name in names)] for row in rows]
     print(tabulate(cells, ["images", *names.values()], tablefmt="github"))
     return 0
 

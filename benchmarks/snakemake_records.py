@@ -49,9 +49,14 @@ def read_call(log: Path) -> Call:
         If the call has not ended, or the log lacks something.
     """
     text = log.read_text()
-    found = [re.search(pattern, text, re.MULTILINE) for pattern in (
-        r"^ *Date: (.+)$", r"^Elapsed time: (?:(\d+) days?, )?(\d+):(\d+):([\d.]+)$", r"^Provided cores: (\d+)",
-    )]  # fmt: skip
+    found = [
+        re.search(pattern, text, re.MULTILINE)
+        for pattern in (
+            r"^ *Date: (.+)$",
+            r"^Elapsed time: (?:(\d+) days?, )?(\d+):(\d+):([\d.]+)$",
+            r"^Provided cores: (\d+)",
+        )
+    ]
     if not all(found):
         raise TdbenchError(f"{log}: lacks date, elapsed time or number of cores; give --log that of a call that ended")
     date, elapsed, cores = (match.groups() for match in found if match)

@@ -9,9 +9,18 @@ import pytest
 from tests.conftest import ROOT, TINY
 
 HEAVY = {
-    "cleanfid", "diffusers", "matplotlib", "mlflow", "pandas", "physicsnemo", "scipy", "seaborn", "sklearn",
-    "torch_fidelity", "torchvision",
-}  # fmt: skip
+    "cleanfid",
+    "diffusers",
+    "matplotlib",
+    "mlflow",
+    "pandas",
+    "physicsnemo",
+    "scipy",
+    "seaborn",
+    "sklearn",
+    "torch_fidelity",
+    "torchvision",
+}
 BUILD = (
     "import tdbench.workflow.stages; from tdbench.experiment.load import load_plan; "
     "from tdbench.training.state import build_denoiser; "
@@ -68,7 +77,11 @@ def test_make_lets_python_keep_compiled_modules() -> None:
     """Where the caller's environment forbids it, as many containers do, each job would compile them again."""
     probe = 'include Makefile\nprobe:\n\t@echo "set to [$$PYTHONDONTWRITEBYTECODE]"\n'
     done = subprocess.run(
-        ["make", "-s", "-f", "-", "probe"], input=probe, capture_output=True, text=True, cwd=ROOT,
+        ["make", "-s", "-f", "-", "probe"],
+        input=probe,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
         env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
-    )  # fmt: skip
+    )
     assert done.stdout == "set to []\n", done.stderr

@@ -10,9 +10,19 @@ import pytest
 from tests.conftest import ROOT
 
 ORDER = (
-    "cli", "workflow", "reporting", "evaluation", "sampling", "training", "records", "experiment", "data", "diffusion",
-    "networks", "runtime",
-)  # fmt: skip
+    "cli",
+    "workflow",
+    "reporting",
+    "evaluation",
+    "sampling",
+    "training",
+    "records",
+    "experiment",
+    "data",
+    "diffusion",
+    "networks",
+    "runtime",
+)
 """From the top down, as docs/architecture.md lists them."""
 BELOW_ALL = ("errors", "seeds", "settings", "validation")
 ENTRANCES = ("__init__", "__main__", "plugins")
@@ -47,8 +57,9 @@ def _names(module: str, path: Path) -> Iterator[str]:
             where = ".".join([*above, *([node.module] if node.module else [])])
             yield from (f"{where}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in (
-            "import_module", "__import__",
-        ):  # fmt: skip
+            "import_module",
+            "__import__",
+        ):
             yield from (arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str))
 
 
@@ -92,12 +103,17 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "import tdbench.cli.main", "from tdbench.cli import main", "from tdbench.cli.main import app",
-        "from ..cli import main", "from ..cli.main import app", "from .. import cli",
-        "def late():\n    from tdbench.cli.main import app", "importlib.import_module('tdbench.cli.main')",
+        "import tdbench.cli.main",
+        "from tdbench.cli import main",
+        "from tdbench.cli.main import app",
+        "from ..cli import main",
+        "from ..cli.main import app",
+        "from .. import cli",
+        "def late():\n    from tdbench.cli.main import app",
+        "importlib.import_module('tdbench.cli.main')",
         "if TYPE_CHECKING:\n    from tdbench.cli.main import app",
     ],
-)  # fmt: skip
+)
 def test_every_form_of_an_import_is_seen(line: str, tmp_path: Path) -> None:
     path = tmp_path / "archive.py"
     path.write_text(line)

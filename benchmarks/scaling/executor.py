@@ -81,11 +81,15 @@ class Executor(RealExecutor):
         seconds = self._seconds(job)
         self._record.append(
             {
-                "name": _name(job), "rule": job.rule.name, "begun": self.now, "ended": self.now + seconds,
-                "gpus": job.resources.get("gpu", 0), "cores": job.threads,
+                "name": _name(job),
+                "rule": job.rule.name,
+                "begun": self.now,
+                "ended": self.now + seconds,
+                "gpus": job.resources.get("gpu", 0),
+                "cores": job.threads,
                 "needs": [_name(other) for other in self.dag.dependencies[job]],
             }
-        )  # fmt: skip
+        )
         heappush(self._running, (self.now + seconds, next(self._numbers), job))
         self.report_job_submission(SubmittedJobInfo(job))
 
@@ -116,9 +120,11 @@ class Executor(RealExecutor):
 
     def shutdown(self) -> None:
         facts = {
-            "planning_s": self._begun, "scheduling_s": _processor_s() - self._begun,
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "jobs": self._record,
-        }  # fmt: skip
+            "planning_s": self._begun,
+            "scheduling_s": _processor_s() - self._begun,
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "jobs": self._record,
+        }
         Path(self.executor_settings.record).write_text(json.dumps(facts))
 
     def cancel(self) -> None:

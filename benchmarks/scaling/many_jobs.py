@@ -14,15 +14,22 @@ def experiment_of(jobs: int) -> dict[str, Any]:
     """An experiment of about so many jobs, three a run: digits, as many seeds as it takes, and an ablation."""
     seeds = max(2, round((jobs - JOBS_BESIDES) / (3 * RUNS_A_SEED)))
     return {
-        "name": "many", "datasets": {"digits": {"source": "digits"}}, "formulations": {"edm": {}},
-        "objectives": {"baseline": {}, "td": {}}, "seeds": list(range(seeds)), "network": "unet-tiny",
+        "name": "many",
+        "datasets": {"digits": {"source": "digits"}},
+        "formulations": {"edm": {}},
+        "objectives": {"baseline": {}, "td": {}},
+        "seeds": list(range(seeds)),
+        "network": "unet-tiny",
         "training": {
-            "duration_kimg": 25.6, "batch_size": 64, "learning_rate": 1e-3, "ema_half_life_kimg": 1,
+            "duration_kimg": 25.6,
+            "batch_size": 64,
+            "learning_rate": 1e-3,
+            "ema_half_life_kimg": 1,
             "snapshot_kimg": 25.6,
         },
         "sampling": {"steps": [4, 6], "images": 1000},
         "ablations": {"lambda": {"base": "td", "vary": {"objective.lambda": [0.011, 0.02, 0.03, 0.04, 0.05, 0.06]}}},
-    }  # fmt: skip
+    }
 
 
 def write_experiment(folder: Path, jobs: int) -> Path:

@@ -91,7 +91,7 @@ class Outcome:
 
 def simulate(
     snakefile: Path, costs: dict[str, Cost], gpus: int, cores: int, efficiency: float, *more: str, stop_after: int = 0
-) -> Outcome:  # fmt: skip
+) -> Outcome:
     """Let Snakemake do a workflow in simulated time.
 
     Parameters
@@ -117,12 +117,31 @@ def simulate(
         given, record = work / "costs.json", work / "record.json"
         write_costs(given, costs, efficiency)
         command = [
-            sys.executable, "-m", "benchmarks.scaling.snakemake_simulated", "--snakefile", str(snakefile.resolve()),
-            "--directory", str(work / "work"), "--executor", "simulated", "--simulated-costs", str(given),
-            "--simulated-record", str(record), "--cores", str(cores), "--resources", f"gpu={gpus}", "--no-hooks",
+            sys.executable,
+            "-m",
+            "benchmarks.scaling.snakemake_simulated",
+            "--snakefile",
+            str(snakefile.resolve()),
+            "--directory",
+            str(work / "work"),
+            "--executor",
+            "simulated",
+            "--simulated-costs",
+            str(given),
+            "--simulated-record",
+            str(record),
+            "--cores",
+            str(cores),
+            "--resources",
+            f"gpu={gpus}",
+            "--no-hooks",
             # A limit by the real clock, which says nothing here.
-            "--max-jobs-per-timespan", "1000000/1s", "--simulated-stop-after", str(stop_after), *more,
-        ]  # fmt: skip
+            "--max-jobs-per-timespan",
+            "1000000/1s",
+            "--simulated-stop-after",
+            str(stop_after),
+            *more,
+        ]
         # Of equal jobs Snakemake takes the first of a set, whose order hangs on the hashes of strings.
         settings = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"}
         settings.pop("PYTHONDONTWRITEBYTECODE", None)

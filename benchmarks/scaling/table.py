@@ -49,10 +49,15 @@ def _speed_table(throughput: Throughput, rows: list[Row]) -> str:
     for row in rows:
         name, outcome = row.setting.name, row.outcome
         cells = [
-            name if name not in shown else "", f"{outcome.gpus:,}", duration(outcome.wall_s), duration(outcome.bound_s),
-            f"{outcome.utilisation:.0%}", f"{outcome.gpu_s / 3600:,.0f}", f"{outcome.core_s / 3600:,.0f}",
+            name if name not in shown else "",
+            f"{outcome.gpus:,}",
+            duration(outcome.wall_s),
+            duration(outcome.bound_s),
+            f"{outcome.utilisation:.0%}",
+            f"{outcome.gpu_s / 3600:,.0f}",
+            f"{outcome.core_s / 3600:,.0f}",
             _chain(outcome) if name not in shown else "the same",
-        ]  # fmt: skip
+        ]
         shown.add(name)
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -22,9 +22,14 @@ class Huber(Objective):
     width: Annotated[float, Field(gt=0)] = 1.0
 
     def losses(
-        self, denoiser: DenoiserCall, target: DenoiserCall | None, formulation: Formulation, x0: Tensor,
-        condition: Condition, noise: Noise,
-    ) -> Losses:  # fmt: skip
+        self,
+        denoiser: DenoiserCall,
+        target: DenoiserCall | None,
+        formulation: Formulation,
+        x0: Tensor,
+        condition: Condition,
+        noise: Noise,
+    ) -> Losses:
         t = formulation.sample_time(noise.time)
         level = formulation.level(t).like(x0)
         x_t = level.alpha * x0 + level.sigma * noise.image

@@ -182,9 +182,15 @@ def evaluate(
 
 
 def _stage(
-    name: str, experiment: str, runs: list[str], results: Path, keep_finished: bool, marker: Path | None,
-    processes: int, gpus: int,
-) -> None:  # fmt: skip
+    name: str,
+    experiment: str,
+    runs: list[str],
+    results: Path,
+    keep_finished: bool,
+    marker: Path | None,
+    processes: int,
+    gpus: int,
+) -> None:
     from tdbench.runtime.gpus import take_gpus
 
     # Before anything imports torch, hence before it is known what the experiment says.

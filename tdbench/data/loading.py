@@ -57,9 +57,14 @@ class Batches:
     """
 
     def __init__(
-        self, data: ImageSet, batch_size: int, seed: int, device: torch.device, share: slice | None = None,
+        self,
+        data: ImageSet,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        share: slice | None = None,
         resident: bool | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.images = torch.from_numpy(data.images)
         self.labels = None if data.labels is None else torch.from_numpy(data.labels)
         self.num_classes = data.num_classes

@@ -76,5 +76,8 @@ LPIPS: VGG16's convolutions at 224x224 take 30.69 forward, once for each image, 
 """
 
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "l2": l2, "l1": l1, "pseudo-huber": pseudo_huber, "lpips": lpips
-}  # fmt: skip
+    "l2": l2,
+    "l1": l1,
+    "pseudo-huber": pseudo_huber,
+    "lpips": lpips,
+}

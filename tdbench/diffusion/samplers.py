@@ -36,9 +36,14 @@ class Path:
     """
 
     def __init__(
-        self, denoiser: DenoiserCall, formulation: Formulation, condition: Condition, times: Tensor,
-        noise: Tensor, clip: bool,
-    ) -> None:  # fmt: skip
+        self,
+        denoiser: DenoiserCall,
+        formulation: Formulation,
+        condition: Condition,
+        times: Tensor,
+        noise: Tensor,
+        clip: bool,
+    ) -> None:
         self._denoiser, self._formulation, self._condition = denoiser, formulation, condition
         self._dtype, self._clip = noise.dtype, clip
         self.times = times
@@ -279,9 +284,15 @@ class UniPC(_Scheduled):
 
 
 SAMPLERS: dict[str, type[Sampler]] = {
-    "heun": Heun, "euler": Euler, "churn": Churn, "ddim": DDIM, "ancestral": Ancestral,
-    "consistency": Consistency, "dpm-solver++": DPMSolverPP, "unipc": UniPC,
-}  # fmt: skip
+    "heun": Heun,
+    "euler": Euler,
+    "churn": Churn,
+    "ddim": DDIM,
+    "ancestral": Ancestral,
+    "consistency": Consistency,
+    "dpm-solver++": DPMSolverPP,
+    "unipc": UniPC,
+}
 """kind -> class."""
 
 

@@ -32,13 +32,31 @@ from tdbench.runtime.arrays import read_arrays
 TOLERANCE = 1e-10
 # The released code's names of the settings, and what they are without being given.
 _KNOWN_CT: dict[str, Any] = {
-    "num_scales": 18, "loss_norm": "l2", "weight_schedule": "uniform", "lambda_td": 0.5, "one_idx": 0.25,
-    "weight_td": True, "sigma_data": 0.5, "sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0,
-}  # fmt: skip
+    "num_scales": 18,
+    "loss_norm": "l2",
+    "weight_schedule": "uniform",
+    "lambda_td": 0.5,
+    "one_idx": 0.25,
+    "weight_td": True,
+    "sigma_data": 0.5,
+    "sigma_min": 0.002,
+    "sigma_max": 80.0,
+    "rho": 7.0,
+}
 _KNOWN: dict[str, Any] = {
-    "td_coupling": "markov", "weight_td": True, "k_idx": 1.0, "one_idx": 0.25, "lambda_edm": 0.5, "steps": 18,
-    "sigma_data": 0.5, "sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0, "P_mean": -1.2, "P_std": 1.2,
-}  # fmt: skip
+    "td_coupling": "markov",
+    "weight_td": True,
+    "k_idx": 1.0,
+    "one_idx": 0.25,
+    "lambda_edm": 0.5,
+    "steps": 18,
+    "sigma_data": 0.5,
+    "sigma_min": 0.002,
+    "sigma_max": 80.0,
+    "rho": 7.0,
+    "P_mean": -1.2,
+    "P_std": 1.2,
+}
 
 
 class VerifiedCase(NamedTuple):
@@ -98,13 +116,18 @@ def _edm_losses(path: Path, case: str, content: dict[str, np.ndarray], given: di
     s = _KNOWN | given
     try:
         formulation = EDM(
-            sigma_data=s["sigma_data"], p_mean=s["P_mean"], p_std=s["P_std"],
+            sigma_data=s["sigma_data"],
+            p_mean=s["P_mean"],
+            p_std=s["P_std"],
             grid={"num_steps": s["steps"], "sigma_min": s["sigma_min"], "sigma_max": s["sigma_max"], "rho": s["rho"]},
-        )  # fmt: skip
+        )
         settings = TD(
-            weight="source" if s["weight_td"] else "constant", lambda_=s["lambda_edm"], span=s["k_idx"],
-            stride=s["one_idx"], coupling=s["td_coupling"],
-        ).resolved(formulation)  # fmt: skip
+            weight="source" if s["weight_td"] else "constant",
+            lambda_=s["lambda_edm"],
+            span=s["k_idx"],
+            stride=s["one_idx"],
+            coupling=s["td_coupling"],
+        ).resolved(formulation)
     except ValueError as error:
         raise _refused(path, case, error) from error
     shape = _image_shape(path, content, case)
@@ -137,13 +160,18 @@ def _ct_losses(path: Path, case: str, content: dict[str, np.ndarray], given: dic
     try:
         grid = KarrasGrid(num_steps=n, sigma_min=s["sigma_min"], sigma_max=s["sigma_max"], rho=s["rho"])
         formulation = _ReleasedCT(
-            sigma_data=s["sigma_data"], distance=s["loss_norm"], loss_weight=s["weight_schedule"], grid=grid,
+            sigma_data=s["sigma_data"],
+            distance=s["loss_norm"],
+            loss_weight=s["weight_schedule"],
+            grid=grid,
             scales=Scales(initial=n, final=n),
-        )  # fmt: skip
+        )
         settings = TD(
-            preset="release", weight="pairwise" if s["weight_td"] else "constant", lambda_=s["lambda_td"],
+            preset="release",
+            weight="pairwise" if s["weight_td"] else "constant",
+            lambda_=s["lambda_td"],
             stride=s["one_idx"],
-        ).resolved(formulation)  # fmt: skip
+        ).resolved(formulation)
     except ValueError as error:
         raise _refused(path, case, error) from error
     if formulation.distance_weights_needed:

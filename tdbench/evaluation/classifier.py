@@ -109,11 +109,18 @@ def train_classifier(data: ImageSet, weights: Path, report: Path, threads: int =
     write_json(
         report,
         {
-            "test_accuracy": accuracy, "test_images": len(test_index), "train_images": len(train_index),
-            "features": FEATURES, "channels": data.channels, "classes": data.num_classes, "seed": SEED,
-            "sha256": checksum, "data": data.summary(), "provenance": provenance(),
+            "test_accuracy": accuracy,
+            "test_images": len(test_index),
+            "train_images": len(train_index),
+            "features": FEATURES,
+            "channels": data.channels,
+            "classes": data.num_classes,
+            "seed": SEED,
+            "sha256": checksum,
+            "data": data.summary(),
+            "provenance": provenance(),
         },
-    )  # fmt: skip
+    )
     return accuracy
 
 

@@ -35,9 +35,16 @@ def features(images: np.ndarray, extractor: FeatureExtractor, batch_size: int) -
 
     with torch.random.fork_rng(devices=[]):
         result: np.ndarray = cleanfid_fid.get_model_features(
-            generator, model, mode="clean", z_dim=1, num_gen=len(images), batch_size=batch_size,
-            device=torch.device("cpu"), verbose=False, custom_fn_resize=lambda image: image,
-        )  # fmt: skip
+            generator,
+            model,
+            mode="clean",
+            z_dim=1,
+            num_gen=len(images),
+            batch_size=batch_size,
+            device=torch.device("cpu"),
+            verbose=False,
+            custom_fn_resize=lambda image: image,
+        )
     return result
 
 

@@ -24,9 +24,12 @@ RESIZE = f"bicubic, antialiased, to {SIZE}x{SIZE} (torch)"
 MEAN, DEVIATION = 127.0, 128.0
 # A convolution with the normalisation behind it, as the package names them.
 _FOLDED = (
-    ("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"),
-    ("_conv_stem", "_bn0"), ("_conv_head", "_bn1"),
-)  # fmt: skip
+    ("_expand_conv", "_bn0"),
+    ("_depthwise_conv", "_bn1"),
+    ("_project_conv", "_bn2"),
+    ("_conv_stem", "_bn0"),
+    ("_conv_head", "_bn1"),
+)
 
 
 def load_efficientnet() -> FeatureExtractor:

@@ -91,9 +91,11 @@ def save_reference(path: Path, reference: ReferenceFeatures) -> None:
     facts = reference.facts | {_CONTENT: _checksum(reference)}
     with atomic_path(path) as temporary:
         np.savez(
-            temporary, features=reference.features, facts=np.array(json.dumps(facts)),
+            temporary,
+            features=reference.features,
+            facts=np.array(json.dumps(facts)),
             **reference.statistics._asdict(),
-        )  # fmt: skip
+        )
 
 
 def _checksum(reference: ReferenceFeatures) -> str:

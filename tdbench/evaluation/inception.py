@@ -62,8 +62,10 @@ def load_inception(library: str, given: Path | None = None) -> FeatureExtractor:
             "and do not compare with published ones"
         )
     return {
-        "clean-fid": _clean, "clean-fid-legacy-tensorflow": _legacy_tensorflow, "torch-fidelity": _torch_fidelity,
-    }[library](path, name, checksum)  # fmt: skip
+        "clean-fid": _clean,
+        "clean-fid-legacy-tensorflow": _legacy_tensorflow,
+        "torch-fidelity": _torch_fidelity,
+    }[library](path, name, checksum)
 
 
 def _clean(path: Path, name: str, checksum: str) -> FeatureExtractor:
@@ -102,9 +104,12 @@ def _torch_fidelity(path: Path, name: str, checksum: str) -> FeatureExtractor:
         return features.mm(network.fc.weight.T)
 
     return FeatureExtractor(
-        name, checksum, "TensorFlow's bilinear to 299x299 (torch-fidelity)",
-        in_chunks(lambda images: network(as_rgb(images))[0]), logits,
-    )  # fmt: skip
+        name,
+        checksum,
+        "TensorFlow's bilinear to 299x299 (torch-fidelity)",
+        in_chunks(lambda images: network(as_rgb(images))[0]),
+        logits,
+    )
 
 
 def _network(path: Path) -> FeatureExtractorInceptionV3:

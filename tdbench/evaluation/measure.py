@@ -126,7 +126,11 @@ def fid_spread_of_images(features: np.ndarray, reference: Statistics, resampling
         return torch_fidelity.distance(Statistics.of(features[index]), reference)
 
     found = stats.bootstrap(
-        (np.arange(len(features)),), fid, n_resamples=resamplings, vectorized=False, method="percentile",
+        (np.arange(len(features)),),
+        fid,
+        n_resamples=resamplings,
+        vectorized=False,
+        method="percentile",
         rng=np.random.default_rng(derive_seed(0, "fid-bootstrap")),
-    )  # fmt: skip
+    )
     return float(found.standard_error)

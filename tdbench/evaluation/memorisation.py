@@ -40,9 +40,12 @@ def nearest_in_data(samples: np.ndarray, data: np.ndarray) -> dict[str, Any]:
     threshold = float(torch.quantile(among, NEAR))
     distances, which = _nearest(looked, images)
     return {
-        "share": float((distances <= threshold).double().mean()), "threshold": threshold, "samples": len(looked),
-        "queries": len(chosen), "pairs": _pairs(distances, which),
-    }  # fmt: skip
+        "share": float((distances <= threshold).double().mean()),
+        "threshold": threshold,
+        "samples": len(looked),
+        "queries": len(chosen),
+        "pairs": _pairs(distances, which),
+    }
 
 
 def _nearest(queries: Tensor, images: Tensor, own: Tensor | None = None) -> tuple[Tensor, Tensor]:

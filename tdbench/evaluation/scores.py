@@ -66,9 +66,14 @@ def load_extractor(
 
 @torch.no_grad()
 def write_references(
-    data: ImageSet, features: str, batch_size: int, files: DatasetLayout, threads: int,
-    libraries: Sequence[str] = DEFAULT_LIBRARIES, weights: Mapping[str, Path] | None = None,
-) -> None:  # fmt: skip
+    data: ImageSet,
+    features: str,
+    batch_size: int,
+    files: DatasetLayout,
+    threads: int,
+    libraries: Sequence[str] = DEFAULT_LIBRARIES,
+    weights: Mapping[str, Path] | None = None,
+) -> None:
     """Extract the data set's features as each library sees them, once for all experiments that use it.
 
     What a file holds already, of the same images, weights and library, is kept.
@@ -89,9 +94,15 @@ def write_references(
         for done, (name, extractor) in enumerate(extractors.items()):
             module, path = MODULES[name], files.reference(features, name)
             facts = {
-                "library": name, "library_version": module.VERSION, "features": features, "weights": extractor.checksum,
-                "resize": extractor.resize, "n": len(data.images), "data": data.checksum, "batch_size": batch_size,
-            }  # fmt: skip
+                "library": name,
+                "library_version": module.VERSION,
+                "features": features,
+                "weights": extractor.checksum,
+                "resize": extractor.resize,
+                "n": len(data.images),
+                "data": data.checksum,
+                "batch_size": batch_size,
+            }
             if (kept := _kept(path, facts)) is not None:
                 found.setdefault(extractor.view, kept)
                 bar.skip(len(data.images))
@@ -152,9 +163,13 @@ def evaluate_run(run: Run, layout: RunLayout, files: DatasetLayout, world: World
                 bar.update(1)
     if world.leader:
         content = {
-            "run": run.name, "evaluation": run.evaluation_settings(), "references": reference_checksums(run, files),
-            "scores": rows, "nearest": nearest, "provenance": provenance(),
-        }  # fmt: skip
+            "run": run.name,
+            "evaluation": run.evaluation_settings(),
+            "references": reference_checksums(run, files),
+            "scores": rows,
+            "nearest": nearest,
+            "provenance": provenance(),
+        }
         write_json(layout.scores, content)
 
 
@@ -171,9 +186,11 @@ def _matching_reference(
     command = advice.reference(path, settings.features, [library], settings.weights.get(PUBLISHERS[library]))
     reference = load_reference(path, command)
     wanted = {
-        "weights": extractor.checksum, "resize": extractor.resize, "data": data["sha256"],
+        "weights": extractor.checksum,
+        "resize": extractor.resize,
+        "data": data["sha256"],
         "library_version": MODULES[library].VERSION,
-    }  # fmt: skip
+    }
     run.check_data(len(reference.features))
     for key, value in wanted.items():
         if reference.facts[key] != value:
@@ -214,16 +231,22 @@ def score_set(
                 f"{entry['file']} of {run.name}: {name} gives {values}; the samples' features are degenerate"
             )
         if last and settings.bootstrap and "fid" in values and extractor.view not in spreads:
-            spreads[extractor.view] = fid_spread_of_images(
-                samples.features, reference.statistics, settings.bootstrap
-            )  # fmt: skip
+            spreads[extractor.view] = fid_spread_of_images(samples.features, reference.statistics, settings.bootstrap)
         facts = {
-            "snapshot_kimg": entry["snapshot_images"] / 1000, "steps": entry["steps"], "nfe": entry["nfe"],
-            "sampler": run.sampling.sampler.kind, "library": name, "library_version": module.VERSION,
-            "features": extractor.name, "resize": extractor.resize, "n": len(pixels),
-            "reference_n": len(reference.features), "reference_data": reference.facts["data"],
-            "samples": entry["sha256"], "seconds": time.perf_counter() - begun,
-        }  # fmt: skip
+            "snapshot_kimg": entry["snapshot_images"] / 1000,
+            "steps": entry["steps"],
+            "nfe": entry["nfe"],
+            "sampler": run.sampling.sampler.kind,
+            "library": name,
+            "library_version": module.VERSION,
+            "features": extractor.name,
+            "resize": extractor.resize,
+            "n": len(pixels),
+            "reference_n": len(reference.features),
+            "reference_data": reference.facts["data"],
+            "samples": entry["sha256"],
+            "seconds": time.perf_counter() - begun,
+        }
         known = {"fid": spreads.get(extractor.view)}
         rows = [
             facts | {"metric": metric, "value": value, "spread_of_images": known.get(metric)}

@@ -77,9 +77,12 @@ def fid(samples: np.ndarray, reference: np.ndarray) -> float:
 def kid(samples: np.ndarray, reference: np.ndarray, subsets: int, subset_size: int) -> float:
     """Kernel distance: the mean over random subsets of the unbiased estimate."""
     metric = kid_features_to_metric(
-        torch.from_numpy(samples), torch.from_numpy(reference),
-        kid_subsets=subsets, kid_subset_size=subset_size, verbose=False,
-    )  # fmt: skip
+        torch.from_numpy(samples),
+        torch.from_numpy(reference),
+        kid_subsets=subsets,
+        kid_subset_size=subset_size,
+        verbose=False,
+    )
     return float(metric[KEY_METRIC_KID_MEAN])
 
 
@@ -89,9 +92,13 @@ def precision_recall(samples: np.ndarray, reference: np.ndarray) -> tuple[float,
     A neighbourhood reaches to the `NEIGHBOURS`th nearest of its own set (Kynkäänniemi et al. 2019, k = 3).
     """
     metric = prc_features_to_metric(
-        torch.from_numpy(samples), torch.from_numpy(reference),
-        prc_neighborhood=NEIGHBOURS, prc_batch_size=PRC_BATCH, save_cpu_ram=True, verbose=False,
-    )  # fmt: skip
+        torch.from_numpy(samples),
+        torch.from_numpy(reference),
+        prc_neighborhood=NEIGHBOURS,
+        prc_batch_size=PRC_BATCH,
+        save_cpu_ram=True,
+        verbose=False,
+    )
     return float(metric[KEY_METRIC_PRECISION]), float(metric[KEY_METRIC_RECALL])
 
 

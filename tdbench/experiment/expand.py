@@ -178,13 +178,20 @@ class _Builder:
         """One run: the experiment's settings, its overrides for that cell, then ``varied``."""
         e = self.experiment
         content: dict[str, Any] = {
-            "file": self.path, "experiment": e.name, "dataset_name": dataset,
+            "file": self.path,
+            "experiment": e.name,
+            "dataset_name": dataset,
             "dataset": e.datasets[dataset].model_dump(),
-            "formulation_name": formulation, "formulation": e.formulations[formulation].model_dump(by_alias=True),
-            "objective_name": objective, "objective": e.objectives[objective].model_dump(by_alias=True),
-            "network": e.network.model_dump(), "training": e.training.model_dump(),
-            "sampling": e.sampling.model_dump(by_alias=True), "evaluation": e.evaluation.model_dump(), "seed": seed,
-        }  # fmt: skip
+            "formulation_name": formulation,
+            "formulation": e.formulations[formulation].model_dump(by_alias=True),
+            "objective_name": objective,
+            "objective": e.objectives[objective].model_dump(by_alias=True),
+            "network": e.network.model_dump(),
+            "training": e.training.model_dump(),
+            "sampling": e.sampling.model_dump(by_alias=True),
+            "evaluation": e.evaluation.model_dump(),
+            "seed": seed,
+        }
         cell = {"datasets": dataset, "formulations": formulation, "objectives": objective}
         replaced: list[tuple[str, Any, str]] = []
         for i, override in enumerate(e.overrides):

@@ -32,8 +32,10 @@ from tdbench.settings import Parameters
 
 GROUP = "tdbench.plugins"
 _CLASSES: dict[str, tuple[dict[str, Any], type[Parameters]]] = {
-    "formulation": (FORMULATIONS, Formulation), "objective": (OBJECTIVES, Objective), "sampler": (SAMPLERS, Sampler)
-}  # fmt: skip
+    "formulation": (FORMULATIONS, Formulation),
+    "objective": (OBJECTIVES, Objective),
+    "sampler": (SAMPLERS, Sampler),
+}
 _BUILT_IN = {id(value) for registry in (FORMULATIONS, OBJECTIVES, SAMPLERS, SOURCES) for value in registry.values()}
 _loading: list[str] = []
 """The plug-in that is being imported, as it was named."""

@@ -65,18 +65,33 @@ _ADM = {"model_channels": 192, "num_blocks": 3, "attn_resolutions": [32, 16, 8]}
 
 PAPER = {
     "ddpmpp": PaperSpec(
-        "SongUNet", _SONG | _DDPMPP, (2, 2, 2), (1, 2, 2, 2), (32, 3),
-        parameters={32: 55_732_739, 64: 61_804_419}, gflops={32: 42.383, 64: 83.732},
+        "SongUNet",
+        _SONG | _DDPMPP,
+        (2, 2, 2),
+        (1, 2, 2, 2),
+        (32, 3),
+        parameters={32: 55_732_739, 64: 61_804_419},
+        gflops={32: 42.383, 64: 83.732},
     ),
     "ncsnpp": PaperSpec(
-        "SongUNet", _SONG | _NCSNPP, (2, 2, 2), (1, 2, 2, 2), (32, 3),
-        parameters={32: 56_395_523, 64: 62_758_787}, gflops={32: 42.792, 64: 84.860},
+        "SongUNet",
+        _SONG | _NCSNPP,
+        (2, 2, 2),
+        (1, 2, 2, 2),
+        (32, 3),
+        parameters={32: 56_395_523, 64: 62_758_787},
+        gflops={32: 42.792, 64: 84.860},
     ),
     "adm": PaperSpec(
-        "DhariwalUNet", _ADM, (1, 2, 3, 4), (1, 2, 3, 4), (64, 3),
-        parameters={32: 279_624_195, 64: 295_131_267}, gflops={32: 59.760, 64: 219.328},
+        "DhariwalUNet",
+        _ADM,
+        (1, 2, 3, 4),
+        (1, 2, 3, 4),
+        (64, 3),
+        parameters={32: 279_624_195, 64: 295_131_267},
+        gflops={32: 59.760, 64: 219.328},
     ),
-}  # fmt: skip
+}
 
 
 class PaperNetwork(nn.Module):

@@ -152,10 +152,14 @@ def sample_set_of(run: Run, layout: RunLayout, images: int, steps: int) -> np.nd
 def sample_key(run: Run, snapshot: str, steps: int) -> dict[str, Any]:
     """What a set of samples depends on."""
     return {
-        "snapshot": snapshot, "sampler": run.sampling.sampler.model_dump(mode="json"), "steps": steps,
-        "images": run.sampling.images, "classes": run.sampling.classes, "seed": run.seed,
+        "snapshot": snapshot,
+        "sampler": run.sampling.sampler.model_dump(mode="json"),
+        "steps": steps,
+        "images": run.sampling.images,
+        "classes": run.sampling.classes,
+        "seed": run.seed,
         "formulation": run.formulation.model_dump(mode="json", by_alias=True),
-    }  # fmt: skip
+    }
 
 
 def read_samples(path: Path, made_by: str | None = None) -> np.ndarray:
@@ -183,9 +187,12 @@ def consistency_key(run: Run, layout: RunLayout) -> dict[str, Any]:
     last = run.scored_snapshots()[-1]
     snapshot = next((entry["sha256"] for entry in entries if entry["images"] == last), None)
     return {
-        "snapshot": snapshot, "seed": run.seed, "images": IMAGES, "points": POINTS,
+        "snapshot": snapshot,
+        "seed": run.seed,
+        "images": IMAGES,
+        "points": POINTS,
         "formulation": run.formulation.model_dump(mode="json", by_alias=True),
-    }  # fmt: skip
+    }
 
 
 def read_consistency(run: Run, layout: RunLayout) -> dict[str, Any] | None:

@@ -20,9 +20,12 @@ CELL = ["dataset", "formulation", "objective", "metric", "library", "features", 
 
 def _identity(run: Run) -> dict[str, str | int]:
     return {
-        "dataset": run.dataset_name, "formulation": run.formulation_name, "objective": run.objective_name,
-        "seed": run.seed, "run": run.name,
-    }  # fmt: skip
+        "dataset": run.dataset_name,
+        "formulation": run.formulation_name,
+        "objective": run.objective_name,
+        "seed": run.seed,
+        "run": run.name,
+    }
 
 
 def collect_scores(runs: Iterable[Run], results: Path) -> pd.DataFrame:
@@ -55,16 +58,22 @@ def collect_runs(runs: Iterable[Run], results: Path) -> pd.DataFrame:
         rows.append(
             _identity(run)
             | {
-                "parameters": record["parameters"], "training_seconds": finished["training_seconds"],
-                "memory_mb": last["memory_mb"], "kimg": last["kimg"], "loss": last["loss"],
-                "valid_share": last["valid_share"], "device": record["hardware"]["device"],
+                "parameters": record["parameters"],
+                "training_seconds": finished["training_seconds"],
+                "memory_mb": last["memory_mb"],
+                "kimg": last["kimg"],
+                "loss": last["loss"],
+                "valid_share": last["valid_share"],
+                "device": record["hardware"]["device"],
                 "threads": record["hardware"]["threads"],
-                "network_passes": passes["network"], "target_passes": passes["target"],
+                "network_passes": passes["network"],
+                "target_passes": passes["target"],
                 "data": record["data"]["sha256"],
-                "git_commit": origin["git_commit"], "torch": origin["versions"].get("torch", "unknown"),
+                "git_commit": origin["git_commit"],
+                "torch": origin["versions"].get("torch", "unknown"),
                 "started_at": origin["written_at"],
             }
-        )  # fmt: skip
+        )
     return pd.DataFrame(rows)
 
 

@@ -145,19 +145,27 @@ def _per_seed(scores: pd.DataFrame) -> pd.DataFrame:
 def _row(cell: tuple[Any, ...], group: pd.DataFrame) -> dict[str, Any]:
     both = group.dropna(subset=["value_a", "value_b"])
     row = dict(zip(CELL, cell, strict=True)) | {
-        "n": len(both), "only_a": int(group.value_b.isna().sum()), "only_b": int(group.value_a.isna().sum()),
+        "n": len(both),
+        "only_a": int(group.value_b.isna().sum()),
+        "only_b": int(group.value_a.isna().sum()),
         "same_data": bool((both.reference_data_a == both.reference_data_b).all()),
-        "a": both.value_a.mean(), "b": both.value_b.mean(), "largest": np.nan,
-    }  # fmt: skip
+        "a": both.value_a.mean(),
+        "b": both.value_b.mean(),
+        "largest": np.nan,
+    }
     if both.empty:
         nothing = dict.fromkeys(("difference", "difference_std", "difference_low", "difference_high", "p"), np.nan)
         return row | nothing
     apart, scale = (both.value_b - both.value_a).abs(), both[["value_a", "value_b"]].abs().max(axis=1)
     found = paired_difference(both.value_b.to_numpy(), both.value_a.to_numpy())
     return row | {
-        "largest": float((apart / scale.where(scale > 0, 1)).max()), "difference": found.mean,
-        "difference_std": found.std, "difference_low": found.low, "difference_high": found.high, "p": found.p,
-    }  # fmt: skip
+        "largest": float((apart / scale.where(scale > 0, 1)).max()),
+        "difference": found.mean,
+        "difference_std": found.std,
+        "difference_low": found.low,
+        "difference_high": found.high,
+        "p": found.p,
+    }
 
 
 def _verdict(row: Any, tolerance: float) -> str:
@@ -235,16 +243,23 @@ def _described(
 
 def _readable(table: pd.DataFrame) -> str:
     columns = {
-        "data": table.dataset, "formulation": table.formulation, "objective": table.objective,
-        "metric": table.metric.map(label), "library": table.library, "steps": table.steps,
-        "A": [_mean(value) for value in table.a], "B": [_mean(value) for value in table.b],
+        "data": table.dataset,
+        "formulation": table.formulation,
+        "objective": table.objective,
+        "metric": table.metric.map(label),
+        "library": table.library,
+        "steps": table.steps,
+        "A": [_mean(value) for value in table.a],
+        "B": [_mean(value) for value in table.b],
         "B − A [95 %]": [
             "—" if pd.isna(row[0]) else interval(*row)
             for row in zip(table.difference, table.difference_low, table.difference_high, strict=True)
         ],
-        "largest": ["—" if pd.isna(value) else f"{value:.1e}" for value in table.largest], "n": table.n,
-        "p, corrected": table.p_corrected.map(probability), "verdict": table.verdict,
-    }  # fmt: skip
+        "largest": ["—" if pd.isna(value) else f"{value:.1e}" for value in table.largest],
+        "n": table.n,
+        "p, corrected": table.p_corrected.map(probability),
+        "verdict": table.verdict,
+    }
     text: str = pd.DataFrame(columns).to_markdown(index=False, disable_numparse=True)
     return text
 

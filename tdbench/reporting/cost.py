@@ -49,12 +49,17 @@ def cost_against_quality(plan: Plan, comparison: pd.DataFrame, runs: pd.DataFram
 def readable_cost_against_quality(table: pd.DataFrame) -> pd.DataFrame:
     """The same as people read it."""
     columns = {
-        "data": table.dataset, "formulation": table.formulation, "objective": table.objective,
-        "metric": table.metric.map(label), "library": table.library, "steps": table.steps, "NFE": table.nfe,
+        "data": table.dataset,
+        "formulation": table.formulation,
+        "objective": table.objective,
+        "metric": table.metric.map(label),
+        "library": table.library,
+        "steps": table.steps,
+        "NFE": table.nfe,
         "score, × baseline [95 %]": [
             interval(*row).replace("+", "")
             for row in zip(table.quality, table.quality_low, table.quality_high, strict=True)
         ],
-    }  # fmt: skip
+    }
     columns |= {title: table[column].map("{:.2f}".format) for column, title in COSTS.items()}
     return pd.DataFrame(columns | {"n": table.n, "verdict": verdicts(table)})

@@ -70,9 +70,13 @@ def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, c
     rows = -(-len(panels) // columns)
     legend_height = 0.28 * -(-len(labels) // columns)
     figure, axes = plt.subplots(
-        2 * rows, columns, figsize=(5.4 * columns, 6.6 * rows + legend_height), squeeze=False,
-        height_ratios=[3, 2] * rows, layout="constrained",
-    )  # fmt: skip
+        2 * rows,
+        columns,
+        figsize=(5.4 * columns, 6.6 * rows + legend_height),
+        squeeze=False,
+        height_ratios=[3, 2] * rows,
+        layout="constrained",
+    )
     colours = dict(zip(labels, _palette(len(labels)), strict=True))
     seeds = means.groupby("objective")["n"].max()
     places = [(axes[2 * row][column], axes[2 * row + 1][column]) for row in range(rows) for column in range(columns)]
@@ -166,9 +170,16 @@ def cost_against_quality(costs: pd.DataFrame, title: str) -> Figure:
             down = (rows.quality - rows.quality_low.clip(lower=LEAST_SHOWN)).fillna(0)
             up = (rows.quality_high - rows.quality).fillna(0)
             axis.errorbar(
-                rows[column], rows.quality, [down, up], fmt="o", markersize=5, capsize=3, color=colour, alpha=0.8,
+                rows[column],
+                rows.quality,
+                [down, up],
+                fmt="o",
+                markersize=5,
+                capsize=3,
+                color=colour,
+                alpha=0.8,
                 label=", ".join(map(str, names)),
-            )  # fmt: skip
+            )
         axis.set(xlabel=label, yscale="log")
         _plain_ticks(axis)
     axes[0].set_ylabel(f"{metric_title(metric)}, × baseline")
@@ -214,9 +225,11 @@ def residuals_over_time(residuals: pd.DataFrame, labels: dict[str, str], title: 
 def training_curves(curves: pd.DataFrame, title: str) -> Figure:
     """Loss, base loss, TD loss and gradient norm against images shown; bands are ± one standard deviation."""
     shown = {
-        "loss": "what is minimised", "base_loss": "formulation's own loss", "td_loss": r"$w\,\|\delta\|^2$",
+        "loss": "what is minimised",
+        "base_loss": "formulation's own loss",
+        "td_loss": r"$w\,\|\delta\|^2$",
         "grad_norm": "gradient norm",
-    }  # fmt: skip
+    }
     figure, axes = plt.subplots(1, len(shown), figsize=(4.4 * len(shown), 3.8), layout="constrained")
     for axis, (column, label) in zip(axes, shown.items(), strict=True):
         data = curves.dropna(subset=[column])

@@ -60,9 +60,13 @@ def latex_table(readable: pd.DataFrame, caption: str, label: str, columns: Seque
     if shown.empty:
         # longtable takes no table without columns; whoever refers to it finds that there is nothing.
         return f"{PREAMBLE}\n\\begin{{table}}\\caption{{{latex(text)}}}\\label{{{label}}}No rows.\\end{{table}}\n"
-    body = shown.rename(columns=latex).map(latex).to_latex(
-        index=False, escape=False, longtable=True, caption=latex(text), label=label, column_format=_format(shown)
-    )  # fmt: skip
+    body = (
+        shown.rename(columns=latex)
+        .map(latex)
+        .to_latex(
+            index=False, escape=False, longtable=True, caption=latex(text), label=label, column_format=_format(shown)
+        )
+    )
     body = body.replace(r"Continued on next page", r"continued on the next page")
     return f"{PREAMBLE}\n{{{_size(shown)}\\setlength{{\\tabcolsep}}{{3pt}}\n{body}}}\n"
 

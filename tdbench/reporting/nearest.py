@@ -23,11 +23,15 @@ def nearest_table(runs: list[Run], results: Path) -> pd.DataFrame:
         found = read_nearest(run, RunLayout(results, run))
         rows.append(
             {
-                "dataset": run.dataset_name, "formulation": run.formulation_name, "objective": run.objective_name,
-                "steps": found["steps"], "samples": found["samples"], "share": found["share"],
+                "dataset": run.dataset_name,
+                "formulation": run.formulation_name,
+                "objective": run.objective_name,
+                "steps": found["steps"],
+                "samples": found["samples"],
+                "share": found["share"],
                 "nearest": found["pairs"][0]["distance"] / found["threshold"] if found["threshold"] else np.nan,
             }
-        )  # fmt: skip
+        )
     keys = ["dataset", "formulation", "objective", "steps", "samples"]
     grouped = pd.DataFrame(rows).groupby(keys, sort=False)
     return grouped.agg(
@@ -40,12 +44,16 @@ def readable_nearest(table: pd.DataFrame) -> pd.DataFrame:
     shares = zip(100 * table.share, 100 * table.share_std, strict=True)
     return pd.DataFrame(
         {
-            "data": table.dataset, "formulation": table.formulation, "objective": table.objective,
-            "budget": table.steps.map(budget), "samples": table.samples,
+            "data": table.dataset,
+            "formulation": table.formulation,
+            "objective": table.objective,
+            "budget": table.steps.map(budget),
+            "samples": table.samples,
             "near an image, %": [spread(mean, std) for mean, std in shares],
-            "nearest of all, × near": ["—" if pd.isna(x) else number(x, 2) for x in table.nearest], "n": table.n,
+            "nearest of all, × near": ["—" if pd.isna(x) else number(x, 2) for x in table.nearest],
+            "n": table.n,
         }
-    )  # fmt: skip
+    )
 
 
 def nearest_pairs(plan: Plan, results: Path, dataset: str, formulation: str) -> Figure:

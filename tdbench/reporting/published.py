@@ -18,14 +18,30 @@ from tdbench.reporting.tables import number, spread
 from tdbench.runtime.progress_log import first_line
 
 COLUMNS = [
-    "dataset", "resolution", "network", "learning_rate", "formulation", "objective", "steps", "metric", "features",
-    "resize", "images", "snapshots", "value", "note", "source",
-]  # fmt: skip
+    "dataset",
+    "resolution",
+    "network",
+    "learning_rate",
+    "formulation",
+    "objective",
+    "steps",
+    "metric",
+    "features",
+    "resize",
+    "images",
+    "snapshots",
+    "value",
+    "note",
+    "source",
+]
 KEY = ["dataset", "formulation", "objective", "steps", "metric"]
 _NUMBERS = {
-    "resolution": (1, 1e6), "learning_rate": (1e-12, 1e6), "steps": (1, 1e6), "images": (1, 1e12),
+    "resolution": (1, 1e6),
+    "learning_rate": (1e-12, 1e6),
+    "steps": (1, 1e6),
+    "images": (1, 1e12),
     "value": (-1e100, 1e100),
-}  # fmt: skip
+}
 _WORDS = [column for column in COLUMNS if column not in _NUMBERS]
 _SHOWN = ["dataset", "formulation", "objective", "network", "learning_rate", "steps", "resize"]
 # A figure counts as reproduced only if our interval is as narrow: about the size of the effects that are published.
@@ -80,9 +96,7 @@ def published_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
     figures = pd.concat([read_published(name) for name in names], ignore_index=True)
     figures = figures[figures.dataset.isin(plan.experiment.datasets)]
     runs = {(run.dataset_name, run.formulation_name, run.objective_name): run for run in plan.runs.values()}
-    ours = {
-        (tuple(row[key] for key in KEY), row["library"]): row for row in summarise(per_run).to_dict("records")
-    }  # fmt: skip
+    ours = {(tuple(row[key] for key in KEY), row["library"]): row for row in summarise(per_run).to_dict("records")}
     libraries = list(per_run.library.unique())
     rows = []
     columns = [str(name) for name in figures]

@@ -21,9 +21,17 @@ _MOST_SEEDS = 1000
 TWO_SEEDS = "undecided (two seeds decide nothing)"
 RESAMPLINGS = 2000
 _COMPARED = (
-    "baseline_mean", "baseline_std", "td_mean", "td_std", "difference", "difference_std", "difference_low",
-    "difference_high", "n", "p",
-)  # fmt: skip
+    "baseline_mean",
+    "baseline_std",
+    "td_mean",
+    "td_std",
+    "difference",
+    "difference_std",
+    "difference_low",
+    "difference_high",
+    "n",
+    "p",
+)
 _BOOTSTRAP = ("baseline_bootstrap_low", "baseline_bootstrap_high", "td_bootstrap_low", "td_bootstrap_high")
 _DECIDED = ("p_corrected", "corrected_low", "corrected_high", "verdict", "seeds_needed")
 
@@ -95,9 +103,7 @@ def decide(table: pd.DataFrame, lower: bool = True) -> pd.DataFrame:
     less, more = ("better", "worse") if lower else ("worse", "better")
     few = np.where(table.n == 2, TWO_SEEDS, "undecided (one seed)")
     verdict = np.select([~known, high < 0, low > 0], [few, less, more], default="undecided")
-    needed = [
-        seeds_needed(*row, level) for row in zip(table.difference, table.difference_std, strict=True)
-    ]  # fmt: skip
+    needed = [seeds_needed(*row, level) for row in zip(table.difference, table.difference_std, strict=True)]
     return table.assign(
         p_corrected=corrected, corrected_low=low, corrected_high=high, verdict=verdict, seeds_needed=needed
     )
@@ -149,9 +155,14 @@ def bootstrap_intervals(samples: Sequence[np.ndarray]) -> np.ndarray:
     for n in sorted(set(lengths[lengths > 1].tolist())):
         chosen = np.flatnonzero(lengths == n).tolist()
         result = stats.bootstrap(
-            (np.stack([samples[i] for i in chosen]),), np.mean, axis=1, n_resamples=RESAMPLINGS, method="percentile",
-            confidence_level=CONFIDENCE, rng=np.random.default_rng(derive_seed(0, "bootstrap", n)),
-        )  # fmt: skip
+            (np.stack([samples[i] for i in chosen]),),
+            np.mean,
+            axis=1,
+            n_resamples=RESAMPLINGS,
+            method="percentile",
+            confidence_level=CONFIDENCE,
+            rng=np.random.default_rng(derive_seed(0, "bootstrap", n)),
+        )
         found[chosen] = np.column_stack(result.confidence_interval)
     return found
 
@@ -197,12 +208,19 @@ def compare(per_run: pd.DataFrame, baseline: str, treated: list[str]) -> pd.Data
             rows.append(
                 dict(zip(keys, cell, strict=True))
                 | {
-                    "objective": objective, "baseline_mean": base.mean(), "baseline_std": base.std(),
-                    "td_mean": td.mean(), "td_std": td.std(), "difference": difference.mean,
-                    "difference_std": difference.std, "difference_low": difference.low,
-                    "difference_high": difference.high, "n": difference.n, "p": difference.p,
+                    "objective": objective,
+                    "baseline_mean": base.mean(),
+                    "baseline_std": base.std(),
+                    "td_mean": td.mean(),
+                    "td_std": td.std(),
+                    "difference": difference.mean,
+                    "difference_std": difference.std,
+                    "difference_low": difference.low,
+                    "difference_high": difference.high,
+                    "n": difference.n,
+                    "p": difference.p,
                 }
-            )  # fmt: skip
+            )
     table = pd.DataFrame(rows, columns=[*CELL, *_COMPARED])
     table[list(_BOOTSTRAP)] = bootstrap_intervals(sides_of).reshape(-1, 4)
     return _decided(table).sort_values(

@@ -69,16 +69,23 @@ def comparison_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
 def readable_comparison(table: pd.DataFrame) -> pd.DataFrame:
     """The comparison as people read it."""
     columns = {
-        "data": table.dataset, "formulation": table.formulation, "objective": table.objective,
-        "metric": table.metric.map(label), "library": table.library, "steps": table.steps, "NFE": table.nfe,
+        "data": table.dataset,
+        "formulation": table.formulation,
+        "objective": table.objective,
+        "metric": table.metric.map(label),
+        "library": table.library,
+        "steps": table.steps,
+        "NFE": table.nfe,
         "baseline": [spread(m, s) for m, s in zip(table.baseline_mean, table.baseline_std, strict=True)],
         "TD": [spread(m, s) for m, s in zip(table.td_mean, table.td_std, strict=True)],
         "TD − baseline [95 %]": [
             interval(*row) for row in zip(table.difference, table.difference_low, table.difference_high, strict=True)
         ],
-        "n": table.n, "p, corrected": table.p_corrected.map(probability), "verdict": verdicts(table),
+        "n": table.n,
+        "p, corrected": table.p_corrected.map(probability),
+        "verdict": verdicts(table),
         "seeds to decide": [needed(row) for row in table.itertuples()],
-    }  # fmt: skip
+    }
     return pd.DataFrame(columns)
 
 
@@ -95,15 +102,18 @@ def readable_consistency(table: pd.DataFrame) -> pd.DataFrame:
     """What `comparison_table` gives of cross-time consistency, as people read it: smaller and larger, not better."""
     what = {"residual": "residual, w‖δ‖²", "moves": "moves of D on the path"}
     columns = {
-        "data": table.dataset, "formulation": table.formulation, "objective": table.objective,
+        "data": table.dataset,
+        "formulation": table.formulation,
+        "objective": table.objective,
         "figure": table.metric.map(what),
         "budget": [budget(steps) if steps else "—" for steps in table.steps],
         "baseline": [spread(m, s) for m, s in zip(table.baseline_mean, table.baseline_std, strict=True)],
         "TD": [spread(m, s) for m, s in zip(table.td_mean, table.td_std, strict=True)],
         "TD, × baseline": [number(t / b, 3) for t, b in zip(table.td_mean, table.baseline_mean, strict=True)],
-        "n": table.n, "p, corrected": table.p_corrected.map(probability),
+        "n": table.n,
+        "p, corrected": table.p_corrected.map(probability),
         "TD is": table.verdict.replace({"better": "smaller", "worse": "larger"}),
-    }  # fmt: skip
+    }
     return pd.DataFrame(columns)
 
 
@@ -121,9 +131,17 @@ def ablation_table(plan: Plan, name: str, per_run: pd.DataFrame) -> pd.DataFrame
     means = summarise(scores)
     differences = compare(scores, BASELINE, [label for label in labels if label != BASELINE])
     kept = [
-        "difference", "difference_std", "difference_low", "difference_high", "p", "p_corrected", "corrected_low",
-        "corrected_high", "verdict", "seeds_needed",
-    ]  # fmt: skip
+        "difference",
+        "difference_std",
+        "difference_low",
+        "difference_high",
+        "p",
+        "p_corrected",
+        "corrected_low",
+        "corrected_high",
+        "verdict",
+        "seeds_needed",
+    ]
     table = means.merge(differences[[*CELL, *kept]], on=CELL, how="left")
     if not varies_objective_only(plan, name):
         # The baseline does not have the setting that was varied: the difference would credit TD with it.
@@ -177,7 +195,9 @@ def cost_table(plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:
     lookup = [base.loc[(d, f)] for d, f in zip(table.dataset, table.formulation, strict=True)]
     return pd.DataFrame(
         {
-            "data": table.dataset, "formulation": table.formulation, "objective": table.objective,
+            "data": table.dataset,
+            "formulation": table.formulation,
+            "objective": table.objective,
             "forward passes a step": [
                 f"{n} + {t} of the target" for n, t in zip(table.network, table.target, strict=True)
             ],
@@ -187,7 +207,7 @@ def cost_table(plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:
             "memory, × baseline": [f"{m / b.memory:.2f}" for m, b in zip(table.memory, lookup, strict=True)],
             "n": table.n,
         }
-    )  # fmt: skip
+    )
 
 
 def write_table(

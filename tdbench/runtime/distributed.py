@@ -132,9 +132,16 @@ def launch(processes: int, arguments: list[str]) -> None:
     # They would put a table and warnings after the processes' own words; this process has nothing else to log.
     logging.disable(logging.CRITICAL)
     config = LaunchConfig(
-        min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=f"tdbench-{os.getpid()}", max_restarts=0,
-        rdzv_backend="c10d", rdzv_endpoint="localhost:0", local_addr="localhost", monitor_interval=0.1,
-    )  # fmt: skip
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=f"tdbench-{os.getpid()}",
+        max_restarts=0,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
+        monitor_interval=0.1,
+    )
     # In the first thread torchrun's engine would answer signals with exceptions, wherever it happens to be.
     with stop_on_request() as stop, ThreadPoolExecutor(max_workers=1) as pool:
         work = pool.submit(elastic_launch(config, sys.executable), "-m", "tdbench", *arguments)

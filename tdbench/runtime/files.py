@@ -20,9 +20,12 @@ from safetensors import SafetensorError
 from tdbench.errors import TdbenchError
 
 _KINDS = {
-    stat.S_IFDIR: "folder", stat.S_IFIFO: "FIFO (a named pipe)", stat.S_IFSOCK: "socket",
-    stat.S_IFCHR: "device", stat.S_IFBLK: "device",
-}  # fmt: skip
+    stat.S_IFDIR: "folder",
+    stat.S_IFIFO: "FIFO (a named pipe)",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+}
 
 
 def _file_mode() -> int:

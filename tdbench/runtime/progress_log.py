@@ -119,9 +119,11 @@ class ProgressLog:
     def _write(self, state: State, *, error: BaseException | None, **figures: Any) -> None:
         now = time.time()
         line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds"), "epoch": round(now, 3),
-            "stage": self._stage, "state": state,
-        }  # fmt: skip
+            "time": datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds"),
+            "epoch": round(now, 3),
+            "stage": self._stage,
+            "state": state,
+        }
         line |= {key: float(f"{v:.5g}") if isinstance(v, float) else v for key, v in figures.items()}
         line |= {"host": socket.gethostname(), "pid": os.getpid()}
         if error is not None:

@@ -14,9 +14,19 @@ from typing import Any
 from tdbench import __version__
 
 _TRACED = (
-    "torch", "torchvision", "clean-fid", "torch-fidelity", "diffusers", "numpy", "scipy", "scikit-learn",
-    "pillow", "pandas", "mlflow", "snakemake",
-)  # fmt: skip
+    "torch",
+    "torchvision",
+    "clean-fid",
+    "torch-fidelity",
+    "diffusers",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pillow",
+    "pandas",
+    "mlflow",
+    "snakemake",
+)
 
 
 @cache

@@ -40,16 +40,22 @@ def measure_consistency(run: Run, layout: RunLayout, files: DatasetLayout) -> No
     batches.close()
     with without_gradient(device):
         found = residuals(
-            denoiser, _at_the_end(run), batch.images, Condition(batch.labels), POINTS,
+            denoiser,
+            _at_the_end(run),
+            batch.images,
+            Condition(batch.labels),
+            POINTS,
             generator(run.seed, "consistency"),
-        )  # fmt: skip
+        )
     content = {
-        "key": consistency_key(run, layout), "images": len(batch.images), "yardstick": YARDSTICK,
+        "key": consistency_key(run, layout),
+        "images": len(batch.images),
+        "yardstick": YARDSTICK,
         "residuals": [asdict(point) for point in found],
         "mean": sum(point.squared for point in found) / len(found),
         "weighted_mean": sum(point.weighted for point in found) / len(found),
         "provenance": provenance(),
-    }  # fmt: skip
+    }
     if not torch.tensor([content["mean"], content["weighted_mean"]]).isfinite().all():
         raise TdbenchError(f"{run.name}: its residuals are not finite: {found}; the training diverged")
     write_json(layout.consistency, content)

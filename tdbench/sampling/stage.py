@@ -188,9 +188,14 @@ def _sample_set(
 
 
 def _store(
-    layout: RunLayout, key: dict[str, Any], place: tuple[int, int], moves: list[float], pixels: np.ndarray,
-    latents: Latents, begun: float,
-) -> dict[str, Any]:  # fmt: skip
+    layout: RunLayout,
+    key: dict[str, Any],
+    place: tuple[int, int],
+    moves: list[float],
+    pixels: np.ndarray,
+    latents: Latents,
+    begun: float,
+) -> dict[str, Any]:
     """Write a sample set of (images shown, steps) with its picture and its record."""
     path = layout.sample_set(*place)
     with atomic_path(path) as temporary:
@@ -198,10 +203,15 @@ def _store(
         np.savez(temporary, *arrays)
     save_grid(layout.sample_grid(*place), pixels)
     record = {
-        "key": key, "snapshot_images": place[0], "steps": place[1], "nfe": len(moves) + 1,
-        "estimate_moves": moves, "file": str(path.relative_to(layout.folder)), "sha256": sha256(path),
+        "key": key,
+        "snapshot_images": place[0],
+        "steps": place[1],
+        "nfe": len(moves) + 1,
+        "estimate_moves": moves,
+        "file": str(path.relative_to(layout.folder)),
+        "sha256": sha256(path),
         "seconds": time.perf_counter() - begun,
         "provenance": provenance(),
-    }  # fmt: skip
+    }
     write_json(path.with_suffix(".json"), record)
     return record

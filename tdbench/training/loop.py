@@ -64,8 +64,11 @@ class Trainer:
     def facts(self) -> dict[str, Any]:
         """What a checkpoint says of itself; a training goes on only from one of its own settings and data."""
         return identity(self.run, self.data, self.distance) | {
-            "step": self.step, "snapshots": self.entries, "line": self.line, "parts": self.parts,
-        }  # fmt: skip
+            "step": self.step,
+            "snapshots": self.entries,
+            "line": self.line,
+            "parts": self.parts,
+        }
 
 
 def identity(run: Run, data: str, distance: str | None) -> dict[str, Any]:
@@ -268,8 +271,10 @@ def _finish(training: Trainer) -> None:
     if not training.world.leader:
         return
     summary = {
-        "snapshots": training.entries, "training_seconds": training.metrics.seconds, "last_metrics": training.line,
+        "snapshots": training.entries,
+        "training_seconds": training.metrics.seconds,
+        "last_metrics": training.line,
         "forward_passes_a_step": training.state.evaluations,
-    }  # fmt: skip
+    }
     write_json(training.layout.snapshots, summary)
     keep_only(training.layout.checkpoints, None)

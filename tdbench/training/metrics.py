@@ -121,11 +121,18 @@ class MetricsWriter:
         self._last, self._restored = now, 0
         shown = self._step * self._batch_size
         return {
-            "step": self._step, "images": shown, "kimg": shown / 1000,
-            "loss": loss / images, "base_loss": base / images, "td_loss": td / valid if valid else None,
-            "valid_share": valid / images, "grad_norm": norm,
-            "images_per_s": speed, "seconds": self.seconds, "memory_mb": memory_mb(self._device),
-        }  # fmt: skip
+            "step": self._step,
+            "images": shown,
+            "kimg": shown / 1000,
+            "loss": loss / images,
+            "base_loss": base / images,
+            "td_loss": td / valid if valid else None,
+            "valid_share": valid / images,
+            "grad_norm": norm,
+            "images_per_s": speed,
+            "seconds": self.seconds,
+            "memory_mb": memory_mb(self._device),
+        }
 
     def state(self) -> tuple[Tensor, dict[str, Any]]:
         """What a checkpoint needs: figures not yet written, and how far the file goes, all of which is on the disk.

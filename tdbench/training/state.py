@@ -95,9 +95,14 @@ def build_denoiser(run: Run, data: Mapping[str, Any], seed: int) -> Denoiser:
     """The network of a run with its preconditioning, for data as `ImageSet.summary` describes them."""
     preconditioning = run.formulation.preconditioning()
     network = build_network(
-        run.network, data["channels"], data["resolution"], data["classes"],
-        AUGMENT_DIM if run.training.augmentation else 0, preconditioning.embedding_scale, seed,
-    )  # fmt: skip
+        run.network,
+        data["channels"],
+        data["resolution"],
+        data["classes"],
+        AUGMENT_DIM if run.training.augmentation else 0,
+        preconditioning.embedding_scale,
+        seed,
+    )
     return Denoiser(network, preconditioning)
 
 

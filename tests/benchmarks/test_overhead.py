@@ -62,9 +62,14 @@ def test_every_core_second_is_spent_on_one_thing(workdir: Path) -> None:
     result = found(workdir)
     assert result["core_s"] == 201.0
     assert {what: round(seconds, 3) for what, seconds in result["spent_s"].items()} == {
-        "training": 30.0, "sampling": 6.0, "features and scores": 2.0, "data, classifier, reference": 4.0,
-        "start and end of these jobs": 20.0, "reports and tracking": 7.0, "Snakemake and idle cores": 132.0,
-    }  # fmt: skip
+        "training": 30.0,
+        "sampling": 6.0,
+        "features and scores": 2.0,
+        "data, classifier, reference": 4.0,
+        "start and end of these jobs": 20.0,
+        "reports and tracking": 7.0,
+        "Snakemake and idle cores": 132.0,
+    }
     assert result["share_not_training_sampling_scores"] == pytest.approx(1 - 38 / 201)
     assert result["rules"]["data"]["jobs"] == 1 and result["rules"]["train"]["jobs"] == 1
     assert "81.1%" in table(result)

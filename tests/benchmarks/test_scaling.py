@@ -65,9 +65,14 @@ def test_one_gpu_takes_one_training_after_the_other_and_scores_beside_the_next(w
 def test_with_a_gpu_for_each_the_longest_chain_is_the_wall_time(workflow: Path) -> None:
     outcome = small(workflow, 3)
     assert {job.name: (job.begun, job.ended) for job in outcome.jobs} == {
-        "1.trained": (0, 10), "2.trained": (0, 20), "3.trained": (0, 30),
-        "1.scored": (10, 15), "2.scored": (20, 25), "3.scored": (30, 35), "all": (35, 35),
-    }  # fmt: skip
+        "1.trained": (0, 10),
+        "2.trained": (0, 20),
+        "3.trained": (0, 30),
+        "1.scored": (10, 15),
+        "2.scored": (20, 25),
+        "3.scored": (30, 35),
+        "all": (35, 35),
+    }
     assert [job.name for job in outcome.critical_path] == ["3.trained", "3.scored"]
     assert outcome.wall_s == outcome.critical_s == outcome.bound_s == 35.0
     times, used = in_use(outcome)
@@ -173,9 +178,11 @@ def test_what_has_no_known_speed_is_refused_with_its_name(tmp_path: Path) -> Non
 
 def test_the_longest_chain_is_found_whatever_ended_last() -> None:
     jobs = [
-        Job("a", "train", 0, 10, 1, 1, []), Job("b", "train", 10, 15, 1, 1, []),
-        Job("c", "evaluate", 10, 18, 0, 1, ["a"]), Job("d", "evaluate", 15, 30, 0, 1, ["b"]),
-    ]  # fmt: skip
+        Job("a", "train", 0, 10, 1, 1, []),
+        Job("b", "train", 10, 15, 1, 1, []),
+        Job("c", "evaluate", 10, 18, 0, 1, ["a"]),
+        Job("d", "evaluate", 15, 30, 0, 1, ["b"]),
+    ]
     outcome = Outcome(jobs, 1, 2, 0.0, 0.0, 0.0)
     assert [job.name for job in outcome.critical_path] == ["b", "d"] and outcome.critical_s == 20
     assert np.isclose(outcome.utilisation, 0.5)

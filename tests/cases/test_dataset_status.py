@@ -39,9 +39,17 @@ def stages(results: Path) -> list[dict[str, Any]]:
 def log(results: Path, **changes: Any) -> None:
     """A line that a stage leaves while it works."""
     content = {
-        "epoch": time.time(), "stage": "reference", "state": "running", "done": 900, "total": 3594, "unit": "img",
-        "rate": 100.0, "every_s": 5.0, "host": socket.gethostname(), "pid": os.getpid(),
-    } | changes  # fmt: skip
+        "epoch": time.time(),
+        "stage": "reference",
+        "state": "running",
+        "done": 900,
+        "total": 3594,
+        "unit": "img",
+        "rate": 100.0,
+        "every_s": 5.0,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+    } | changes
     path = DatasetLayout(results, "digits").progress
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content) + "\n")

@@ -35,9 +35,16 @@ def tiff(bits: int, side: int = 8) -> bytes:
     """An uncompressed RGB TIFF."""
     pixels, depths = bytes(side * side * 3 * bits // 8), struct.pack("<3H", bits, bits, bits)
     entries = [
-        (256, 4, 1, side), (257, 4, 1, side), (258, 3, 3, 8 + len(pixels)), (259, 3, 1, 1), (262, 3, 1, 2),
-        (273, 4, 1, 8), (277, 3, 1, 3), (278, 4, 1, side), (279, 4, 1, len(pixels)),
-    ]  # fmt: skip
+        (256, 4, 1, side),
+        (257, 4, 1, side),
+        (258, 3, 3, 8 + len(pixels)),
+        (259, 3, 1, 1),
+        (262, 3, 1, 2),
+        (273, 4, 1, 8),
+        (277, 3, 1, 3),
+        (278, 4, 1, side),
+        (279, 4, 1, len(pixels)),
+    ]
     directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries)
     return b"II*\0" + struct.pack("<I", 8 + len(pixels) + len(depths)) + pixels + depths + directory + bytes(4)
 

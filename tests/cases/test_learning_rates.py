@@ -32,13 +32,22 @@ def scores(plan: Plan) -> pd.DataFrame:
     """A score of each run at each budget."""
     rows = [
         {
-            "dataset": run.dataset_name, "formulation": run.formulation_name, "objective": run.objective_name,
-            "seed": run.seed, "run": run.name, "metric": "fid", "library": "clean-fid", "features": "classifier",
-            "steps": steps, "nfe": steps, "value": 10.0 * run.training.learning_rate + run.seed, "snapshots": 1,
+            "dataset": run.dataset_name,
+            "formulation": run.formulation_name,
+            "objective": run.objective_name,
+            "seed": run.seed,
+            "run": run.name,
+            "metric": "fid",
+            "library": "clean-fid",
+            "features": "classifier",
+            "steps": steps,
+            "nfe": steps,
+            "value": 10.0 * run.training.learning_rate + run.seed,
+            "snapshots": 1,
         }
         for run in plan.runs.values()
         for steps in run.sampling.steps
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows)
 
 

@@ -46,7 +46,7 @@ def test_dotted_keys_of_overrides_and_ablations(tmp_path: Path) -> None:
         "overrides.1.set: trainig.batch_size": "training.batch_size",
         "ablations.a.vary: objective.lamda": "objective.lambda",
         "ablations.a.vary: training.learning_rat": "training.learning_rate",
-    }  # fmt: skip
+    }
     assert len(lines) == len(meant)
     for line, (place, name) in zip(lines, meant.items(), strict=True):
         assert line.startswith(f"{place}: no such setting of ") and f"(did you mean {name!r}?)" in line

@@ -86,8 +86,9 @@ class Slurm:
     def __init__(self, folder: Path) -> None:
         self.folder, self.configuration = folder, folder / "slurm.conf"
         self.environment = os.environ | {
-            "SLURM_CONF": str(self.configuration), "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
-        }  # fmt: skip
+            "SLURM_CONF": str(self.configuration),
+            "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        }
         self._begun = ExitStack()
 
     def __enter__(self) -> Self:
@@ -96,11 +97,15 @@ class Slurm:
             self._write()
             run, munge = self.folder / "run", self.folder / "munge"
             self._begin(
-                "munged", "--foreground", "--force",
-                f"--key-file={munge / 'munge.key'}", f"--socket={run / 'munge.socket'}",
-                f"--pid-file={run / 'munged.pid'}", f"--log-file={self.folder / 'log' / 'munged.log'}",
+                "munged",
+                "--foreground",
+                "--force",
+                f"--key-file={munge / 'munge.key'}",
+                f"--socket={run / 'munge.socket'}",
+                f"--pid-file={run / 'munged.pid'}",
+                f"--log-file={self.folder / 'log' / 'munged.log'}",
                 f"--seed-file={munge / 'munge.seed'}",
-            )  # fmt: skip
+            )
             self.wait((run / "munge.socket").exists, "munged listens")
             self._begin("slurmctld", "-D", "-c", "-f", str(self.configuration))
             self._begin("slurmd", "-D", "-c", "-N", "localhost", "-f", str(self.configuration))
@@ -158,8 +163,11 @@ class Slurm:
         with (self.folder / "log" / f"{command[0]}.out.log").open("w") as said:
             process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "TERM", *command],
-                env=self.environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
-            )  # fmt: skip
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+            )
         self._begun.callback(_end_process, process)
 
     def _end(self) -> None:

@@ -24,8 +24,11 @@ def planned(results: Path, *options: str) -> dict[str, dict[str, str]]:
     config = ("--config", f"experiment={EXPERIMENT}", f"results={results}")
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "-n", *options, *config],
-        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     found = re.findall(r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", done.stdout, re.M)
     return {rule: dict(part.partition("=")[::2] for part in said.split(", ")) for rule, said in found}

@@ -21,8 +21,13 @@ RUNS = ("edm-baseline-seed0", "edm-td-seed0")
 STEPS, LONGEST_S = 100, 400
 # What a site changes: its queue, and here the seconds until a job is asked after, which are many on a large cluster.
 OF_THE_SITE = (
-    "--workflow-profile", "slurm", "--slurm-init-seconds-before-status-checks", "6", "--latency-wait", "10",
-)  # fmt: skip
+    "--workflow-profile",
+    "slurm",
+    "--slurm-init-seconds-before-status-checks",
+    "6",
+    "--latency-wait",
+    "10",
+)
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +79,11 @@ def _called(slurm: Slurm, results: Path, log: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             # It ends with this process, however that ends.
             ["setpriv", "--pdeathsig", "KILL", *command],
-            cwd=ROOT, env=slurm.environment | {"PYTHONPATH": str(ROOT)}, stdout=file, stderr=file,
-        )  # fmt: skip
+            cwd=ROOT,
+            env=slurm.environment | {"PYTHONPATH": str(ROOT)},
+            stdout=file,
+            stderr=file,
+        )
 
 
 def _cancelled_on_the_way(slurm: Slurm, results: Path, log: Path) -> str:
@@ -149,8 +157,11 @@ def test_what_was_asked_for_is_no_part_of_a_result(both: Both) -> None:
     others = ("train:mem_mb=99000", "train:runtime=7", "sample:gpu=0", "evaluate:processes=2")
     done = subprocess.run(
         _command(both.there.results, "-n", "--cores", "2", "--set-resources", *others),
-        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0 and "Nothing to be done" in done.stdout + done.stderr, done.stdout[-3000:]
 
 

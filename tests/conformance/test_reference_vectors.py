@@ -76,10 +76,14 @@ def by_hand(lambda_: float, share: float) -> dict[str, np.ndarray]:
     base = ((error - error_prime) ** 2).mean((1, 2, 3))
     td = np.where(valid, (weight * (a * error - a_prime * error_prime) ** 2).mean((1, 2, 3)), 0)
     return {
-        "0/x0": x0, "0/noise": noise, "0/indices": indices, "0/loss_ct": base, "0/loss_td": td,
+        "0/x0": x0,
+        "0/noise": noise,
+        "0/indices": indices,
+        "0/loss_ct": base,
+        "0/loss_td": td,
         "0/loss": np.where(valid, td + lambda_ * base, share * base),
         "0/kwargs": np.array(repr({"lambda_td": lambda_, "one_idx": stride, "weight_td": True})),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(("share", "code"), [(float(np.float32(1.1)), 0), (1.1, 1)])

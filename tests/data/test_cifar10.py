@@ -78,8 +78,10 @@ def test_both_archives_give_the_training_images_in_official_order(
     np.testing.assert_array_equal(found.images, PIXELS)
     np.testing.assert_array_equal(found.labels, LABELS)
     assert found.num_classes == 10 and sorted(p.name for p in tmp_path.iterdir()) == [
-        "archive.json", "archive.zip", "whatever.its.name",
-    ]  # fmt: skip
+        "archive.json",
+        "archive.zip",
+        "whatever.its.name",
+    ]
 
 
 def test_a_wrong_checksum_is_refused_before_anything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

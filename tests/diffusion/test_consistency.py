@@ -53,8 +53,12 @@ def test_the_posterior_mean_is_more_consistent_than_one_that_is_off() -> None:
     # Right on average over times, wrong from one to the next.
     off = residuals(
         lambda x, t, c: gaussian_posterior_mean(x, t, c) + 0.3 * torch.sin(8 * t.log()),
-        FORMULATION, x0, UNCONDITIONAL, 8, generator(0, "noise"),
-    )  # fmt: skip
+        FORMULATION,
+        x0,
+        UNCONDITIONAL,
+        8,
+        generator(0, "noise"),
+    )
     assert sum(p.weighted for p in exact) < 0.9 * sum(p.weighted for p in off)
 
 

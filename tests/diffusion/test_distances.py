@@ -13,8 +13,10 @@ X, Y = torch.zeros(2, 1, 2, 2), torch.tensor([[3.0, 0, 0, 4], [1, 1, 1, 1]]).vie
 def test_by_hand() -> None:
     c = 0.00054 * 2
     expected = {
-        "l2": [25 / 4, 1], "l1": [7 / 4, 1], "pseudo-huber": [math.sqrt(25 + c**2) - c, math.sqrt(4 + c**2) - c]
-    }  # fmt: skip
+        "l2": [25 / 4, 1],
+        "l1": [7 / 4, 1],
+        "pseudo-huber": [math.sqrt(25 + c**2) - c, math.sqrt(4 + c**2) - c],
+    }
     for name, values in expected.items():
         assert DISTANCES[name](X, Y).tolist() == pytest.approx(values)
 

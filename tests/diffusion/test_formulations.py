@@ -82,10 +82,18 @@ def test_outside_the_range_the_loss_is_one_plus_lambda_times_the_base(kind: str)
 def test_losses_and_gradients_are_finite_everywhere(kind: str, z: float) -> None:
     f, (x0, noise) = formulation(kind), draw(8, torch.float32)
     weight = torch.ones((), requires_grad=True)
-    losses = TD().resolved(f).losses(
-        lambda x, t, c: weight * denoiser(x, t, c), target, f, x0, UNCONDITIONAL,
-        noise._replace(time=torch.full_like(noise.time, z)),
-    )  # fmt: skip
+    losses = (
+        TD()
+        .resolved(f)
+        .losses(
+            lambda x, t, c: weight * denoiser(x, t, c),
+            target,
+            f,
+            x0,
+            UNCONDITIONAL,
+            noise._replace(time=torch.full_like(noise.time, z)),
+        )
+    )
     losses.total.mean().backward()
     assert losses.total.dtype == torch.float32
     assert losses.total.isfinite().all() and weight.grad is not None and weight.grad.isfinite()
@@ -177,10 +185,12 @@ def test_progressive_scales_and_the_targets_decay() -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("uniform", [1, 1]), ("karras", [1 / 4 + 4, 1 / 0.01 + 4]), ("truncated-snr", [1, 100]),
+        ("uniform", [1, 1]),
+        ("karras", [1 / 4 + 4, 1 / 0.01 + 4]),
+        ("truncated-snr", [1, 100]),
         ("inverse-gap", [1, 1 / 0.05]),
     ],
-)  # fmt: skip
+)
 def test_weights_of_the_consistency_loss(name: str, expected: list[float]) -> None:
     t, t_prime = (torch.tensor(v, dtype=F64).view(2, 1, 1, 1) for v in ([2.0, 0.1], [1.0, 0.05]))
     assert CT(loss_weight=name)._loss_weight(t, t_prime).flatten().tolist() == pytest.approx(expected)

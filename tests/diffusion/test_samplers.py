@@ -18,9 +18,15 @@ __all__ = ["gpu"]
 
 S = 0.5  # standard deviation of the data
 EVALUATIONS = {
-    "heun": lambda n: 2 * n - 1, "churn": lambda n: 2 * n - 1, "euler": lambda n: n, "ddim": lambda n: n,
-    "ancestral": lambda n: n, "consistency": lambda n: n, "dpm-solver++": lambda n: n, "unipc": lambda n: n,
-}  # fmt: skip
+    "heun": lambda n: 2 * n - 1,
+    "churn": lambda n: 2 * n - 1,
+    "euler": lambda n: n,
+    "ddim": lambda n: n,
+    "ancestral": lambda n: n,
+    "consistency": lambda n: n,
+    "dpm-solver++": lambda n: n,
+    "unipc": lambda n: n,
+}
 
 
 def perfect(formulation: Formulation) -> DenoiserCall:
@@ -42,9 +48,13 @@ def run(
 ) -> Tensor:
     source = torch.Generator().manual_seed(9)
     return sampler.sample(
-        denoiser or perfect(formulation), x, UNCONDITIONAL, formulation, steps,
+        denoiser or perfect(formulation),
+        x,
+        UNCONDITIONAL,
+        formulation,
+        steps,
         lambda: torch.randn(x.shape, dtype=x.dtype, generator=source),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("kind", ["ddpm", "vp", "edm"])

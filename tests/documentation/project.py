@@ -115,9 +115,14 @@ class Project:
             run.name for run in load_plan(str(self.folder / "workflow/experiments/digits.yaml")).runs.values()
         )
         for command in (
-            "data digits --output results/datasets/digits/archive.zip", "classifier digits", "reference digits",
-            f"train digits {runs}", f"sample digits {runs}", f"evaluate digits {runs}", "report digits",
-        ):  # fmt: skip
+            "data digits --output results/datasets/digits/archive.zip",
+            "classifier digits",
+            "reference digits",
+            f"train digits {runs}",
+            f"sample digits {runs}",
+            f"evaluate digits {runs}",
+            "report digits",
+        ):
             done = self.call(f"tdbench {command}")
             assert not done.fault, f"{command}: {done.fault}"
         shutil.copytree(self.folder / "results", self.folder / "other" / "results")

@@ -27,8 +27,11 @@ def test_the_citation_is_of_this_version_and_names_the_paper() -> None:
     (paper,) = citation["references"]
     assert {"type", "title", "authors"} <= set(paper)
     assert [f"{author['given-names']} {author['family-names']}" for author in paper["authors"]] == [
-        "Qizhen Ying", "Yangchen Pan", "Victor Adrian Prisacariu", "Junfeng Wen"
-    ]  # fmt: skip
+        "Qizhen Ying",
+        "Yangchen Pan",
+        "Victor Adrian Prisacariu",
+        "Junfeng Wen",
+    ]
     assert paper["identifiers"][0]["value"] == "arXiv:2606.15048" and paper["year"] == 2026
 
 

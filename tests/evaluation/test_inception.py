@@ -130,8 +130,14 @@ def test_clean_fids_own_modes_give_the_same(
         own = InceptionV3W(str(tmp_path), download=False, resize_inside=mode == "legacy_tensorflow").eval()
     expected = cleanfid_fid.get_model_features(
         lambda z: torch.from_numpy(images).float() if mode == "legacy_tensorflow" else torch.from_numpy(images),
-        own, mode=mode, z_dim=1, num_gen=5, batch_size=5, device=torch.device("cpu"), verbose=False,
-    )  # fmt: skip
+        own,
+        mode=mode,
+        z_dim=1,
+        num_gen=5,
+        batch_size=5,
+        device=torch.device("cpu"),
+        verbose=False,
+    )
     assert expected.shape == (5, 2048) and expected.std(0).mean() > 1e-3
     np.testing.assert_allclose(clean_fid.features(images, extractor, 3), expected, rtol=1e-3, atol=1e-4)
     assert extractor.name == "inception" and extractor.logits is None
@@ -186,9 +192,14 @@ def test_from_weights_to_scores(few: DatasetLayout, weights: Path, tmp_path: Pat
     content["training"] |= {"duration_kimg": 0.064, "snapshot_kimg": 0.064}
     content["sampling"] |= {"steps": [1], "images": 20}  # two to each of the ten parts of the Inception score
     content["evaluation"] = {
-        "features": "inception", "libraries": list(LIBRARIES), "weights": "mine.pth",
-        "kid_subsets": 4, "kid_subset_size": 5, "batch_size": 8, "bootstrap": 0,
-    }  # fmt: skip
+        "features": "inception",
+        "libraries": list(LIBRARIES),
+        "weights": "mine.pth",
+        "kid_subsets": 4,
+        "kid_subset_size": 5,
+        "batch_size": 8,
+        "bootstrap": 0,
+    }
     YAML(typ="safe").dump(content, tmp_path / "mine.yaml")
     run = load_plan(str(tmp_path / "mine.yaml")).run("edm-td-seed0")
     assert run.evaluation.weights["torch-fidelity"] == tmp_path / "mine.pth"

@@ -43,8 +43,9 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 def test_addresses_are_the_libraries_own() -> None:
     assert {name: file.url for name, file in PUBLISHED.items()} == {
-        "clean-fid": inception_url, "torch-fidelity": URL_INCEPTION_V3,
-    }  # fmt: skip
+        "clean-fid": inception_url,
+        "torch-fidelity": URL_INCEPTION_V3,
+    }
     theirs = PUBLISHED["torch-fidelity"]
     assert theirs.name.removesuffix(".pth").rsplit("-", 1)[-1] == theirs.sha256[:8]
 
@@ -122,8 +123,11 @@ def test_another_file_under_that_name_is_refused_and_left(site: Path, tmp_path: 
     ],
 )
 def test_what_has_no_weights_to_fetch(
-    arguments: tuple[str, ...], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     assert call(monkeypatch, *arguments, "--results", str(tmp_path)) == 2
     assert words in capsys.readouterr().err

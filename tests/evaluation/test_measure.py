@@ -83,8 +83,9 @@ def test_each_library_gives_what_it_has() -> None:
     assert set(full) == set(METRICS)
     # Without classes there is no Inception score, and what takes long is for the last snapshot.
     assert set(METRICS) - set(measure(torch_fidelity, Samples.of(features, silent), reference, SETTINGS, False)) == {
-        "inception-score", "fid-infinity",
-    }  # fmt: skip
+        "inception-score",
+        "fid-infinity",
+    }
     assert set(measure(clean_fid, Samples.of(features, told), reference, SETTINGS, True)) == {"fid", "kid"}
     one = SETTINGS.model_copy(update={"metrics": ("recall",)})
     assert measure(torch_fidelity, Samples.of(features, told), reference, one, True) == {"recall": full["recall"]}

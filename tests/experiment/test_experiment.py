@@ -164,8 +164,13 @@ def test_the_papers_experiments_follow_its_protocol() -> None:
     assert all(run.evaluation.libraries == LIBRARIES for run in load_plan("ablation-cifar10").runs.values())
     ablations = load_plan("ablation-cifar10").ablations
     assert {name: len(cases) for name, cases in ablations.items()} == {
-        "weight": 3, "lambda": 6, "stride": 4, "span": 3, "coupling": 4, "target": 4
-    }  # fmt: skip
+        "weight": 3,
+        "lambda": 6,
+        "stride": 4,
+        "span": 3,
+        "coupling": 4,
+        "target": 4,
+    }
 
 
 def test_consistency_training_follows_the_released_code() -> None:
@@ -180,9 +185,16 @@ def test_consistency_training_follows_the_released_code() -> None:
             run = plan.runs[f"{name}/ct-{objective}-seed0"]
             t, f, optimizer = run.training, run.formulation, run.training.optimizer
             assert (
-                run.network.kind, t.learning_rate, t.rampup_kimg, t.batch_size, t.steps, t.horizontal_flips,
-                f.loss_weight, f.noise_scale, (f.scales.initial, f.scales.final, f.scales.mu0),
-            ) == expected[:-1]  # fmt: skip
+                run.network.kind,
+                t.learning_rate,
+                t.rampup_kimg,
+                t.batch_size,
+                t.steps,
+                t.horizontal_flips,
+                f.loss_weight,
+                f.noise_scale,
+                (f.scales.initial, f.scales.final, f.scales.mu0),
+            ) == expected[:-1]
             assert (optimizer.kind, optimizer.betas[0], optimizer.weight_decay) == ("radam", 0.9, 0)
             assert (t.gradient_clip_norm, t.ema_decay, t.ema_half_life_kimg) == (None, 0.9999, None)
             assert (f.distance, run.network.dropout, t.augmentation) == ("lpips", 0, 0)
@@ -208,9 +220,13 @@ def test_every_setting_of_a_run_can_be_shown(monkeypatch: pytest.MonkeyPatch, ca
 
 def test_expansion_names_every_run_once_and_reuses_equal_ones(tiny: Plan) -> None:
     assert list(tiny.runs) == [
-        "digits/edm-baseline-seed0", "digits/edm-baseline-seed1", "digits/edm-td-seed0", "digits/edm-td-seed1",
-        "digits/edm-td-weight-constant-seed0", "digits/edm-td-weight-constant-seed1",
-    ]  # fmt: skip
+        "digits/edm-baseline-seed0",
+        "digits/edm-baseline-seed1",
+        "digits/edm-td-seed0",
+        "digits/edm-td-seed1",
+        "digits/edm-td-weight-constant-seed0",
+        "digits/edm-td-weight-constant-seed1",
+    ]
     cases = {case.label: case.objective_name for case in tiny.ablations["weight"]}
     assert cases == {"weight = pairwise": "td", "weight = constant": "td-weight-constant"}
 
@@ -243,9 +259,10 @@ def test_presets_fill_in_what_is_left_out(tmp_path: Path) -> None:
         for name in ("edm-td", "edm-released", "ct-td")
     }
     assert shown == {
-        "edm-td": ["pairwise", 1, 0.25, 0.5], "edm-released": ["source", 3, 0.2, 0.3],
-        "ct-td": ["pairwise", 1, 0.25, 0.5]
-    }  # fmt: skip
+        "edm-td": ["pairwise", 1, 0.25, 0.5],
+        "edm-released": ["source", 3, 0.2, 0.3],
+        "ct-td": ["pairwise", 1, 0.25, 0.5],
+    }
     both = [plan.run(f"ct-{name}-seed0").objective for name in ("td", "released")]
     assert [o.posterior for o in both] == ["deterministic", "ancestral"] and {o.target.kind for o in both} == {"own"}
 

@@ -107,10 +107,12 @@ def test_a_plugin_that_fails_is_named(code: str, words: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("missing.py", "plugins: 'm': expected a list"), ("[missing.py]", "no such file; looked for"),
-        ("[mine]", "no such entry point in the group tdbench.plugins"), ("{a: 1}", "expected a list"),
+        ("missing.py", "plugins: 'm': expected a list"),
+        ("[missing.py]", "no such file; looked for"),
+        ("[mine]", "no such entry point in the group tdbench.plugins"),
+        ("{a: 1}", "expected a list"),
     ],
-)  # fmt: skip
+)
 def test_plugins_that_are_not_there(value: str, words: str, tmp_path: Path) -> None:
     path = tmp_path / "experiment.yaml"
     path.write_text(f"plugins: {value}\n")

@@ -22,9 +22,12 @@ STAGES = ("train", "sample", "evaluate")
 # Of a score, what differs from one time to the next.
 _TIMES = {"seconds"}
 _WARM = (
-    "tdbench.training.loop", "tdbench.evaluation.scores", "tdbench.reporting.report", "tdbench.reporting.page.html",
+    "tdbench.training.loop",
+    "tdbench.evaluation.scores",
+    "tdbench.reporting.report",
+    "tdbench.reporting.page.html",
     "diffusers.models.unets.unet_2d",
-)  # fmt: skip
+)
 
 
 class Called(NamedTuple):

@@ -47,9 +47,14 @@ def at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], None
     [(0, 60, "metrics.jsonl"), (4, 60, "snapshots/000000320.safetensors"), (7, 0, "checkpoints/000000000512-")],
 )
 def test_a_training_on_a_disk_that_fills_up_goes_on_where_it_stood(
-    step: int, minutes: int, file: str, disk: Disk, stages_done: dict[str, Path], tmp_path: Path,
+    step: int,
+    minutes: int,
+    file: str,
+    disk: Disk,
+    stages_done: dict[str, Path],
+    tmp_path: Path,
     at_step: Callable[[int, Callable[[], None]], None],
-) -> None:  # fmt: skip
+) -> None:
     shutil.copytree(stages_done["data"], disk.results)
     at_step(step, disk.fill)
     patient = tmp_path / "small.yaml"
@@ -71,9 +76,14 @@ def test_a_training_on_a_disk_that_fills_up_goes_on_where_it_stood(
     ],
 )
 def test_a_stage_on_a_full_disk_goes_on_once_there_is_space(
-    name: str, leaves: tuple[int, ...], suffixes: set[str], disk: Disk, stages_done: dict[str, Path],
-    undisturbed: dict[str, object], undisturbed_report: dict[str, object],
-) -> None:  # fmt: skip
+    name: str,
+    leaves: tuple[int, ...],
+    suffixes: set[str],
+    disk: Disk,
+    stages_done: dict[str, Path],
+    undisturbed: dict[str, object],
+    undisturbed_report: dict[str, object],
+) -> None:
     shutil.copytree(stages_done[stages_before(name)], disk.results)
     seen = set()
     for leave in leaves:

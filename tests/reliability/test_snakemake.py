@@ -33,14 +33,26 @@ class Snakemake:
         folder.mkdir(exist_ok=True)
         options = options or ("--cores", "1", str(self.target))
         command = [
-            sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *options,
-            "--config", f"experiment={SMALL}", f"results={self.results}",
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--snakefile",
+            str(ROOT / "Snakefile"),
+            *options,
+            "--config",
+            f"experiment={SMALL}",
+            f"results={self.results}",
+        ]
         process = subprocess.Popen(
-            command, cwd=folder, start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            command,
+            cwd=folder,
+            start_new_session=True,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             # Where the tests run in the background their children would not hear of Ctrl-C.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )  # fmt: skip
+        )
         self._processes.append(process)
         return process
 

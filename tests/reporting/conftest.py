@@ -61,10 +61,17 @@ def _scores(plan: Plan) -> pd.DataFrame:
             fid = level * (1 + 2 / steps) * random.lognormal(0, 0.03)
             nfe = count_evaluations(run.sampling.sampler, run.formulation, steps)
             identity = {
-                "dataset": run.dataset_name, "formulation": name, "objective": run.objective_name, "seed": run.seed,
-                "run": run.name, "snapshot_kimg": 25.6, "steps": steps, "nfe": nfe, "features": "classifier",
+                "dataset": run.dataset_name,
+                "formulation": name,
+                "objective": run.objective_name,
+                "seed": run.seed,
+                "run": run.name,
+                "snapshot_kimg": 25.6,
+                "steps": steps,
+                "nfe": nfe,
+                "features": "classifier",
                 "resize": "native",
-            }  # fmt: skip
+            }
             for library in run.evaluation.libraries:
                 values = {"fid": fid, "kid": fid / 1000 - 0.02}
                 values |= {"precision": 1 / (1 + fid / 50)} if library == "torch-fidelity" else {}
@@ -80,13 +87,21 @@ def _consistency(plan: Plan) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "dataset": run.dataset_name, "formulation": run.formulation_name, "objective": run.objective_name,
-                "seed": run.seed, "run": run.name, "library": "tdbench", "features": "none", "metric": "residual",
-                "steps": 0, "nfe": 0, "value": 0.4 + 0.01 * run.seed - 0.1 * (run.objective.kind != "baseline"),
+                "dataset": run.dataset_name,
+                "formulation": run.formulation_name,
+                "objective": run.objective_name,
+                "seed": run.seed,
+                "run": run.name,
+                "library": "tdbench",
+                "features": "none",
+                "metric": "residual",
+                "steps": 0,
+                "nfe": 0,
+                "value": 0.4 + 0.01 * run.seed - 0.1 * (run.objective.kind != "baseline"),
             }
             for run in plan.comparison
         ]
-    )  # fmt: skip
+    )
 
 
 def _nearest(plan: Plan) -> pd.DataFrame:
@@ -101,14 +116,27 @@ def _runs(plan: Plan) -> pd.DataFrame:
         treated = run.objective.kind != "baseline"
         rows.append(
             {
-                "dataset": run.dataset_name, "formulation": run.formulation_name, "objective": run.objective_name,
-                "seed": run.seed, "run": run.name, "parameters": 164625,
-                "training_seconds": (14.0 + run.seed) * (1.35 if treated else 1.0), "memory_mb": 905.0 + 4 * treated,
-                "kimg": 25.6, "loss": 0.3, "valid_share": 0.9, "device": "cpu", "threads": 1, "network_passes": 1,
-                "target_passes": int(treated), "data": "a1" * 32, "git_commit": "0" * 40, "torch": "2.12.0",
+                "dataset": run.dataset_name,
+                "formulation": run.formulation_name,
+                "objective": run.objective_name,
+                "seed": run.seed,
+                "run": run.name,
+                "parameters": 164625,
+                "training_seconds": (14.0 + run.seed) * (1.35 if treated else 1.0),
+                "memory_mb": 905.0 + 4 * treated,
+                "kimg": 25.6,
+                "loss": 0.3,
+                "valid_share": 0.9,
+                "device": "cpu",
+                "threads": 1,
+                "network_passes": 1,
+                "target_passes": int(treated),
+                "data": "a1" * 32,
+                "git_commit": "0" * 40,
+                "torch": "2.12.0",
                 "started_at": "2026-01-01T00:00:00+00:00",
             }
-        )  # fmt: skip
+        )
     return pd.DataFrame(rows)
 
 

@@ -19,13 +19,26 @@ def scores(seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     rows = [
         {
-            "dataset": "digits", "formulation": "edm", "objective": objective, "seed": seed, "metric": metric,
-            "library": "clean-fid", "features": "classifier", "steps": steps, "nfe": 2 * steps - 1,
-            "run": f"digits/edm-{objective}-seed{seed}", "snapshot_kimg": kimg, "reference_data": "a1",
+            "dataset": "digits",
+            "formulation": "edm",
+            "objective": objective,
+            "seed": seed,
+            "metric": metric,
+            "library": "clean-fid",
+            "features": "classifier",
+            "steps": steps,
+            "nfe": 2 * steps - 1,
+            "run": f"digits/edm-{objective}-seed{seed}",
+            "snapshot_kimg": kimg,
+            "reference_data": "a1",
             "value": 10 + rng.standard_normal(),
         }
-        for objective in OBJECTIVES for metric in ("fid", "kid") for seed in SEEDS for steps in STEPS for kimg in (1, 2)
-    ]  # fmt: skip
+        for objective in OBJECTIVES
+        for metric in ("fid", "kid")
+        for seed in SEEDS
+        for steps in STEPS
+        for kimg in (1, 2)
+    ]
     frame = pd.DataFrame(rows)
     return frame[frame.seed.isin(seeds)].reset_index(drop=True)
 

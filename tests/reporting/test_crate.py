@@ -154,12 +154,20 @@ def test_what_a_reader_looks_for_is_in_it_and_what_is_large_is_not(packed: Path)
         readme = archive.read("README.md").decode()
     run = f"short/runs/{RUN}"
     assert names >= {
-        "experiment.yaml", "mine.py", "short/plan.json", "datasets/digits/archive.json", "short/report.html",
-        "short/scores.parquet", "short/scores.csv", "short/runs.csv", "short/tables/comparison.tex",
-        "short/figures/fid-against-nfe.svg", "datasets/digits/classifier.json",
+        "experiment.yaml",
+        "mine.py",
+        "short/plan.json",
+        "datasets/digits/archive.json",
+        "short/report.html",
+        "short/scores.parquet",
+        "short/scores.csv",
+        "short/runs.csv",
+        "short/tables/comparison.tex",
+        "short/figures/fid-against-nfe.svg",
+        "datasets/digits/classifier.json",
         *(f"{run}/{name}.json" for name in ("run", "snapshots", "samples", "consistency", "scores")),
         f"{run}/metrics.jsonl",
-    }  # fmt: skip
+    }
     assert not {name for name in names if name.endswith((".safetensors", ".npz", "archive.zip"))}
     assert reference["facts"]["library"] == "clean-fid" and len(reference["sha256"]) == 64
     assert settings[RUN]["objective"]["kind"] == "td" and len(settings) == 4
@@ -308,11 +316,15 @@ DAMAGE = {
         f"README.md: not described by {METADATA}",
     ),
     "a path out": (
-        rewrite(lambda g: (g.append(entity(g, "README.md") | {"@id": "../../etc/passwd"}),
-                           entity(g, "./")["hasPart"].append({"@id": "../../etc/passwd"}))),
+        rewrite(
+            lambda g: (
+                g.append(entity(g, "README.md") | {"@id": "../../etc/passwd"}),
+                entity(g, "./")["hasPart"].append({"@id": "../../etc/passwd"}),
+            )
+        ),
         "../../etc/passwd: described, but leads out of the crate; refused",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
@@ -351,8 +363,9 @@ def test_a_link_or_a_second_file_of_a_name_in_a_zip_is_refused(packed: Path, tmp
         with pytest.warns(UserWarning, match="Duplicate name"):
             archive.writestr("README.md", "another")
     assert faults(path)[:2] == [
-        "link: a link, which may lead out of the crate; refused", "README.md: there twice; refused"
-    ]  # fmt: skip
+        "link: a link, which may lead out of the crate; refused",
+        "README.md: there twice; refused",
+    ]
 
 
 def test_a_zip_cut_short_or_with_a_changed_byte_is_found(packed: Path, tmp_path: Path) -> None:
@@ -415,7 +428,7 @@ def damaged(path: str, content: Callable[[str], str] | None) -> Callable[[Path],
         (damaged("datasets/digits/reference-classifier-clean-fid.npz", None), "no readable reference features"),
         (lambda f: shutil.rmtree(f / "results" / "short"), "short: no results of experiment 'short'; run `snakemake"),
     ],
-)  # fmt: skip
+)
 def test_what_is_missing_damaged_or_stale_is_named(
     damage: Callable[[Path], None], words: str, copy: Path, tmp_path: Path
 ) -> None:

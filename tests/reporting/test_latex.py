@@ -34,13 +34,14 @@ def written(made_page: MadePage, tmp_path_factory: pytest.TempPathFactory) -> li
     readable = tables.readable_comparison(comparison)
     against = readable_cost_against_quality(cost_against_quality(plan, comparison, runs))
     made: dict[str, tuple[pd.DataFrame, str]] = {
-        "comparison": (readable, captions.COMPARISON_CAPTION), "comparison-final": (readable, captions.FINAL_CAPTION),
+        "comparison": (readable, captions.COMPARISON_CAPTION),
+        "comparison-final": (readable, captions.FINAL_CAPTION),
         "cost": (tables.cost_table(plan, runs), captions.COST_CAPTION),
         "cost-against-quality": (against, captions.COST_QUALITY_CAPTION),
         "consistency": (tables.readable_consistency(consistency), captions.CONSISTENCY_CAPTION),
         "nearest": (readable_nearest(conftest._nearest(plan)), captions.NEAREST_CAPTION),
         "agreement": (agreement(made_page.scores), captions.AGREEMENT_CAPTION),
-    }  # fmt: skip
+    }
     for name in plan.ablations:
         found = tables.readable_ablation(tables.ablation_table(plan, name, per_run))
         made[f"ablation-{name}"] = (found, captions.ablation_caption(plan, name))

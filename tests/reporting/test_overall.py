@@ -16,11 +16,18 @@ def scores(ratios: dict[int, dict[int, float]], baseline: float = 20.0) -> pd.Da
             for objective, value in (("baseline", base), ("td", base * ratio)):
                 rows.append(
                     {
-                        "dataset": "d", "formulation": "edm", "objective": objective, "metric": "fid",
-                        "library": "clean-fid", "features": "classifier", "steps": steps, "nfe": steps, "seed": seed,
+                        "dataset": "d",
+                        "formulation": "edm",
+                        "objective": objective,
+                        "metric": "fid",
+                        "library": "clean-fid",
+                        "features": "classifier",
+                        "steps": steps,
+                        "nfe": steps,
+                        "seed": seed,
                         "value": value,
                     }
-                )  # fmt: skip
+                )
     return pd.DataFrame(rows)
 
 

@@ -20,13 +20,17 @@ SMALL = {"ablations": {}, "formulations": {"edm": {}}, "overrides": []}
     ("settings", "words"),
     [
         ({"seeds": [0]}, ["n = 1 seed;", "FID against NFE"]),
-        ({"evaluation": {"metrics": ["precision"], "libraries": ["torch-fidelity"], "kid_subset_size": 100}},
-         ["precision against NFE", "changes the precision of its baseline by", "higher is better"]),
-        ({"ablations": {"sampler": {"base": "td", "vary": {"sampling.sampler": ["euler", "ddim"]}}}},
-         ["the cases are not set against it", "sampler = euler"]),
+        (
+            {"evaluation": {"metrics": ["precision"], "libraries": ["torch-fidelity"], "kid_subset_size": 100}},
+            ["precision against NFE", "changes the precision of its baseline by", "higher is better"],
+        ),
+        (
+            {"ablations": {"sampler": {"base": "td", "vary": {"sampling.sampler": ["euler", "ddim"]}}}},
+            ["the cases are not set against it", "sampler = euler"],
+        ),
     ],
     ids=["one seed", "another metric", "an ablation without a baseline"],
-)  # fmt: skip
+)
 def test_pages_of_all_kinds_are_written(tmp_path: Path, settings: dict[str, Any], words: list[str]) -> None:
     page = make_page(tmp_path, **(SMALL | settings)).path.read_text()
     # Before the data of the charts, which holds any word.
@@ -51,8 +55,8 @@ def test_figures_of_a_metric_that_is_negative_have_no_logarithm_and_no_ratio(tmp
     above, below = fid_against_nfe(per_run, {"baseline": "baseline", "td": "td"}, "KID").axes
     assert above.get_yscale() == "linear" and above.get_ylabel() == "KID on classifier features"
     assert below.get_ylabel() == "difference to\nbaseline"
-    costs = cost_against_quality(made.plan, comparison_table(made.plan, per_run), made.scores.iloc[:0].assign(
-        training_seconds=[], memory_mb=[]
-    ))  # fmt: skip
+    costs = cost_against_quality(
+        made.plan, comparison_table(made.plan, per_run), made.scores.iloc[:0].assign(training_seconds=[], memory_mb=[])
+    )
     assert costs.empty
     cost_figure(costs, "nothing to show")

@@ -36,9 +36,7 @@ class Reader:
     """A page with what it complained of and what it asked of the network."""
 
     def __init__(self, browser: Browser, path: Path, width: int, scripts: bool = True, **settings: str) -> None:
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, java_script_enabled=scripts, **settings
-        )  # fmt: skip
+        context = browser.new_context(viewport={"width": width, "height": 900}, java_script_enabled=scripts, **settings)
         self.page: Page = context.new_page()
         self.complaints: list[str] = []
         self.requests: list[str] = []

@@ -30,8 +30,9 @@ def test_figures_are_those_of_the_paper_with_their_source() -> None:
     # By the paper's account TD is below its baseline everywhere, and the constant weight above.
     wide = paper.pivot(index=["dataset", "formulation", "steps"], columns="objective", values="value")
     assert (wide.td < wide.baseline).all()
-    settings = {name: set(zip(rows.network, rows.learning_rate, strict=True)) for name, rows in
-                paper.groupby("formulation")}  # fmt: skip
+    settings = {
+        name: set(zip(rows.network, rows.learning_rate, strict=True)) for name, rows in paper.groupby("formulation")
+    }
     assert settings == {"edm": {("ddpmpp", 2e-4)}, "ct": {("cm-unet", 1e-4)}}
     assert ablation.learning_rate.isna().all() and not set(ablation.network) & set(NETWORKS)
 
@@ -43,8 +44,9 @@ def test_what_others_say_of_these_figures_stands_beside_them() -> None:
     assert (own["dataset"], own["objective"], own["steps"], own["value"]) == ("cifar10", "baseline", 18, 1.79)
     assert own["snapshots"] == "minimum of three evaluations"
     assert list(zip(notes.dataset, notes.objective, notes.steps, strict=True)) == [
-        ("afhqv2", "baseline", 12), ("afhqv2", "td", 12)
-    ]  # fmt: skip
+        ("afhqv2", "baseline", 12),
+        ("afhqv2", "td", 12),
+    ]
     assert notes.value.isna().all() and notes.note.str.startswith("TD slightly behind").all()
 
 
@@ -65,10 +67,22 @@ def table(
 ) -> pd.DataFrame:
     """Published figures beside two seeds of ours, measured by some libraries."""
     figure = {
-        "dataset": "digits", "resolution": 8, "network": "U-Net", "learning_rate": None, "formulation": "edm",
-        "objective": "td", "steps": 4, "metric": "fid", "features": "classifier", "resize": None, "images": 128,
-        "snapshots": "last 25 %", "value": 2.5, "note": None, "source": "x",
-    }  # fmt: skip
+        "dataset": "digits",
+        "resolution": 8,
+        "network": "U-Net",
+        "learning_rate": None,
+        "formulation": "edm",
+        "objective": "td",
+        "steps": 4,
+        "metric": "fid",
+        "features": "classifier",
+        "resize": None,
+        "images": 128,
+        "snapshots": "last 25 %",
+        "value": 2.5,
+        "note": None,
+        "source": "x",
+    }
     rows = pd.DataFrame([figure | changes for changes in figures or ({},)])
     (tmp_path / "mine.csv").write_text(rows[published.COLUMNS].to_csv(index=False))
     monkeypatch.setattr(layout, "PUBLISHED", tmp_path)
@@ -211,7 +225,8 @@ def test_no_table_without_figures(tiny: Plan, tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("td,", ",", "line 2: objective is empty"), ("2.5", "low", "holds something that is not a number"),
+        ("td,", ",", "line 2: objective is empty"),
+        ("2.5", "low", "holds something that is not a number"),
         ("steps", "step", "expected dataset, resolution"),
         # As the files were before they named the resize.
         (
@@ -220,7 +235,7 @@ def test_no_table_without_figures(tiny: Plan, tmp_path: Path, monkeypatch: pytes
             "columns are dataset.* expected dataset, resolution, network, learning_rate, .* resize, .* note, source",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_bad_file_is_named(
     old: str, new: str, words: str, tiny: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,8 +28,14 @@ def test_interval_is_that_of_the_paired_t_test() -> None:
 
 def scores(values: dict[tuple[str, int], float]) -> pd.DataFrame:
     fixed = {
-        "dataset": "d", "formulation": "f", "metric": "fid", "library": "l", "features": "c", "steps": 4, "nfe": 7,
-    }  # fmt: skip
+        "dataset": "d",
+        "formulation": "f",
+        "metric": "fid",
+        "library": "l",
+        "features": "c",
+        "steps": 4,
+        "nfe": 7,
+    }
     return pd.DataFrame([fixed | {"objective": o, "seed": s, "value": v} for (o, s), v in values.items()])
 
 
@@ -87,10 +93,8 @@ def test_of_a_row_without_spread_nothing_is_reckoned() -> None:
 DRAWS = {
     "normal": lambda rng, shape: rng.standard_normal(shape),
     "heavy tails": lambda rng, shape: rng.standard_t(5, shape),
-    "differences of skewed scores": lambda rng, shape: (
-        rng.lognormal(0, 0.4, shape) - rng.lognormal(0, 0.4, shape)
-    ),
-}  # fmt: skip
+    "differences of skewed scores": lambda rng, shape: rng.lognormal(0, 0.4, shape) - rng.lognormal(0, 0.4, shape),
+}
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
@@ -193,13 +197,22 @@ def test_more_precision_is_better() -> None:
     """The same numbers: less of FID, and more of precision, is better."""
     rows = [
         {
-            "dataset": "d", "formulation": "edm", "objective": objective, "metric": metric, "library": "torch-fidelity",
-            "features": "f", "steps": 4, "nfe": 7, "seed": seed, "run": "r", "value": value + 0.001 * seed,
+            "dataset": "d",
+            "formulation": "edm",
+            "objective": objective,
+            "metric": metric,
+            "library": "torch-fidelity",
+            "features": "f",
+            "steps": 4,
+            "nfe": 7,
+            "seed": seed,
+            "run": "r",
+            "value": value + 0.001 * seed,
         }
         for metric in ("fid", "precision")
         for objective, value in (("baseline", 0.5), ("td", 0.4))
         for seed in range(4)
-    ]  # fmt: skip
+    ]
     found = compare(pd.DataFrame(rows), "baseline", ["td"]).set_index("metric").verdict
     assert found.to_dict() == {"fid": "better", "precision": "worse"}
 

@@ -70,9 +70,17 @@ def stand(results: Path, name: str = RUN) -> Stand:
 def log(path: Path, **changes: Any) -> None:
     """A line of a log as another process on this host would write it now."""
     line = {
-        "epoch": time.time(), "stage": "train", "state": "running", "done": 64, "total": 320, "unit": "img",
-        "rate": 32.0, "every_s": 5.0, "host": os.uname().nodename, "pid": os.getpid(),
-    }  # fmt: skip
+        "epoch": time.time(),
+        "stage": "train",
+        "state": "running",
+        "done": 64,
+        "total": 320,
+        "unit": "img",
+        "rate": 32.0,
+        "every_s": 5.0,
+        "host": os.uname().nodename,
+        "pid": os.getpid(),
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         file.write(json.dumps(line | changes) + "\n")
@@ -240,13 +248,15 @@ def test_runs_that_share_weights_wait_for_them(results: Path, short: Plan) -> No
         entry["weights_name"] = RUN
     path.write_text(json.dumps(content))
     assert (stand(results, "digits/edm-td-seed1").state, stand(results, "digits/edm-td-seed1").stage) == (
-        "waiting", "sample",
-    )  # fmt: skip
+        "waiting",
+        "sample",
+    )
     layout_of(results, short).snapshots.unlink()
     log(layout_of(results, short).progress)
     assert (stand(results, "digits/edm-td-seed1").state, stand(results, "digits/edm-td-seed1").stage) == (
-        "waiting", "train",
-    )  # fmt: skip
+        "waiting",
+        "train",
+    )
 
 
 def test_the_time_left_is_given_only_as_far_as_it_was_measured(results: Path, short: Plan) -> None:
@@ -323,10 +333,14 @@ def test_it_waits_for_no_library_of_the_stages(results: Path) -> None:
 def test_watching_shows_it_again_until_interrupted(results: Path) -> None:
     command = [sys.executable, "-m", "tdbench", "status", str(results), "--json", "--watch", "0.5"]
     with subprocess.Popen(
-        command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        command,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         # A shell gives what it starts in the background, such as these tests, a Ctrl-C that is ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:  # fmt: skip
+    ) as process:
         assert process.stdout is not None and process.stderr is not None
         lines = [json.loads(process.stdout.readline()) for _ in range(2)]
         process.send_signal(signal.SIGINT)

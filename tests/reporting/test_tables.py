@@ -37,11 +37,19 @@ def scores(plan: Plan) -> pd.DataFrame:
             nfe = count_evaluations(run.sampling.sampler, run.formulation, steps)
             rows.append(
                 {
-                    "dataset": run.dataset_name, "formulation": run.formulation_name, "seed": run.seed,
-                    "objective": run.objective_name, "metric": "fid", "library": run.evaluation.libraries[0],
-                    "run": run.name, "features": "classifier", "steps": steps, "nfe": nfe, "value": value + noise,
+                    "dataset": run.dataset_name,
+                    "formulation": run.formulation_name,
+                    "seed": run.seed,
+                    "objective": run.objective_name,
+                    "metric": "fid",
+                    "library": run.evaluation.libraries[0],
+                    "run": run.name,
+                    "features": "classifier",
+                    "steps": steps,
+                    "nfe": nfe,
+                    "value": value + noise,
                 }
-            )  # fmt: skip
+            )
     return pd.DataFrame(rows)
 
 
@@ -110,8 +118,10 @@ def test_a_case_is_another_objective_where_the_presets_differ(tmp_path: Path) ->
     shown = scores_of_ablation(plan, "coupling", scores(plan))
     figure = fid_against_nfe(shown, {c: c for c in table["case"]}, "coupling")
     assert [t.get_text() for t in figure.legends[0].get_texts()] == [
-        "baseline (n = 3)", "coupling = markov (n = 3)", "coupling = shared (n = 3)"
-    ]  # fmt: skip
+        "baseline (n = 3)",
+        "coupling = markov (n = 3)",
+        "coupling = shared (n = 3)",
+    ]
 
 
 def test_an_ablation_of_the_sampler_has_means_and_no_differences(tmp_path: Path) -> None:

@@ -16,10 +16,44 @@ ENDLESS = "\0endless\0"
 """Stand for what `json.dumps` does not write: 5,000 lists in each other, and a number of 5,000 digits."""
 
 ODD: list[Any] = [
-    None, True, False, 0, -1, 1, 3, 10**30, -(10**30), 1e308, -1e308, 5e-324, float("nan"), float("inf"), 0.5, "", "a",
-    "\0", "\x1b[2J", "two\nlines", "\ud800", "é\u202e", "../../../etc/passwd", "/dev/zero", "~", "=1+1", "$(touch x)",
-    "x" * 3_000, [], {}, [[]], [None], {"": None}, {"kind": "nothing"}, [0] * 300, DEEP, ENDLESS,
-]  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    3,
+    10**30,
+    -(10**30),
+    1e308,
+    -1e308,
+    5e-324,
+    float("nan"),
+    float("inf"),
+    0.5,
+    "",
+    "a",
+    "\0",
+    "\x1b[2J",
+    "two\nlines",
+    "\ud800",
+    "é\u202e",
+    "../../../etc/passwd",
+    "/dev/zero",
+    "~",
+    "=1+1",
+    "$(touch x)",
+    "x" * 3_000,
+    [],
+    {},
+    [[]],
+    [None],
+    {"": None},
+    {"kind": "nothing"},
+    [0] * 300,
+    DEEP,
+    ENDLESS,
+]
 
 
 def mutate(draw: st.DrawFn, content: bytes) -> bytes:

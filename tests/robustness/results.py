@@ -16,10 +16,20 @@ from tdbench.sampling.consistency import _key as consistency_key
 DATA = {"sha256": "d" * 64, "images": 1797, "resolution": 8, "channels": 1, "classes": 10}
 HARDWARE = {"device": "cpu", "threads": 1, "processes": 1}
 LINE = {
-    "step": 20, "images": 1280, "kimg": 1.28, "loss": 0.5, "base_loss": 0.4, "td_loss": 0.1, "valid_share": 0.9,
-    "grad_norm": 1.0, "images_per_s": 300.0, "seconds": 4.0, "memory_mb": 400.0, "learning_rate": 2e-3,
+    "step": 20,
+    "images": 1280,
+    "kimg": 1.28,
+    "loss": 0.5,
+    "base_loss": 0.4,
+    "td_loss": 0.1,
+    "valid_share": 0.9,
+    "grad_norm": 1.0,
+    "images_per_s": 300.0,
+    "seconds": 4.0,
+    "memory_mb": 400.0,
+    "learning_rate": 2e-3,
     "ema_decay": 0.99,
-}  # fmt: skip
+}
 
 
 def write_results(plan: Plan, results: Path) -> None:
@@ -35,10 +45,16 @@ def write_results(plan: Plan, results: Path) -> None:
         layout.metrics.write_text("".join(json.dumps(LINE | {"step": step}) + "\n" for step in (20, 40)))
         write_json(layout.samples, {"samples": samples(run)})
         write_json(layout.scores, scores(run))
-        write_json(layout.consistency, {
-            "key": consistency_key(run, layout), "mean": 0.1, "weighted_mean": 0.2, "provenance": origin,
-            "residuals": [{"index": float(i), "squared": 0.1, "weighted": 0.2} for i in range(3)],
-        })  # fmt: skip
+        write_json(
+            layout.consistency,
+            {
+                "key": consistency_key(run, layout),
+                "mean": 0.1,
+                "weighted_mean": 0.2,
+                "provenance": origin,
+                "residuals": [{"index": float(i), "squared": 0.1, "weighted": 0.2} for i in range(3)],
+            },
+        )
         layout.progress.write_text("".join(json.dumps(line) + "\n" for line in log()))
 
 
@@ -54,36 +70,63 @@ def snapshots(run: Run) -> dict[str, Any]:
 def samples(run: Run) -> list[dict[str, Any]]:
     return [
         {
-            "key": sampling_key(run, "e" * 64, steps), "snapshot_images": images, "steps": steps, "nfe": 2 * steps - 1,
-            "estimate_moves": [0.1, 0.2], "file": f"samples/{images:09d}/steps-{steps:03d}.npz", "sha256": "f" * 64,
-            "seconds": 1.0, "provenance": provenance(),
+            "key": sampling_key(run, "e" * 64, steps),
+            "snapshot_images": images,
+            "steps": steps,
+            "nfe": 2 * steps - 1,
+            "estimate_moves": [0.1, 0.2],
+            "file": f"samples/{images:09d}/steps-{steps:03d}.npz",
+            "sha256": "f" * 64,
+            "seconds": 1.0,
+            "provenance": provenance(),
         }
         for images in run.scored_snapshots()
         for steps in run.sampling.steps
-    ]  # fmt: skip
+    ]
 
 
 def scores(run: Run) -> dict[str, Any]:
     rows = [
         {
-            "snapshot_kimg": images / 1000, "steps": steps, "nfe": 2 * steps - 1, "sampler": "heun", "library": library,
-            "library_version": "1", "features": "classifier", "resize": "native", "n": 128, "reference_n": 1797,
-            "reference_data": "d" * 64, "samples": "f" * 64, "seconds": 1.0, "metric": metric, "value": 20.0 + run.seed,
+            "snapshot_kimg": images / 1000,
+            "steps": steps,
+            "nfe": 2 * steps - 1,
+            "sampler": "heun",
+            "library": library,
+            "library_version": "1",
+            "features": "classifier",
+            "resize": "native",
+            "n": 128,
+            "reference_n": 1797,
+            "reference_data": "d" * 64,
+            "samples": "f" * 64,
+            "seconds": 1.0,
+            "metric": metric,
+            "value": 20.0 + run.seed,
             "spread_of_images": None,
         }
         for images in run.scored_snapshots()
         for steps in run.sampling.steps
         for library in run.evaluation.libraries
         for metric in list(METRICS)[:2]
-    ]  # fmt: skip
+    ]
     nearest = {
-        "snapshot_images": run.scored_snapshots()[-1], "steps": run.sampling.steps[-1], "share": 0.01, "threshold": 0.5,
-        "samples": 128, "queries": 1797, "pairs": [{"sample": 3, "image": 5, "distance": 0.1}],
-    }  # fmt: skip
+        "snapshot_images": run.scored_snapshots()[-1],
+        "steps": run.sampling.steps[-1],
+        "share": 0.01,
+        "threshold": 0.5,
+        "samples": 128,
+        "queries": 1797,
+        "pairs": [{"sample": 3, "image": 5, "distance": 0.1}],
+    }
     return {
-        "run": run.name, "evaluation": run.evaluation_settings(), "scores": rows, "nearest": nearest,
-        "references": dict.fromkeys(run.evaluation.libraries, "a" * 64), "provenance": provenance(),
-    }  # fmt: skip
+        "run": run.name,
+        "evaluation": run.evaluation_settings(),
+        "scores": rows,
+        "nearest": nearest,
+        "references": dict.fromkeys(run.evaluation.libraries, "a" * 64),
+        "provenance": provenance(),
+    }
 
 
 def log() -> list[dict[str, Any]]:
@@ -96,10 +139,16 @@ def log() -> list[dict[str, Any]]:
         "every_s": 5.0,
     }
     return [
-        begun | {
-            "epoch": 1.7e9 + 100 * i + j, "stage": stage, "state": state, "done": 10, "total": 10, "rate": 2.0,
-            "seconds": 5.0
+        begun
+        | {
+            "epoch": 1.7e9 + 100 * i + j,
+            "stage": stage,
+            "state": state,
+            "done": 10,
+            "total": 10,
+            "rate": 2.0,
+            "seconds": 5.0,
         }
         for i, stage in enumerate(("train", "sample", "evaluate"))
         for j, state in enumerate(("running", "finished"))
-    ]  # fmt: skip
+    ]

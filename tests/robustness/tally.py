@@ -20,12 +20,19 @@ PATIENCE_S = 20.0
 def inputs(count: int) -> settings:
     """So many generated inputs, the same ones in every session."""
     return settings(
-        max_examples=count, derandomize=True, database=None, deadline=None, print_blob=False,
+        max_examples=count,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        print_blob=False,
         suppress_health_check=[
-            HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example,
-            HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much,
+            HealthCheck.too_slow,
+            HealthCheck.data_too_large,
+            HealthCheck.large_base_example,
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.filter_too_much,
         ],
-    )  # fmt: skip
+    )
 
 
 def judge(reader: str, file: Path | str, read: Callable[[], Any]) -> bool:

@@ -23,9 +23,17 @@ from tests.robustness.tally import inputs, judge
 RANDOM = np.random.default_rng(0)
 FEATURES = RANDOM.normal(size=(12, 3))
 FACTS = {
-    "library": "clean-fid", "library_version": "0.1.35", "features": "classifier", "weights": "a" * 64, "n": 12,
-    "resize": "native", "data": "b" * 64, "extracted_by": "clean-fid", "batch_size": 4, "provenance": provenance(),
-}  # fmt: skip
+    "library": "clean-fid",
+    "library_version": "0.1.35",
+    "features": "classifier",
+    "weights": "a" * 64,
+    "n": 12,
+    "resize": "native",
+    "data": "b" * 64,
+    "extracted_by": "clean-fid",
+    "batch_size": 4,
+    "provenance": provenance(),
+}
 
 
 def saved(**arrays: Any) -> bytes:
@@ -57,14 +65,36 @@ def forged(shape: str, kind: str, body: int) -> bytes:
 
 
 SHAPES = [
-    "(4, 8, 8, 1)", "(1000000000000,)", "(9223372036854775807, 8, 8, 1)", "(-4, 8, 8, 1)", "(-4, -8, 8, 1)", "()",
-    "(0, 8, 8, 1)", "(4, 8, 8, 1" + ", 1" * 40 + ")", "(4.0, 8, 8, 1)", "(True, 8, 8, 1)", "4", "None", "(10**12,)",
-    "(" * 300, "__import__('os')",
-]  # fmt: skip
+    "(4, 8, 8, 1)",
+    "(1000000000000,)",
+    "(9223372036854775807, 8, 8, 1)",
+    "(-4, 8, 8, 1)",
+    "(-4, -8, 8, 1)",
+    "()",
+    "(0, 8, 8, 1)",
+    "(4, 8, 8, 1" + ", 1" * 40 + ")",
+    "(4.0, 8, 8, 1)",
+    "(True, 8, 8, 1)",
+    "4",
+    "None",
+    "(10**12,)",
+    "(" * 300,
+    "__import__('os')",
+]
 KINDS = [
-    "'|u1'", "'|O'", "'<f8'", "'|V1000000000'", "'<U100000000'", "[('a', '|O')]", "[('a', '<f8', (1000000, 1000000))]",
-    "'?'", "None", "'nothing'", "'<M8[ns]'", "('|u1', (1000000000,))",
-]  # fmt: skip
+    "'|u1'",
+    "'|O'",
+    "'<f8'",
+    "'|V1000000000'",
+    "'<U100000000'",
+    "[('a', '|O')]",
+    "[('a', '<f8', (1000000, 1000000))]",
+    "'?'",
+    "None",
+    "'nothing'",
+    "'<M8[ns]'",
+    "('|u1', (1000000000,))",
+]
 
 
 def test_heads_of_arrays(tmp_path: Path, little_memory: None) -> None:
@@ -139,9 +169,18 @@ def test_bytes_of_reference_features(tmp_path: Path, little_memory: None) -> Non
 
 
 ODD_ARRAYS = [
-    FEATURES[:, :2], FEATURES[0], FEATURES.astype(np.float32), FEATURES * np.nan, FEATURES[:0], np.array("x"),
-    np.full((12, 3), np.inf), FEATURES.astype(complex), FEATURES[None], np.zeros((12, 0)), np.zeros((3, 3)),
-]  # fmt: skip
+    FEATURES[:, :2],
+    FEATURES[0],
+    FEATURES.astype(np.float32),
+    FEATURES * np.nan,
+    FEATURES[:0],
+    np.array("x"),
+    np.full((12, 3), np.inf),
+    FEATURES.astype(complex),
+    FEATURES[None],
+    np.zeros((12, 0)),
+    np.zeros((3, 3)),
+]
 
 
 def test_content_of_reference_features(tmp_path: Path, little_memory: None) -> None:
@@ -152,9 +191,10 @@ def test_content_of_reference_features(tmp_path: Path, little_memory: None) -> N
     @given(odd, odd, odd, bad_json(FACTS))
     def check(features: Any, mean: Any, covariance: Any, facts: bytes) -> None:
         arrays = {
-            "features": FEATURES if features is None else features, "mean": good.mean if mean is None else mean,
+            "features": FEATURES if features is None else features,
+            "mean": good.mean if mean is None else mean,
             "covariance": good.covariance if covariance is None else covariance,
-        }  # fmt: skip
+        }
         path.write_bytes(saved(facts=np.array(facts.decode("latin1")), **arrays))
         judge("reference features, content", path, lambda: load_reference(path))
 
@@ -162,14 +202,32 @@ def test_content_of_reference_features(tmp_path: Path, little_memory: None) -> N
 
 
 SETTINGS = [
-    "{}", "{'k_idx': 1e308}", "{'steps': 10**9}", "{'steps': 1000000000}", "{'rho': 0}", "{'sigma_min': 'x'}", "[]",
+    "{}",
+    "{'k_idx': 1e308}",
+    "{'steps': 10**9}",
+    "{'steps': 1000000000}",
+    "{'rho': 0}",
+    "{'sigma_min': 'x'}",
+    "[]",
     "{[]: 1}",
-    "{'td_coupling': 'shared'}", "{'lambda_edm': -1}", "{'P_std': 1e308}", "{1: 2, 'a': 3}", "{'steps': 2}",
-    "(" * 500, "", "{'rho'",
-    "__import__('os').system('touch x')", "{'weight_td': []}", "{'steps': None}", "{'sigma_data': 1e-320}",
+    "{'td_coupling': 'shared'}",
+    "{'lambda_edm': -1}",
+    "{'P_std': 1e308}",
+    "{1: 2, 'a': 3}",
+    "{'steps': 2}",
+    "(" * 500,
+    "",
+    "{'rho'",
+    "__import__('os').system('touch x')",
+    "{'weight_td': []}",
+    "{'steps': None}",
+    "{'sigma_data': 1e-320}",
     "{'k_idx': float('nan')}",
-    "{'num_scales': 3}", "{'loss_norm': 'l3'}", "{'num_scales': 1000000000}", "{'lambda_td': [1]}",
-]  # fmt: skip
+    "{'num_scales': 3}",
+    "{'loss_norm': 'l3'}",
+    "{'num_scales': 1000000000}",
+    "{'lambda_td': [1]}",
+]
 
 
 def vectors(shape: tuple[int, ...], settings: str, consistency: bool) -> dict[str, np.ndarray]:

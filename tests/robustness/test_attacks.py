@@ -57,11 +57,13 @@ def refused(path: Path | str, read: Callable[[], object]) -> str:
 @pytest.mark.parametrize(
     ("image", "words"),
     [
-        (forged_png(20_000, 20_000), "cannot use"), (forged_png(2**31 - 1, 2**31 - 1), "cannot use"),
-        (forged_png(9_000, 9_000), "cannot use"), (forged_jpeg(65_500, 65_500), "cannot use"),
+        (forged_png(20_000, 20_000), "cannot use"),
+        (forged_png(2**31 - 1, 2**31 - 1), "cannot use"),
+        (forged_png(9_000, 9_000), "cannot use"),
+        (forged_jpeg(65_500, 65_500), "cannot use"),
         (forged_jpeg(8, 8), ""),
     ],
-)  # fmt: skip
+)
 def test_an_image_bomb_in_an_archive_takes_no_memory(
     image: bytes, words: str, tmp_path: Path, little_memory: None
 ) -> None:

@@ -13,23 +13,63 @@ from tests.conftest import ROOT, TINY
 from tests.robustness.tally import inputs, judge
 
 ODD = [
-    "", " ", "-", "--", "-1", "0", "1e400", "nan", "inf", "-inf", "9" * 30, "1e-400", "é", "\udcff", "\x1b[2J",
-    "a\nb", "'", '"',
-    "$(touch x)", "; touch x", "../..", "/", "/dev/null", "/proc/self/mem", "x" * 5_000, "--help", "-o", "tiny",
-    "digits", str(TINY),
-    str(ROOT / "README.md"), "edm-td-seed0", "*", "%s", "{}", "{0}",
-]  # fmt: skip
+    "",
+    " ",
+    "-",
+    "--",
+    "-1",
+    "0",
+    "1e400",
+    "nan",
+    "inf",
+    "-inf",
+    "9" * 30,
+    "1e-400",
+    "é",
+    "\udcff",
+    "\x1b[2J",
+    "a\nb",
+    "'",
+    '"',
+    "$(touch x)",
+    "; touch x",
+    "../..",
+    "/",
+    "/dev/null",
+    "/proc/self/mem",
+    "x" * 5_000,
+    "--help",
+    "-o",
+    "tiny",
+    "digits",
+    str(TINY),
+    str(ROOT / "README.md"),
+    "edm-td-seed0",
+    "*",
+    "%s",
+    "{}",
+    "{0}",
+]
 OPTIONS = {
-    "data": ["--output", "--path", "--resolution", "--plugin"], "classifier": ["--results", "--threads"],
-    "weights": ["--library", "--results"], "reference": ["--features", "--library", "--weights", "--batch-size",
-    "--threads"],
-    "train": ["--results", "--marker", "--processes", "--keep-finished"], "sample": ["--results", "--marker",
-    "--processes"],
-    "evaluate": ["--results", "--marker", "--processes"], "report": ["--part", "--results"], "track": ["--results"],
-    "validate": [], "plan": ["--tflops", "--threads"], "show": ["--paths", "--results"], "status": ["--all", "--json"],
-    "compare": ["--tolerance", "--all"], "export": ["--output", "--results", "--license", "--unfinished", "--force"],
-    "check-crate": [], "verify": [], "nothing": [],
-}  # fmt: skip
+    "data": ["--output", "--path", "--resolution", "--plugin"],
+    "classifier": ["--results", "--threads"],
+    "weights": ["--library", "--results"],
+    "reference": ["--features", "--library", "--weights", "--batch-size", "--threads"],
+    "train": ["--results", "--marker", "--processes", "--keep-finished"],
+    "sample": ["--results", "--marker", "--processes"],
+    "evaluate": ["--results", "--marker", "--processes"],
+    "report": ["--part", "--results"],
+    "track": ["--results"],
+    "validate": [],
+    "plan": ["--tflops", "--threads"],
+    "show": ["--paths", "--results"],
+    "status": ["--all", "--json"],
+    "compare": ["--tolerance", "--all"],
+    "export": ["--output", "--results", "--license", "--unfinished", "--force"],
+    "check-crate": [],
+    "verify": [],
+    "nothing": [],
+}
 
 
 @st.composite
@@ -87,7 +127,7 @@ def test_arguments(
         (["verify", "/dev/null"], "/dev/null: not an npz of plain arrays"),
         (["check-crate", "nowhere"], "nowhere: no such file or folder"),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_a_line_and_exit_code_2(
     arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

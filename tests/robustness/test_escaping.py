@@ -41,9 +41,13 @@ class Tags(HTMLParser):
 @pytest.fixture(scope="module")
 def evil_page(tmp_path_factory: pytest.TempPathFactory) -> MadePage:
     ablations = {"weight": {"base": "td", "vary": {"objective.weight": ["constant"]}, "description": EVIL}}
-    return make_page(tmp_path_factory.mktemp("evil"), description=EVIL, ablations=ablations, formulations={"vp": {},
-    "edm": {}},
-                     overrides=[])  # fmt: skip
+    return make_page(
+        tmp_path_factory.mktemp("evil"),
+        description=EVIL,
+        ablations=ablations,
+        formulations={"vp": {}, "edm": {}},
+        overrides=[],
+    )
 
 
 def test_the_page_shows_what_was_written_and_obeys_none_of_it(evil_page: MadePage) -> None:
@@ -112,8 +116,10 @@ def test_names_are_plain_wherever_they_stand(name: str, tmp_path: Path) -> None:
     """Names become folders, rules of Snakemake, runs of MLflow and cells of tables: none needs to be escaped."""
     path, good = tmp_path / "named.yaml", YAML(typ="safe", pure=True).load(TINY.read_text())
     bad = [good | {"name": name}, good | {"published": [name]}]
-    bad += [good | {block: {**good[block], name: next(iter(good[block].values()))}}
-            for block in ("datasets", "formulations", "objectives", "ablations")]  # fmt: skip
+    bad += [
+        good | {block: {**good[block], name: next(iter(good[block].values()))}}
+        for block in ("datasets", "formulations", "objectives", "ablations")
+    ]
     for content in bad:
         path.write_text(json.dumps(content))
         with pytest.raises(TdbenchError, match=r"names are letters, digits, '\.', '_' and '-', at most 120"):

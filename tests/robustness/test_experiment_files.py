@@ -55,9 +55,12 @@ def test_structures(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     path = tmp_path / "experiment.yaml"
 
     @inputs(800)
-    @given(st.one_of(altered(STRUCTURES[name]), altered(STRUCTURES[name]["training"]).map(
-        lambda block: STRUCTURES[name] | {"training": block}
-    )))  # fmt: skip
+    @given(
+        st.one_of(
+            altered(STRUCTURES[name]),
+            altered(STRUCTURES[name]["training"]).map(lambda block: STRUCTURES[name] | {"training": block}),
+        )
+    )
     def check(content: Any) -> None:
         monkeypatch.setattr(load, "read_yaml", lambda _: plain(content))
         # Whether it is a mapping at all is for the reader of the file.
@@ -86,12 +89,35 @@ def mapping(pairs: list[tuple[str, str]]) -> str:
 KEYS = ["name", "datasets", "seeds", "training", "ablations", "includes", "plugins", "other"]
 VALUES = st.recursive(
     st.one_of(
-        st.text(max_size=8), st.integers().map(str),
-        st.sampled_from([
-            "&a", "*a", "!!int", "!!float", "!!binary", "!!timestamp", "2001-99-99", "!!set", "!!omap", "<<", "? ", "|",
-            "---", "!!python/object/apply:os.system", "!x", "%YAML 1.1", "\x07", "\u2028", "0x",
-            "1e999", ".nan", "9" * 5_000, "\ud7ff",
-        ]),
+        st.text(max_size=8),
+        st.integers().map(str),
+        st.sampled_from(
+            [
+                "&a",
+                "*a",
+                "!!int",
+                "!!float",
+                "!!binary",
+                "!!timestamp",
+                "2001-99-99",
+                "!!set",
+                "!!omap",
+                "<<",
+                "? ",
+                "|",
+                "---",
+                "!!python/object/apply:os.system",
+                "!x",
+                "%YAML 1.1",
+                "\x07",
+                "\u2028",
+                "0x",
+                "1e999",
+                ".nan",
+                "9" * 5_000,
+                "\ud7ff",
+            ]
+        ),
     ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=4).map(lambda parts: f"[{', '.join(parts)}]"),
@@ -99,7 +125,7 @@ VALUES = st.recursive(
         st.tuples(st.sampled_from(["&a ", "!!set ", "!!omap ", "!!str ", "!!binary ", "? "]), inner).map("".join),
     ),
     max_leaves=12,
-)  # fmt: skip
+)
 
 
 def test_yaml_of_all_kinds(tmp_path: Path, little_memory: None) -> None:
@@ -135,10 +161,10 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("a: " + "9" * 5_000, "not valid YAML: a value that cannot be (ValueError: Exceeds the limit"),
         ("!!python/object/apply:os.system ['touch /tmp/pwned']", "not valid YAML at line 1"),
         ("a: !!python/name:os.system", "not valid YAML at line 1"),
-        ("name: \"a\\nb\\x1b[2J\"\n", "name: 'a\\nb\\x1b[2J'"),
-        ("\"a\\nb\\x1b[2J\": 1\n", "a\\nb\\x1b[2J: 1: unknown key"),
+        ('name: "a\\nb\\x1b[2J"\n', "name: 'a\\nb\\x1b[2J'"),
+        ('"a\\nb\\x1b[2J": 1\n', "a\\nb\\x1b[2J: 1: unknown key"),
     ],
-)  # fmt: skip
+)
 def test_bombs_and_traps_of_yaml(text: str, words: str, tmp_path: Path, little_memory: None) -> None:
     path = tmp_path / "experiment.yaml"
     path.write_text(text)

@@ -28,13 +28,17 @@ def test_the_page_names_every_dependency(packages: dict[str, tuple[str, str]]) -
 @pytest.mark.parametrize(
     ("said", "kinds"),
     [
-        ("MIT", ["MIT"]), ("Apache-2.0 AND (MIT OR GPL-3.0-only)", ["Apache-2.0", "MIT", "GPL"]), ("AGPL-3.0",
-        ["UNKNOWN"]),
-        ("Apache Software License; BSD License", ["Apache-2.0", "BSD"]), ("CC-BY-NC-4.0", ["UNKNOWN"]), ("",
-        ["UNKNOWN"]),
-        ("Mozilla Public License 2.0 (MPL 2.0)", ["MPL-2.0"]), ("SSPL-1.0", ["UNKNOWN"]), ("GPL-3.0-or-later", ["GPL"]),
+        ("MIT", ["MIT"]),
+        ("Apache-2.0 AND (MIT OR GPL-3.0-only)", ["Apache-2.0", "MIT", "GPL"]),
+        ("AGPL-3.0", ["UNKNOWN"]),
+        ("Apache Software License; BSD License", ["Apache-2.0", "BSD"]),
+        ("CC-BY-NC-4.0", ["UNKNOWN"]),
+        ("", ["UNKNOWN"]),
+        ("Mozilla Public License 2.0 (MPL 2.0)", ["MPL-2.0"]),
+        ("SSPL-1.0", ["UNKNOWN"]),
+        ("GPL-3.0-or-later", ["GPL"]),
     ],
-)  # fmt: skip
+)
 def test_licences_that_are_not_known_are_not_taken_for_others(said: str, kinds: list[str]) -> None:
     assert licences.kinds(said) == kinds
     allowed = set(kinds) <= set(licences.ALLOWED)

@@ -17,9 +17,27 @@ from tdbench.workflow.flow import Workflow
 from tests.conftest import ROOT, TINY
 
 EVIL = [
-    "two words", "it's", 'a "quoted" one', "$(touch pwned)", "`touch pwned`", "a; touch pwned;", "a && touch pwned",
-    "a | touch pwned", "a > pwned", "$HOME", "*", "~", "#x", "\\", "-rf", "a\ttab", "é ü", "!x", "a&b", "(x)",
-]  # fmt: skip
+    "two words",
+    "it's",
+    'a "quoted" one',
+    "$(touch pwned)",
+    "`touch pwned`",
+    "a; touch pwned;",
+    "a && touch pwned",
+    "a | touch pwned",
+    "a > pwned",
+    "$HOME",
+    "*",
+    "~",
+    "#x",
+    "\\",
+    "-rf",
+    "a\ttab",
+    "é ü",
+    "!x",
+    "a&b",
+    "(x)",
+]
 
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -27,8 +45,12 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     environment.pop("MLFLOW_TRACKING_URI", None)
     return subprocess.run(
         [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *arguments],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 @pytest.fixture

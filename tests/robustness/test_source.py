@@ -12,10 +12,22 @@ from tests.conftest import ROOT
 FILES = sorted(path for part in ("tdbench", "benchmarks", "docs/examples") for path in (ROOT / part).rglob("*.py"))
 MODULES = ("pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "telnetlib", "ftplib")
 CALLS = (
-    "eval", "exec", "compile", "__import__", "os.system", "os.popen", "os.execv", "os.spawnv", "subprocess.getoutput",
-    "subprocess.getstatusoutput", "tempfile.mktemp", "pd.read_pickle", "torch.jit.load", "torch.hub.load",
+    "eval",
+    "exec",
+    "compile",
+    "__import__",
+    "os.system",
+    "os.popen",
+    "os.execv",
+    "os.spawnv",
+    "subprocess.getoutput",
+    "subprocess.getstatusoutput",
+    "tempfile.mktemp",
+    "pd.read_pickle",
+    "torch.jit.load",
+    "torch.hub.load",
     "shutil.unpack_archive",
-)  # fmt: skip
+)
 METHODS = ("extractall", "to_pickle", "read_pickle")
 # (file, what) -> why it is right there
 EXCEPTIONS = {
@@ -85,9 +97,13 @@ def test_the_code_does_nothing_of_the_kind() -> None:
 @pytest.mark.parametrize(
     ("code", "what"),
     [
-        ("import pickle", "imports pickle"), ("from dill import loads", "imports dill"), ("eval('1')", "calls eval"),
-        ("import os\nos.system('x')", "calls os.system"), ("subprocess.run('x', shell=True)", "starts a shell"),
-        ("torch.load(path)", "calls torch.load without weights_only=True"), ("yaml.load(x)", "calls yaml.load"),
+        ("import pickle", "imports pickle"),
+        ("from dill import loads", "imports dill"),
+        ("eval('1')", "calls eval"),
+        ("import os\nos.system('x')", "calls os.system"),
+        ("subprocess.run('x', shell=True)", "starts a shell"),
+        ("torch.load(path)", "calls torch.load without weights_only=True"),
+        ("yaml.load(x)", "calls yaml.load"),
         ("np.load(path)", "calls np.load without allow_pickle=False"),
         ("archive.extractall('x')", "calls archive.extractall"),
         ("open().extractall('x')", "calls extractall"),
@@ -97,7 +113,7 @@ def test_the_code_does_nothing_of_the_kind() -> None:
         ("Environment(loader=x)", "renders templates without escaping"),
         ("torch.load(path, weights_only=flag)", "calls torch.load without weights_only=True"),
     ],
-)  # fmt: skip
+)
 def test_the_scan_finds_it(code: str, what: str) -> None:
     assert [found for found, _ in findings(ast.parse(code))] == [what]
 
@@ -117,9 +133,11 @@ def test_the_scan_lets_pass_what_is_right(code: str) -> None:
 
 
 QUOTED = {
-    "params.libraries": "WeightsPlan.arguments", "params.weights": "WeightsPlan.option",
-    "params.settings": "Workflow.source_arguments", "params.runs": "ExperimentFlow.runs_of_job",
-}  # fmt: skip
+    "params.libraries": "WeightsPlan.arguments",
+    "params.weights": "WeightsPlan.option",
+    "params.settings": "Workflow.source_arguments",
+    "params.runs": "ExperimentFlow.runs_of_job",
+}
 """What rules put into their lines as it is -> who quoted it with shlex.join."""
 NUMBERS = re.compile(r"threads|resources\.\w+")
 

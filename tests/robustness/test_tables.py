@@ -20,24 +20,55 @@ from tests.robustness.tally import inputs, judge
 
 CELLS = st.one_of(
     st.text(max_size=6),
-    st.sampled_from(["", "nan", "inf", "-inf", "1e400", "0", "-1", "1e308", "true", "2001-01-01", '"', "a,b", "\0",
-    "\x1b[2J", "=1+1",
-                     "9" * 400, "fid", "edm", "0x10", "1_000", "12.5", "１２"]),
-)  # fmt: skip
+    st.sampled_from(
+        [
+            "",
+            "nan",
+            "inf",
+            "-inf",
+            "1e400",
+            "0",
+            "-1",
+            "1e308",
+            "true",
+            "2001-01-01",
+            '"',
+            "a,b",
+            "\0",
+            "\x1b[2J",
+            "=1+1",
+            "9" * 400,
+            "fid",
+            "edm",
+            "0x10",
+            "1_000",
+            "12.5",
+            "１２",
+        ]
+    ),
+)
 
 
 def scores(plan: Plan) -> pd.DataFrame:
     rows = [
-        dict(zip(CELL, (run.dataset_name, "edm", run.objective_name, "fid", library, "classifier",
-        steps, 2 * steps - 1),
-                 strict=True)) | {
-            "seed": run.seed, "run": run.name, "snapshot_kimg": 2.5, "value": 20.0 + steps + run.seed,
+        dict(
+            zip(
+                CELL,
+                (run.dataset_name, "edm", run.objective_name, "fid", library, "classifier", steps, 2 * steps - 1),
+                strict=True,
+            )
+        )
+        | {
+            "seed": run.seed,
+            "run": run.name,
+            "snapshot_kimg": 2.5,
+            "value": 20.0 + steps + run.seed,
             "reference_data": "d" * 64,
         }
         for run in plan.comparison
         for library in run.evaluation.libraries
         for steps in run.sampling.steps
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows)
 
 

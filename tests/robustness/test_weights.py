@@ -106,13 +106,17 @@ def test_bytes_of_weights_in_torchs_format(zipped: bool, tmp_path: Path, little_
     [
         (struct.pack("<Q", 2**63) + b"{}", "damaged snapshot"),
         (struct.pack("<Q", 2**40) + b"{}", "damaged snapshot"),
-        (joined(b'{"a": {"dtype": "F32", "shape": [1000000000000], "data_offsets": [0, 4000000000000]}}', b""),
-        "damaged"),
-        (joined(b'{"a": {"dtype": "F32", "shape": [4294967296, 4294967296], "data_offsets": [0, 4]}}', b"\0" * 4),
-        "damaged"),
+        (
+            joined(b'{"a": {"dtype": "F32", "shape": [1000000000000], "data_offsets": [0, 4000000000000]}}', b""),
+            "damaged",
+        ),
+        (
+            joined(b'{"a": {"dtype": "F32", "shape": [4294967296, 4294967296], "data_offsets": [0, 4]}}', b"\0" * 4),
+            "damaged",
+        ),
         (b"", "damaged snapshot"),
     ],
-)  # fmt: skip
+)
 def test_a_head_that_asks_for_terabytes(content: bytes, words: str, tmp_path: Path, little_memory: None) -> None:
     path = tmp_path / "000000064.safetensors"
     path.write_bytes(content)

@@ -110,9 +110,15 @@ def test_no_target_waits(target: Any, gpu: Any, tiny: Plan, images: ImageSet, tm
 @pytest.mark.parametrize("augmentation", [0.0, 0.5])
 @pytest.mark.parametrize("resident", [True, False])
 def test_no_way_of_training_waits(
-    precision: str, microbatch: int | None, augmentation: float, resident: bool, gpu: Any, tiny: Plan,
-    images: ImageSet, tmp_path: Path,
-) -> None:  # fmt: skip
+    precision: str,
+    microbatch: int | None,
+    augmentation: float,
+    resident: bool,
+    gpu: Any,
+    tiny: Plan,
+    images: ImageSet,
+    tmp_path: Path,
+) -> None:
     settings = {"precision": precision, "microbatch_size": microbatch, "augmentation": augmentation}
     run = changed(tiny, **settings, rampup_kimg=0.1)
     train_watched(gpu, run, images, tmp_path, resident)

@@ -33,9 +33,14 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     content: dict[str, Any] = YAML(typ="safe", pure=True).load(TINY)
     content |= {"seeds": [0], "ablations": {}, "network": {"kind": "unet-tiny", "dropout": 0.1}}
     content["training"] |= {
-        "microbatch_size": 16, "augmentation": 0.3, "metrics_every_steps": 1, "checkpoint_minutes": 0, "processes": 2,
-        "horizontal_flips": True, "gradient_clip_norm": 1.0,
-    }  # fmt: skip
+        "microbatch_size": 16,
+        "augmentation": 0.3,
+        "metrics_every_steps": 1,
+        "checkpoint_minutes": 0,
+        "processes": 2,
+        "horizontal_flips": True,
+        "gradient_clip_norm": 1.0,
+    }
     path = tmp_path_factory.mktemp("experiment") / "shared.yaml"
     YAML().dump(content | {"name": "shared"}, path)
     return load_plan(str(path))
@@ -142,7 +147,7 @@ def test_ended_and_started_again_it_ends_with_the_same_bytes(
         "SIGTERM": lambda: child.send_signal(signal.SIGTERM),
         "SIGKILL of a process": lambda: max(workers, key=lambda p: p.pid).kill(),
         "SIGKILL of the parent": child.kill,
-    }[end]()  # fmt: skip
+    }[end]()
     _, said = child.communicate(timeout=60)
     _, alive = psutil.wait_procs(workers, timeout=60)
     assert not alive and time.monotonic() - begun < 30

@@ -58,8 +58,10 @@ def holder(count: int, seconds: float, gpus: str, **environment: str) -> subproc
     return subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(count), str(seconds)],
         env=os.environ | {"PYTHONPATH": str(ROOT), "TDBENCH_GPUS": gpus} | environment,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def held(process: subprocess.Popen[str]) -> dict[str, Any]:
@@ -244,9 +246,11 @@ class Project:
         given = (f"experiment={self.experiment}", f"results={self.results}")
         done = subprocess.run(
             [sys.executable, "-m", "snakemake", *self.markers(), "--cores", "4", *arguments, "--config", *given],
-            cwd=self.folder, env=os.environ | {"PYTHONPATH": str(self.folder)} | environment,
-            capture_output=True, text=True,
-        )  # fmt: skip
+            cwd=self.folder,
+            env=os.environ | {"PYTHONPATH": str(self.folder)} | environment,
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout + done.stderr
 

@@ -61,8 +61,11 @@ def test_a_stage_drops_its_own_older_lines_and_torn_ones_only(path: Path) -> Non
     work(path, "train")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(line["stage"], line["state"]) for line in lines] == [
-        ("sample", "running"), ("sample", "finished"), ("train", "running"), ("train", "finished"),
-    ]  # fmt: skip
+        ("sample", "running"),
+        ("sample", "finished"),
+        ("train", "running"),
+        ("train", "finished"),
+    ]
 
 
 def test_what_was_done_before_counts_in_the_bar_and_not_in_the_rate(

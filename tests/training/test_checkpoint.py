@@ -71,9 +71,14 @@ def unbroken(tiny: Plan, archive: Path, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.mark.parametrize("step", [1, 4, 5, 9])
 def test_sigterm_keeps_the_last_step_and_the_end_is_the_same_to_the_bit(
-    step: int, unbroken: Any, tiny: Plan, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    step: int,
+    unbroken: Any,
+    tiny: Plan,
+    archive: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     run = kept(tiny)
     layout = RunLayout(tmp_path, run)
     interrupted(run, archive, layout, step, monkeypatch)
@@ -88,10 +93,16 @@ def test_sigterm_keeps_the_last_step_and_the_end_is_the_same_to_the_bit(
 @pytest.mark.parametrize(
     "name",
     [
-        "edm-baseline-seed0", "ct-td", "hard-target", "augmented-with-dropout", "in-microbatches",
-        "adamw", "radam", "mirrored-and-clipped",
+        "edm-baseline-seed0",
+        "ct-td",
+        "hard-target",
+        "augmented-with-dropout",
+        "in-microbatches",
+        "adamw",
+        "radam",
+        "mirrored-and-clipped",
     ],
-)  # fmt: skip
+)
 def test_every_kind_of_state_goes_on_exactly(
     name: str, tiny: Plan, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,9 +178,15 @@ DAMAGE: dict[str, Callable[[Path, random.Random], Any]] = {
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("which", ["newest", "both"])
 def test_a_damaged_checkpoint_is_passed_over(
-    damage: str, which: str, unbroken: Any, tiny: Plan, archive: Path, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    damage: str,
+    which: str,
+    unbroken: Any,
+    tiny: Plan,
+    archive: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     run = kept(tiny)
     layout, source = RunLayout(tmp_path, run), random.Random(damage)
     interrupted(run, archive, layout, 7, monkeypatch)
@@ -223,9 +240,13 @@ def test_a_checkpoint_that_cannot_be_written_leaves_those_before(
 
 @pytest.mark.parametrize("change", ["settings", "data", "snapshot"])
 def test_a_checkpoint_of_something_else_is_not_used(
-    change: str, tiny: Plan, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    change: str,
+    tiny: Plan,
+    archive: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     run = kept(tiny)
     layout = RunLayout(tmp_path, run)
     interrupted(run, archive, layout, 7, monkeypatch)

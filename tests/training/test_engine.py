@@ -66,9 +66,13 @@ def quick_compiler(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
 
 
 def test_a_compiled_training_is_the_same(
-    trained: Any, quick_compiler: list[nn.Module], tiny: Plan, archive: Path, tmp_path: Path,
+    trained: Any,
+    quick_compiler: list[nn.Module],
+    tiny: Plan,
+    archive: Path,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     eager, compiled = trained("eager", compile=False), trained("compiled", compile=True)
     assert len(quick_compiler) == 2 and recorded(compiled)["compiled"] and not recorded(eager)["compiled"]
     assert losses(compiled) == pytest.approx(losses(eager), rel=1e-5)
@@ -84,9 +88,13 @@ def test_a_compiled_training_is_the_same(
 
 @pytest.mark.parametrize("calls", [1, 2])
 def test_a_compiler_that_fails_is_done_without(
-    calls: int, trained: Any, images: ImageSet, tiny: Plan, monkeypatch: pytest.MonkeyPatch,
+    calls: int,
+    trained: Any,
+    images: ImageSet,
+    tiny: Plan,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     """With the first network, or with the second, the target."""
     compiled, states, real = [], [], loop.build_state
 

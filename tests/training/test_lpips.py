@@ -84,9 +84,13 @@ def test_it_is_the_librarys_own(state: State, vgg: Path, monkeypatch: pytest.Mon
     found, expected = [], []
     for distance, into in (
         (DISTANCES["lpips"], found),
-        (lambda a, b: theirs(*(interpolate(v.expand(-1, 3, -1, -1), 224, mode="bilinear", antialias=True)
-                               for v in (a, b))).flatten(), expected),
-    ):  # fmt: skip
+        (
+            lambda a, b: theirs(
+                *(interpolate(v.expand(-1, 3, -1, -1), 224, mode="bilinear", antialias=True) for v in (a, b))
+            ).flatten(),
+            expected,
+        ),
+    ):
         a = x.clone().requires_grad_()
         value = distance(a, y)
         value.sum().backward()
@@ -191,9 +195,12 @@ def test_the_address_is_torchvisions_own() -> None:
 
 
 def test_the_published_file_is_fetched_once_and_recorded(
-    vgg: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    vgg: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
     serve: Callable[[Path], ThreadingHTTPServer],
-) -> None:  # fmt: skip
+) -> None:
     """From a site in place of PyTorch's; as that file it is LPIPS, without a warning."""
     cache, results = tmp_path / "cache", tmp_path / "results"
     monkeypatch.setenv(CACHE_VARIABLE, str(cache))
@@ -247,10 +254,12 @@ def experiment(folder: Path, weights: Path) -> Path:
     """Two steps of consistency training on a digit each, by LPIPS."""
     path, seen = folder / "mine.yaml", os.path.relpath(weights, folder)
     changes = {
-        "edm: {}": "ct: {distance: lpips}", ", target: {decay: 0.9}": "", "duration_kimg: 2.56": "duration_kimg: 0.002",
+        "edm: {}": "ct: {distance: lpips}",
+        ", target: {decay: 0.9}": "",
+        "duration_kimg: 2.56": "duration_kimg: 0.002",
         "batch_size: 64\n  learning": f"distance_weights: {seen}\n  batch_size: 1\n  learning",
         "snapshot_kimg: 0.32": "snapshot_kimg: 0.001",
-    }  # fmt: skip
+    }
     text = TINY.read_text()
     for old, new in changes.items():
         assert old in text
@@ -260,9 +269,14 @@ def experiment(folder: Path, weights: Path) -> Path:
 
 
 def test_a_training_by_lpips_knows_its_weights(
-    state: State, vgg: Path, tmp_path: Path, archive: Path, images: ImageSet, monkeypatch: pytest.MonkeyPatch,
+    state: State,
+    vgg: Path,
+    tmp_path: Path,
+    archive: Path,
+    images: ImageSet,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     """It goes on after a stop, to the same bytes, with the same weights alone; their checksum is in run.json."""
     mine, other, real = tmp_path / "mine.pth", tmp_path / "other.pth", loop.one_step
     mine.write_bytes(vgg.read_bytes())
@@ -299,8 +313,10 @@ def test_a_training_by_lpips_knows_its_weights(
     mine.write_bytes(vgg.read_bytes())
     code, said = train(fresh)
     assert "it is of other distance_weights" in said
-    sums = [[s["sha256"] for s in json.loads(RunLayout(r, run).snapshots.read_text())["snapshots"]]
-            for r in (results, fresh)]  # fmt: skip
+    sums = [
+        [s["sha256"] for s in json.loads(RunLayout(r, run).snapshots.read_text())["snapshots"]]
+        for r in (results, fresh)
+    ]
     assert len(sums[0]) == 2 and sums[0] == sums[1]
 
     assert "finished before, kept" in train(results)[1]

@@ -66,8 +66,11 @@ def snakemake(experiment: Path, results: Path, *options: str, **env: str) -> sub
     config = ("--config", f"experiment={experiment}", f"results={results}")
     return subprocess.run(
         [sys.executable, "-m", "snakemake", *options, *config],
-        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)} | env, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | env,
+        capture_output=True,
+        text=True,
+    )
 
 
 def planned(experiment: Path, results: Path) -> subprocess.CompletedProcess[str]:

@@ -197,9 +197,17 @@ def test_changing_lambda_retrains_exactly_the_runs_it_touches(project: Project) 
         shutil.copytree(project.results, again)
         made = {path: path.stat().st_mtime_ns for path in (again / "tiny" / "runs").rglob("snapshots.json")}
         done = project.call(
-            "snakemake", "--cores", "2", "--forcerun", "train", "--until", "train", "--config",
-            f"experiment={project.experiment}", f"results={again}",
-        )  # fmt: skip
+            "snakemake",
+            "--cores",
+            "2",
+            "--forcerun",
+            "train",
+            "--until",
+            "train",
+            "--config",
+            f"experiment={project.experiment}",
+            f"results={again}",
+        )
     assert done.returncode == 0, done.stderr[-3000:]
     kept = {f"digits/{path.parent.name}" for path, before in made.items() if path.stat().st_mtime_ns == before}
     assert len(made) == RUNS and kept == BASELINES

@@ -7,7 +7,5 @@ from tdbench.diffusion.formulations.edm import EDM
 from tdbench.diffusion.formulations.ve import VE
 from tdbench.diffusion.formulations.vp import VP
 
-FORMULATIONS: dict[str, type[Formulation]] = {
-    "ddpm": DDPM, "ddim": DDIM, "vp": VP, "ve": VE, "edm": EDM, "ct": CT
-}  # fmt: skip
+FORMULATIONS: dict[str, type[Formulation]] = {"ddpm": DDPM, "ddim": DDIM, "vp": VP, "ve": VE, "edm": EDM, "ct": CT}
 """kind -> class."""

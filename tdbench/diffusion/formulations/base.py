@@ -15,8 +15,13 @@ from tdbench.settings import Parameters
 Weight = Literal["pairwise", "source", "constant", "linear"]
 
 WHOLE_STEPS: Mapping[str, Any] = {
-    "weight": "pairwise", "lambda": 0.5, "span": 1.0, "stride": 1.0, "coupling": "markov", "posterior": "ancestral"
-}  # fmt: skip
+    "weight": "pairwise",
+    "lambda": 0.5,
+    "span": 1.0,
+    "stride": 1.0,
+    "coupling": "markov",
+    "posterior": "ancestral",
+}
 """Settings of the TD objective for a discrete process: tau = t - 1 and t' = t - 1. The posterior is the paper's."""
 BETWEEN_STEPS: Mapping[str, Any] = {**WHOLE_STEPS, "stride": 0.25}
 """The same in continuous time, where tau' < t' < tau < t: the stride is below the span. Span and stride as for EDM."""
@@ -34,9 +39,13 @@ class Noise(NamedTuple):
 
     @classmethod
     def draw(
-        cls, shape: tuple[int, ...], dtype: torch.dtype, times: torch.Generator, shared: torch.Generator,
+        cls,
+        shape: tuple[int, ...],
+        dtype: torch.dtype,
+        times: torch.Generator,
+        shared: torch.Generator,
         pair: torch.Generator,
-    ) -> "Noise":  # fmt: skip
+    ) -> "Noise":
         """Draws for images of a shape (N, C, H, W), each tensor on the device of its generator.
 
         ``times``, on the CPU, and ``shared`` give what every objective uses, ``pair`` what only paired points need: a
@@ -204,9 +213,14 @@ class Formulation(Parameters):
         for name, time, level in zip(("noisiest", "least noisy"), ends, levels, strict=True):
             p, t = self.preconditioning(), time.view(1, 1, 1, 1)
             found = {
-                "alpha": level.alpha, "sigma": level.sigma, "sigma / alpha": level.sigma / level.alpha,
-                "c_skip": p.c_skip(t), "c_out": p.c_out(t), "c_in": p.c_in(t), "c_noise": p.c_noise(t),
-            }  # fmt: skip
+                "alpha": level.alpha,
+                "sigma": level.sigma,
+                "sigma / alpha": level.sigma / level.alpha,
+                "c_skip": p.c_skip(t),
+                "c_out": p.c_out(t),
+                "c_in": p.c_in(t),
+                "c_noise": p.c_noise(t),
+            }
             for coefficient, value in (found | between).items():
                 positive = coefficient in ("alpha", "sigma", "sigma / alpha")
                 if not bool(value.float().isfinite().all()) or (positive and float(value.float()) <= 0):

@@ -79,14 +79,22 @@ class CT(Formulation):
     own_target: ClassVar[bool] = True
     td_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {
-            "weight": "pairwise", "lambda": 0.5, "span": 1.0, "stride": 0.25,
-            "coupling": "shared", "posterior": "deterministic",
+            "weight": "pairwise",
+            "lambda": 0.5,
+            "span": 1.0,
+            "stride": 0.25,
+            "coupling": "shared",
+            "posterior": "deterministic",
         },
         "release": {
-            "weight": "pairwise", "lambda": 0.5, "span": 1.0, "stride": 0.25,
-            "coupling": "shared", "posterior": "ancestral",
+            "weight": "pairwise",
+            "lambda": 0.5,
+            "span": 1.0,
+            "stride": 0.25,
+            "coupling": "shared",
+            "posterior": "ancestral",
         },
-    }  # fmt: skip
+    }
 
     @property
     def loss_gflops(self) -> float:

@@ -27,14 +27,22 @@ class EDM(Formulation):
 
     td_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {
-            "weight": "pairwise", "lambda": 0.5, "span": 1.0, "stride": 0.25,
-            "coupling": "markov", "posterior": "ancestral",
+            "weight": "pairwise",
+            "lambda": 0.5,
+            "span": 1.0,
+            "stride": 0.25,
+            "coupling": "markov",
+            "posterior": "ancestral",
         },
         "release": {
-            "weight": "source", "lambda": 0.5, "span": 3.0, "stride": 0.2,
-            "coupling": "markov", "posterior": "ancestral",
+            "weight": "source",
+            "lambda": 0.5,
+            "span": 3.0,
+            "stride": 0.2,
+            "coupling": "markov",
+            "posterior": "ancestral",
         },
-    }  # fmt: skip
+    }
 
     def preconditioning(self) -> EDMPreconditioning:
         return EDMPreconditioning(self.sigma_data)

@@ -32,9 +32,16 @@ def training(run: Run, layout: RunLayout, record: dict[str, Any], used: list[str
     facts = ", ".join(f"{key} {value}" for key, value in parts[-1]["hardware"].items())
     begun = parts[0]["provenance"]["written_at"]
     return Activity(
-        f"train/{run.name}", f"Training of {run.name}", f"tdbench train {EXPERIMENT} {run.name}; {facts}",
-        [part["provenance"] for part in parts], begun, _finished(layout, "train", begun), used, made, run.seed,
-    )  # fmt: skip
+        f"train/{run.name}",
+        f"Training of {run.name}",
+        f"tdbench train {EXPERIMENT} {run.name}; {facts}",
+        [part["provenance"] for part in parts],
+        begun,
+        _finished(layout, "train", begun),
+        used,
+        made,
+        run.seed,
+    )
 
 
 def sampling(run: Run, records: list[dict[str, Any]], used: list[str], made: list[str]) -> Activity:
@@ -42,32 +49,57 @@ def sampling(run: Run, records: list[dict[str, Any]], used: list[str], made: lis
     # A record is written when its set is done.
     begun = [_earlier(record["provenance"]["written_at"], record["seconds"]) for record in records]
     return Activity(
-        f"sample/{run.name}", f"Sampling of {run.name}", f"tdbench sample {EXPERIMENT} {run.name}", origins,
-        min(begun), max(origin["written_at"] for origin in origins), used, made, run.seed,
-    )  # fmt: skip
+        f"sample/{run.name}",
+        f"Sampling of {run.name}",
+        f"tdbench sample {EXPERIMENT} {run.name}",
+        origins,
+        min(begun),
+        max(origin["written_at"] for origin in origins),
+        used,
+        made,
+        run.seed,
+    )
 
 
 def evaluation(run: Run, layout: RunLayout, scored: dict[str, Any], used: list[str], made: list[str]) -> Activity:
     origin = scored["provenance"]
     return Activity(
-        f"evaluate/{run.name}", f"Scores of {run.name}", f"tdbench evaluate {EXPERIMENT} {run.name}", [origin],
-        _begun(layout, "evaluate", origin["written_at"]), origin["written_at"], used, made,
-    )  # fmt: skip
+        f"evaluate/{run.name}",
+        f"Scores of {run.name}",
+        f"tdbench evaluate {EXPERIMENT} {run.name}",
+        [origin],
+        _begun(layout, "evaluate", origin["written_at"]),
+        origin["written_at"],
+        used,
+        made,
+    )
 
 
 def referring(dataset: str, facts: dict[str, Any], command: str, used: list[str], made: list[str]) -> Activity:
     origin, library = facts["provenance"], facts["library"]
     return Activity(
-        f"reference/{dataset}/{library}", f"Features of {dataset} by {library}", command, [origin],
-        None, origin["written_at"], used, made,
-    )  # fmt: skip
+        f"reference/{dataset}/{library}",
+        f"Features of {dataset} by {library}",
+        command,
+        [origin],
+        None,
+        origin["written_at"],
+        used,
+        made,
+    )
 
 
 def reporting(plan: Plan, origin: dict[str, Any], used: list[str], made: list[str]) -> Activity:
     return Activity(
-        f"report/{plan.experiment.name}", f"Report of {plan.experiment.name}", f"tdbench report {EXPERIMENT}",
-        [origin], None, origin["written_at"], used, made,
-    )  # fmt: skip
+        f"report/{plan.experiment.name}",
+        f"Report of {plan.experiment.name}",
+        f"tdbench report {EXPERIMENT}",
+        [origin],
+        None,
+        origin["written_at"],
+        used,
+        made,
+    )
 
 
 def _lines(layout: RunLayout, stage: str) -> list[dict[str, Any]]:

@@ -196,10 +196,15 @@ def _check(source: _Source) -> Check:
     faults += [f"{_shown(name)}: not described by {METADATA}" for name in names if name not in known]
     status = crate.root_dataset.get("creativeWorkStatus")
     return Check(
-        faults, len(described), total, hashlib.sha256(text).hexdigest(), commits_of(crate),
-        None if status is None else _shown(str(status)), [name for name in described if name.endswith(".py")],
+        faults,
+        len(described),
+        total,
+        hashlib.sha256(text).hexdigest(),
+        commits_of(crate),
+        None if status is None else _shown(str(status)),
+        [name for name in described if name.endswith(".py")],
         _to_bring(source, names),
-    )  # fmt: skip
+    )
 
 
 def _to_bring(source: _Source, names: list[str]) -> list[str]:

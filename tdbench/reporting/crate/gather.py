@@ -188,9 +188,11 @@ def _add_software(contents: Contents, layout: ReportLayout) -> None:
         return
     root = Path(__file__).parents[3]
     described = {
-        "requirements.lock": "Every library with its version and checksum", "Snakefile": "The workflow",
-        "workflow/rules/*.smk": "Rules of the workflow", "workflow/report/*.rst": "Captions of the workflow's report",
-    }  # fmt: skip
+        "requirements.lock": "Every library with its version and checksum",
+        "Snakefile": "The workflow",
+        "workflow/rules/*.smk": "Rules of the workflow",
+        "workflow/report/*.rst": "Captions of the workflow's report",
+    }
     for pattern, description in described.items():
         for path in sorted(root.glob(pattern)):
             contents.members[f"{SOFTWARE}/{path.relative_to(root).as_posix()}"] = Member(path, description)

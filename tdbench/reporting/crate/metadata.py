@@ -32,12 +32,23 @@ PROFILES = {
 # Of the profiles; it has a term for a checksum, which RO-Crate 1.1 has not.
 _TERMS = "https://w3id.org/ro/terms/workflow-run/context"
 _FORMATS = {
-    ".json": "application/json", ".jsonl": "application/jsonl", ".csv": "text/csv", ".md": "text/markdown",
-    ".tex": "application/x-tex", ".png": "image/png", ".svg": "image/svg+xml", ".pdf": "application/pdf",
-    ".html": "text/html", ".yaml": "application/yaml", ".parquet": "application/vnd.apache.parquet",
-    ".py": "text/x-python", ".rst": "text/x-rst", ".zip": "application/zip", ".npz": "application/zip",
+    ".json": "application/json",
+    ".jsonl": "application/jsonl",
+    ".csv": "text/csv",
+    ".md": "text/markdown",
+    ".tex": "application/x-tex",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".pdf": "application/pdf",
+    ".html": "text/html",
+    ".yaml": "application/yaml",
+    ".parquet": "application/vnd.apache.parquet",
+    ".py": "text/x-python",
+    ".rst": "text/x-rst",
+    ".zip": "application/zip",
+    ".npz": "application/zip",
     ".safetensors": "application/octet-stream",
-}  # fmt: skip
+}
 _NO_LICENCE = "No licence is stated: ask whoever gave you this crate before you publish or change it."
 
 
@@ -119,9 +130,12 @@ def _file(crate: ROCrate, name: str, member: Member, main_workflow: str | None) 
     else:
         source, size, checksum = content, content.stat().st_size, sha256(content)
     properties = {
-        "name": name, "description": member.description, "contentSize": str(size), "sha256": checksum,
+        "name": name,
+        "description": member.description,
+        "contentSize": str(size),
+        "sha256": checksum,
         "encodingFormat": _FORMATS.get(PurePosixPath(name).suffix, "text/plain"),
-    }  # fmt: skip
+    }
     if name != main_workflow:
         return crate.add_file(source, name, properties=properties)
     return crate.add_workflow(source, name, properties=properties, lang="snakemake")
@@ -137,9 +151,12 @@ def _action(crate: ROCrate, activity: Activity, files: dict[str, Entity], softwa
     properties = {"name": activity.name, "description": activity.details}
     properties |= {key: time for key, time in times.items() if time is not None}
     return crate.add_action(
-        _value(instruments), f"#{activity.identifier}", object=_value(used),
-        result=_value([files[name] for name in activity.made]), properties=properties,
-    )  # fmt: skip
+        _value(instruments),
+        f"#{activity.identifier}",
+        object=_value(used),
+        result=_value([files[name] for name in activity.made]),
+        properties=properties,
+    )
 
 
 def _value(entities: list[Entity]) -> list[Entity] | Entity:
@@ -158,11 +175,13 @@ def _software(crate: ROCrate, origin: dict[str, Any], known: dict[str, Entity]) 
         local = re.sub(r"[^a-z0-9.]", ".", commit.removeprefix(f"{version}+"))
         what = "git commit" if is_commit(commit.removesuffix("-dirty")) else "installed package"
         properties = {
-            "@type": "SoftwareApplication", "name": "tdbench", "softwareVersion": f"{version}+{local}",
+            "@type": "SoftwareApplication",
+            "name": "tdbench",
+            "softwareVersion": f"{version}+{local}",
             "identifier": commit,
             "description": f"{what} {commit} on {origin['platform']}; SHA-256 of code and plug-ins {code}",
             "softwareRequirements": [_library(crate, name, str(v)) for name, v in libraries.items()],
-        }  # fmt: skip
+        }
         known[key] = crate.add(ContextEntity(crate, f"#tdbench-{key[:16]}", properties))
     return known[key]
 
@@ -185,6 +204,9 @@ def _workflow_action(crate: ROCrate, plan: Plan, contents: Contents, files: dict
     } | {key: time for key, time in times.items() if time is not None}
     results = list(dict.fromkeys(name for activity in made for name in activity.made))
     return crate.add_action(
-        files[contents.main_workflow or ""], "#workflow", object=files[EXPERIMENT],
-        result=[files[name] for name in results], properties=properties,
-    )  # fmt: skip
+        files[contents.main_workflow or ""],
+        "#workflow",
+        object=files[EXPERIMENT],
+        result=[files[name] for name in results],
+        properties=properties,
+    )

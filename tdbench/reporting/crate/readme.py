@@ -13,9 +13,13 @@ def readme(plan: Plan, contents: Contents) -> str:
     machines = {origin["platform"]: None for made in contents.activities for origin in made.origins}
     known = [commit for commit in contents.commits if is_commit(commit.removesuffix("-dirty"))]
     lines = [
-        f"# Results of experiment {experiment.name}", "", experiment.description, "",
+        f"# Results of experiment {experiment.name}",
+        "",
+        experiment.description,
+        "",
         f"An [RO-Crate](https://w3id.org/ro/crate/1.1), packed by `tdbench export`: {METADATA} describes every file "
-        "with its SHA-256, and which command made it when, by which code.", "",
+        "with its SHA-256, and which command made it when, by which code.",
+        "",
         f"- `{EXPERIMENT}`: the experiment; `{RESOLVED}`: every run with all its settings",
         f"- `{experiment.name}/`: `report.html`, tables, figures, scores; `runs/`: settings, metrics, snapshots, "
         "sample sets and scores of each run, with hardware, versions and times",
@@ -23,10 +27,17 @@ def readme(plan: Plan, contents: Contents) -> str:
         *([f"- `{SOFTWARE}/`: the workflow and the locked versions"] if _has_software(contents) else []),
         f"- runs: {len(plan.runs)}, of seeds {', '.join(map(str, experiment.seeds))}",
         f"- made by commit {', '.join(contents.commits) or 'unknown'}",
-        f"- on {', '.join(machines)}", f"- with {', '.join(versions)}",
-        "", "## Check", "", "    tdbench check-crate .", "", "## Make it again", "",
+        f"- on {', '.join(machines)}",
+        f"- with {', '.join(versions)}",
+        "",
+        "## Check",
+        "",
+        "    tdbench check-crate .",
+        "",
+        "## Make it again",
+        "",
         *(f"    {line}" for line in again(known, "CRATE")),
-    ]  # fmt: skip
+    ]
     settings = {run.name: run.model_dump(mode="json") for run in plan.runs.values()}
     if to_bring := data_to_bring(settings, list(contents.members)):
         lines += ["", *(f"Before that, {line}." for line in to_bring)]

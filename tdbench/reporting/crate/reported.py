@@ -29,9 +29,11 @@ def add_report(contents: Contents, plan: Plan) -> None:
     layout = ReportLayout(contents.results, plan.experiment.name)
     command = advice.command("report", plan.path, results=contents.results)
     descriptions = {
-        layout.scores_parquet: "Every score, in parquet", layout.scores_csv: "Every score: a row a library and metric",
-        layout.runs_csv: "Every run: size, cost, losses, origin", layout.html: "The report, on one page",
-    }  # fmt: skip
+        layout.scores_parquet: "Every score, in parquet",
+        layout.scores_csv: "Every score: a row a library and metric",
+        layout.runs_csv: "Every run: size, cost, losses, origin",
+        layout.html: "The report, on one page",
+    }
     names = [contents.add(path, what, command) for path, what in descriptions.items()]
     _check_scores(contents, plan, layout, command)
     expected = [

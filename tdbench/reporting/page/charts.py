@@ -29,10 +29,16 @@ CONFIG: dict[str, Any] = {
     "font": "system-ui, sans-serif",
     "view": {"stroke": "transparent"},
     "axis": {
-        "labelColor": "var(--ink)", "titleColor": "var(--ink)", "domainColor": "var(--ink)", "tickColor": "var(--ink)",
-        "gridColor": "var(--line)", "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal",
+        "labelColor": "var(--ink)",
+        "titleColor": "var(--ink)",
+        "domainColor": "var(--ink)",
+        "tickColor": "var(--ink)",
+        "gridColor": "var(--line)",
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
     },
-}  # fmt: skip
+}
 
 
 def scores_group(per_run: pd.DataFrame, labels: list[str], comparable: bool = True) -> dict[str, Any]:
@@ -70,8 +76,10 @@ def scores_group(per_run: pd.DataFrame, labels: list[str], comparable: bool = Tr
     pairs = means[["dataset", "formulation"]].drop_duplicates().itertuples(index=False)
     return {
         "cells": [{"key": pair_name(*pair), "title": ", ".join(pair)} for pair in pairs],
-        "legend": colours, "specs": specs, "rows": _by_cell(parts),
-    }  # fmt: skip
+        "legend": colours,
+        "specs": specs,
+        "rows": _by_cell(parts),
+    }
 
 
 def cost_group(costs: pd.DataFrame) -> dict[str, Any]:
@@ -133,7 +141,7 @@ def _value_rows(means: pd.DataFrame, differences: pd.DataFrame, labels: list[str
     rows = rows.sort_values("objective", key=lambda names: names.map(labels.index), kind="stable")
     return rows.astype({"said": object, "verdict": object}).fillna({"said": "—", "verdict": "—"})[
         [*_KEYS, "mean", "low", "high", "n", "value", "said", "verdict"]
-    ]  # fmt: skip
+    ]
 
 
 def _difference_rows(differences: pd.DataFrame, treated: list[str], positive: pd.Series) -> pd.DataFrame:
@@ -172,9 +180,15 @@ def _y(field: str, title: str, log: bool, zero: bool = False) -> alt.Y:
 
 
 _TOLD = {
-    "objective": "objective", "pair": "data and formulation", "steps": "steps", "nfe": "NFE",
-    "value": "mean ± standard deviation", "said": "difference [95 %]", "n": "seeds", "verdict": "verdict",
-}  # fmt: skip
+    "objective": "objective",
+    "pair": "data and formulation",
+    "steps": "steps",
+    "nfe": "NFE",
+    "value": "mean ± standard deviation",
+    "said": "difference [95 %]",
+    "n": "seeds",
+    "verdict": "verdict",
+}
 
 
 def _told(*fields: str) -> list[alt.Tooltip]:

@@ -122,7 +122,7 @@ def _tables(
         name: page_table(frame, caption, _choices(frame))
         for name, (frame, caption) in frames.items()
         if not frame.empty
-    }  # fmt: skip
+    }
 
 
 def _choices(frame: pd.DataFrame) -> dict[str, str]:
@@ -228,8 +228,11 @@ def _classes_of_samples(plan: Plan, dataset: str) -> str:
 
 def _run_facts(runs: pd.DataFrame) -> pd.DataFrame:
     shown = runs.assign(
-        training_seconds=runs.training_seconds.round(1), memory_mb=runs.memory_mb.round(), loss=runs.loss.round(4),
-        valid_share=runs.valid_share.round(3), git_commit=runs.git_commit.str.slice(0, 12),
+        training_seconds=runs.training_seconds.round(1),
+        memory_mb=runs.memory_mb.round(),
+        loss=runs.loss.round(4),
+        valid_share=runs.valid_share.round(3),
+        git_commit=runs.git_commit.str.slice(0, 12),
         data=runs.data.str.slice(0, 12),
-    )  # fmt: skip
+    )
     return shown.drop(columns=["dataset", "formulation", "objective"])

@@ -44,11 +44,14 @@ def page_table(frame: pd.DataFrame, caption: str, choices: dict[str, str] | None
     keys = [_keys([row[i] for row in texts]) for i in range(len(frame.columns))]
     columns = [
         Column(
-            name=str(name), numeric=keys[i] is not None, key=name in choices,
-            choosable=name in choices and len({row[i] for row in texts}) > 1, choice=choices.get(str(name), ""),
+            name=str(name),
+            numeric=keys[i] is not None,
+            key=name in choices,
+            choosable=name in choices and len({row[i] for row in texts}) > 1,
+            choice=choices.get(str(name), ""),
         )
         for i, name in enumerate(frame.columns)
-    ]  # fmt: skip
+    ]
     rows = [
         [(text, text if (numbers := keys[i]) is None else numbers[line]) for i, text in enumerate(row)]
         for line, row in enumerate(texts)

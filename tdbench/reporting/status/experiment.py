@@ -46,10 +46,15 @@ class ExperimentStand:
             names = {"run": stand.run.name, "weights_of": stand.run.weights_name}
             runs.append(asdict(stand) | names | {"percent": share})
         return {
-            "experiment": self.name, "path": self.path, "counts": dict(self.counts()),
-            "seconds_left": self.seconds_left, "runs_not_of_the_plan": self.others, "note": self.note,
-            "datasets": [asdict(dataset) for dataset in self.datasets], "runs": runs,
-        }  # fmt: skip
+            "experiment": self.name,
+            "path": self.path,
+            "counts": dict(self.counts()),
+            "seconds_left": self.seconds_left,
+            "runs_not_of_the_plan": self.others,
+            "note": self.note,
+            "datasets": [asdict(dataset) for dataset in self.datasets],
+            "runs": runs,
+        }
 
 
 def read_status(results: Path) -> list[ExperimentStand]:
@@ -104,10 +109,17 @@ def _expected(experiment: str, entry: dict[str, Any]) -> Expected:
     if not (_RUN.fullmatch(name) and _RUN.fullmatch(weights_name)):
         raise ValueError("names of runs are names of folders")
     return Expected(
-        experiment, name, weights_name, str(entry["network"]), str(entry["sampler"]),
-        _count(entry["training_images"]), _count(entry["sample_sets"], MOST_SETS), _count(entry["set_images"]),
-        tuple(_count(steps, MOST_SETS) for steps in entry["steps"]), _count(entry["score_sets"]),
-    )  # fmt: skip
+        experiment,
+        name,
+        weights_name,
+        str(entry["network"]),
+        str(entry["sampler"]),
+        _count(entry["training_images"]),
+        _count(entry["sample_sets"], MOST_SETS),
+        _count(entry["set_images"]),
+        tuple(_count(steps, MOST_SETS) for steps in entry["steps"]),
+        _count(entry["score_sets"]),
+    )
 
 
 def _count(value: Any, most: float = 1e15) -> int:

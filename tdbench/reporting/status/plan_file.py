@@ -38,8 +38,13 @@ def _outlined(run: "Run") -> dict[str, Any]:
     sampling, snapshots = run.sampling, len(run.scored_snapshots())
     sets = snapshots * len(sampling.steps)
     return {
-        "name": run.name, "weights_name": run.weights_name, "network": run.network.kind,
-        "sampler": sampling.sampler.kind, "training_images": run.training.images_at(run.training.steps),
-        "sample_sets": sets, "set_images": sampling.images, "steps": list(sampling.steps),
+        "name": run.name,
+        "weights_name": run.weights_name,
+        "network": run.network.kind,
+        "sampler": sampling.sampler.kind,
+        "training_images": run.training.images_at(run.training.steps),
+        "sample_sets": sets,
+        "set_images": sampling.images,
+        "steps": list(sampling.steps),
         "score_sets": sets * len(run.evaluation.libraries),
-    }  # fmt: skip
+    }

@@ -32,9 +32,12 @@ def reference_data(run: Run, stored: dict[str, Any], files: DatasetLayout) -> di
     for row in stored["scores"]:
         library, features = row["library"], row["features"]
         profile = {
-            "num_rows": row["reference_n"], "features": features, "resize": row["resize"],
-            "data_sha256": row["reference_data"], "sha256": checksums[library],
-        }  # fmt: skip
+            "num_rows": row["reference_n"],
+            "features": features,
+            "resize": row["resize"],
+            "data_sha256": row["reference_data"],
+            "sha256": checksums[library],
+        }
         name = f"{run.dataset_name}, {features} features for {library}"
         found[library] = _dataset(name, checksums[library], files.reference(features, library), profile, None)
     return found

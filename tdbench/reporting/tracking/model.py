@@ -40,15 +40,24 @@ def signature(data: dict[str, Any]) -> ModelSignature:
 
 
 def log_model(
-    client: MlflowClient, experiment_id: str, run_id: str, run: Run, data: dict[str, Any], layout: RunLayout,
+    client: MlflowClient,
+    experiment_id: str,
+    run_id: str,
+    run: Run,
+    data: dict[str, Any],
+    layout: RunLayout,
     tags: dict[str, str],
-) -> str:  # fmt: skip
+) -> str:
     """Log the last snapshot's weights as what a run gives; returns MLflow's id of the model."""
     images = run.scored_snapshots()[-1]
     facts = {
-        "formulation": run.formulation_name, "objective": run.objective_name, "network": run.network.kind,
-        "dataset": run.dataset_name, "seed": str(run.seed), "kimg": f"{images / 1000:g}",
-    }  # fmt: skip
+        "formulation": run.formulation_name,
+        "objective": run.objective_name,
+        "network": run.network.kind,
+        "dataset": run.dataset_name,
+        "seed": str(run.seed),
+        "kimg": f"{images / 1000:g}",
+    }
     # Of the characters that a run's name may hold MLflow allows all but these two.
     name = run.name.replace("/", "-").replace(".", "_")
     logged = client.create_logged_model(

@@ -59,10 +59,11 @@ class Writer:
         if models:
             model_id = log_model(self.client, self.experiment_id, run_id, run, record["data"], layout, self._tags(run))
         log_batches(
-            self.client, run_id,
+            self.client,
+            run_id,
             metrics.training_metrics(layout, began) + metrics.score_metrics(rows, ended, run.training.steps, {}),
             [Param(key, str(value)) for key, value in _flatten(record["run"]).items()],
-        )  # fmt: skip
+        )
         log_files(self.client, run_id, files)
         for images in run.scored_snapshots():
             self._snapshot(run, run_id, images, rows, sets, compared, model_id if images == last else None)
@@ -79,20 +80,32 @@ class Writer:
         return compared
 
     def _snapshot(
-        self, run: Run, parent: str, images: int, rows: metrics.Scores, sets: list[dict[str, Any]],
-        compared: dict[str, Dataset], model_id: str | None,
-    ) -> None:  # fmt: skip
+        self,
+        run: Run,
+        parent: str,
+        images: int,
+        rows: metrics.Scores,
+        sets: list[dict[str, Any]],
+        compared: dict[str, Dataset],
+        model_id: str | None,
+    ) -> None:
         layout = RunLayout(self.results, run)
         mine = [entry for entry in sets if entry["snapshot_images"] == images]
         ended = [_milliseconds(entry["provenance"]["written_at"]) for entry in mine]
         began = min(end - int(entry["seconds"] * 1000) for end, entry in zip(ended, mine, strict=True))
         scores = [row for row in rows if round(row["snapshot_kimg"] * 1000) == images]
         run_id = self._begin(
-            f"{run.name} at {images / 1000:g} kimg", began, self._tags(run) | {
-                PARENT: parent, KIND: "snapshot", SNAPSHOT: str(images), "mlflow.source.type": "LOCAL",
+            f"{run.name} at {images / 1000:g} kimg",
+            began,
+            self._tags(run)
+            | {
+                PARENT: parent,
+                KIND: "snapshot",
+                SNAPSHOT: str(images),
+                "mlflow.source.type": "LOCAL",
                 "mlflow.source.name": "tdbench sample",
             },
-        )  # fmt: skip
+        )
         self.client.log_inputs(run_id, as_inputs(None, compared))
         about = {
             library: {"model_id": model_id, "dataset_name": data.name, "dataset_digest": data.digest}
@@ -121,10 +134,13 @@ class Writer:
     def _tags(self, run: Run) -> dict[str, str]:
         """What a training and its snapshots are grouped and found by."""
         return {
-            RUN: run.name, RESULTS: owner(self.results), "tdbench.data": run.dataset_name,
-            "tdbench.formulation": run.formulation_name, "tdbench.objective": run.objective_name,
+            RUN: run.name,
+            RESULTS: owner(self.results),
+            "tdbench.data": run.dataset_name,
+            "tdbench.formulation": run.formulation_name,
+            "tdbench.objective": run.objective_name,
             "tdbench.seed": str(run.seed),
-        }  # fmt: skip
+        }
 
     def _begin(self, name: str, began: int, tags: dict[str, str]) -> str:
         self.written += 1
@@ -137,10 +153,14 @@ class Writer:
 def _facts(run: Run, record: dict[str, Any]) -> dict[str, str]:
     """Tags of a training's run: where it comes from."""
     return {
-        KIND: "training", "mlflow.source.name": "tdbench train", "mlflow.source.type": "LOCAL",
-        "mlflow.source.git.commit": record["provenance"]["git_commit"], "mlflow.note.content": _describe(run),
-        "tdbench.data_sha256": record["data"]["sha256"], "tdbench.weights_of": run.weights_name,
-    }  # fmt: skip
+        KIND: "training",
+        "mlflow.source.name": "tdbench train",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.git.commit": record["provenance"]["git_commit"],
+        "mlflow.note.content": _describe(run),
+        "tdbench.data_sha256": record["data"]["sha256"],
+        "tdbench.weights_of": run.weights_name,
+    }
 
 
 def _describe(run: Run) -> str:

@@ -65,16 +65,24 @@ def postgres() -> Iterator[str]:
         port, data = free_port(), folder / "data"
         made = subprocess.run(
             [binaries / "initdb", "-D", data, "-U", "mlflow", "-A", "trust", "-E", "UTF8", "--no-sync"],
-            cwd=folder, env=environment, capture_output=True, text=True, **other,
-        )  # fmt: skip
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            **other,
+        )
         assert made.returncode == 0, made.stderr
         options = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": folder, "fsync": "off"}
         settings = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
         with folder.joinpath("log").open("w") as log:
             process = subprocess.Popen(
                 [binaries / "postgres", "-D", data, *settings],
-                cwd=folder, env=environment, stdout=log, stderr=log, **other,
-            )  # fmt: skip
+                cwd=folder,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                **other,
+            )
         uri = f"postgresql://mlflow@127.0.0.1:{port}/postgres"
         for _ in range(200):
             assert process.poll() is None, (folder / "log").read_text()
@@ -109,9 +117,21 @@ class MlflowServer:
 
     def start(self, wait: bool = True) -> None:
         command = [
-            sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self.database, "--artifacts-destination",
-            str(self.folder / "artifacts"), "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "mlflow",
+            "server",
+            "--backend-store-uri",
+            self.database,
+            "--artifacts-destination",
+            str(self.folder / "artifacts"),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            "--workers",
+            "1",
+        ]
         with self.folder.joinpath("server.log").open("a") as log:
             env = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
             env.pop("MLFLOW_TRACKING_URI", None)

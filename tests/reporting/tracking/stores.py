@@ -35,8 +35,9 @@ def assert_one_whole_copy(client: MlflowClient) -> None:
         assert len(client.list_artifacts(run.info.run_id)) == 5
     for run in snapshots:
         assert {f.path for f in client.list_artifacts(run.info.run_id, "samples")} == {
-            "samples/steps-002.png", "samples/steps-004.png"
-        }  # fmt: skip
+            "samples/steps-002.png",
+            "samples/steps-004.png",
+        }
     models = client.search_logged_models([experiment(client)])
     assert len(models) == TRAININGS and {model.status for model in models} == {LoggedModelStatus.READY}
     assert {model.source_run_id for model in models} <= ids

@@ -112,9 +112,10 @@ def test_the_model_gives_what_our_own_loading_gives(tracked: Tracked, client: Ml
         mlflow.set_tracking_uri(None)
     rng = np.random.default_rng(0)
     given = {
-        "images": rng.standard_normal((5, 1, 8, 8)).astype(np.float32), "times": np.array([1.0, 10, 100, 500, 999]),
+        "images": rng.standard_normal((5, 1, 8, 8)).astype(np.float32),
+        "times": np.array([1.0, 10, 100, 500, 999]),
         "labels": np.array([0, 3, 5, 7, 9]),
-    }  # fmt: skip
+    }
     denoiser = build_denoiser(run, {"channels": 1, "resolution": 8, "classes": 10}, seed=3).eval()
     load_snapshot(layout(tracked).snapshot(640), denoiser)
     with torch.no_grad():
