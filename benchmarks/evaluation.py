@@ -110,6 +110,7 @@ def our_way(samples: list[Path], data: Path) -> dict[str, Any]:
     from tdbench.evaluation.scores import load_extractor, score_set, write_references
     from tdbench.experiment.run import Run
     from tdbench.records.layout import DatasetLayout
+    from tdbench.records.schema import SampleSet
     from tdbench.records.stored import read_samples
     from tdbench.runtime.distributed import ALONE
 
@@ -132,9 +133,10 @@ def our_way(samples: list[Path], data: Path) -> dict[str, Any]:
             extractors = {name: load_extractor(FEATURES, name, files) for name in names}
             references = {name: load_reference(files.reference(FEATURES, name)) for name in names}
             pixels = read_samples(path).transpose(0, 3, 1, 2).copy()
-            entry = {"snapshot_images": run.scored_snapshots()[-1], "steps": 4, "nfe": 7, "sha256": "", "file": ""}
+            last = run.scored_snapshots()[-1]
+            entry = SampleSet.model_construct(snapshot_images=last, steps=4, nfe=7, sha256="0" * 64, file=path.name)
             rows = [row for _, part, _ in score_set(run, entry, pixels, extractors, references, ALONE) for row in part]
-            scores = scores or {f"{row['library']} {row['metric']}": row["value"] for row in rows}
+            scores = scores or {f"{row.library} {row.metric}": row.value for row in rows}
             seconds.append(time.perf_counter() - begun)
             begun = time.perf_counter()
     return {"seconds": seconds, "scores": scores}

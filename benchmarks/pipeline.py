@@ -9,6 +9,7 @@ import torch
 from benchmarks.measure import Bench, Row, alternate
 from benchmarks.subjects import images_for, varied
 from tdbench.data.loading import to_uint8
+from tdbench.data.summary import DataSummary
 from tdbench.diffusion.preconditioning import Denoiser
 from tdbench.experiment.run import Run
 from tdbench.runtime.device import without_gradient
@@ -24,7 +25,7 @@ def rows(bench: Bench) -> Iterator[Row]:
         content["sampling"] |= {"images": images, "batch_size": images, "steps": [steps]}
         content["evaluation"] |= {"kid_subset_size": 2}
         run = Run.model_validate(content)
-        data = images_for(network).summary() | {"classes": 0}
+        data = images_for(network).summary().model_copy(update={"classes": 0})
         denoiser = build_denoiser(run, data, seed=0).to(bench.device).eval()
         pipeline = diffusers_pipeline(denoiser, run)
         note = f"{images} images, {steps} steps, {compare_evaluations(denoiser, run, data, pipeline)}"
@@ -43,7 +44,7 @@ def diffusers_pipeline(denoiser: Denoiser, run: Run) -> Any:
     return pipeline
 
 
-def ours(denoiser: Denoiser, run: Run, data: dict[str, Any]) -> np.ndarray:
+def ours(denoiser: Denoiser, run: Run, data: DataSummary) -> np.ndarray:
     """(N, H, W, C) uint8, the way `tdbench.sampling.stage` makes them, with the drawing of the latents."""
     latents, device = Latents.of(run, data), next(denoiser.parameters()).device
     index = torch.arange(len(latents.noise))
@@ -66,7 +67,7 @@ def theirs(pipeline: Any, run: Run) -> np.ndarray:
     return images
 
 
-def compare_evaluations(denoiser: Denoiser, run: Run, data: dict[str, Any], pipeline: Any) -> str:
+def compare_evaluations(denoiser: Denoiser, run: Run, data: DataSummary, pipeline: Any) -> str:
     """Count the network's evaluations on both ways.
 
     Raises

@@ -1,12 +1,13 @@
-"""Names that somebody typed: the one that was meant, and those that some disks would take for the same."""
+"""What is refused, and how that is said: names that somebody typed, settings, and records in files."""
 
 import difflib
 import re
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from tdbench.errors import printable
 
@@ -29,6 +30,34 @@ def same_but_for_case(names: Iterable[str]) -> tuple[str, str] | None:
             return seen[key], name
         seen[key] = name
     return None
+
+
+_FIRST, _LAST = 2000, 9000  # years; no calendar has more
+
+
+def _moment(text: str) -> str:
+    if not _FIRST <= datetime.fromisoformat(text).year <= _LAST:
+        raise ValueError("expected a time such as 2026-01-31T12:00:00+00:00")
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_moment)]
+Checksum = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0, le=10**15)]
+Seconds = Annotated[float, Field(ge=0, le=1e11)]
+
+
+class Record(BaseModel):
+    """A block of JSON as tdbench writes it: types are what they are, and no number is infinite.
+
+    A file may hold more than the fields of its record: those of later versions.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+    def written(self) -> Any:
+        """What of it stands in its file, ready for JSON: fields that were left out stay out."""
+        return self.model_dump(mode="json", exclude_unset=True)
 
 
 class Refused:

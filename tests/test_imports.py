@@ -22,9 +22,10 @@ HEAVY = {
     "torchvision",
 }
 BUILD = (
-    "import tdbench.workflow.stages; from tdbench.experiment.load import load_plan; "
+    "import tdbench.workflow.stages; from types import SimpleNamespace as shape; "
+    "from tdbench.experiment.load import load_plan; "
     "from tdbench.training.state import build_denoiser; "
-    f"build_denoiser(load_plan({str(TINY)!r}).run('edm-td-seed0'), dict(channels=1, resolution=8, classes=10), 0)"
+    f"build_denoiser(load_plan({str(TINY)!r}).run('edm-td-seed0'), shape(channels=1, resolution=8, classes=10), 0)"
 )
 COMMAND = "import sys; from tdbench.cli.main import app; app({}, standalone_mode=False)"
 

@@ -30,8 +30,10 @@ def as_markdown(rows: list[Row]) -> str:
 
 def jobs_table(outcome: Outcome) -> str:
     """Jobs by rule; those of the experiments' reports together."""
-    counts = Counter(job.rule if job.rule in (*STAGES, "inception", "data") else "others" for job in outcome.jobs)
-    told = ", ".join(f"{counts[rule]} `{rule}`" for rule in ("data", "inception", *STAGES) if counts[rule])
+    counts = Counter(
+        job.rule if job.rule in (*STAGES, "reference_by_library", "data") else "others" for job in outcome.jobs
+    )
+    told = ", ".join(f"{counts[rule]} `{rule}`" for rule in ("data", "reference_by_library", *STAGES) if counts[rule])
     return (
         f"{len(outcome.jobs)} jobs: {told}, {counts['others']} others (weights, tables, pages, tracking, the target)."
     )

@@ -33,15 +33,17 @@ def report(
 ) -> None:
     """Write tables, figures, scores.parquet and report.html."""
     from tdbench.experiment.load import load_plans
+    from tdbench.records.report import PARTS
+    from tdbench.reporting.findings import Findings
     from tdbench.reporting.latex import check_columns
-    from tdbench.reporting.report import write_ablations, write_comparison, write_report
+    from tdbench.reporting.report import write_part
 
-    writers = {Part.COMPARISON: write_comparison, Part.ABLATIONS: write_ablations, Part.PAGE: write_report}
     known: list[str] = []
     for plan in load_plans(experiment):
-        for name, write in writers.items():
+        found = Findings(plan, results)
+        for name in PARTS:
             if part in (name, Part.ALL):
-                known += write(plan, results, columns or [])
+                known += write_part(found, name, columns or [])
     check_columns(columns or [], known)
 
 

@@ -1,6 +1,7 @@
 """Commands that do the work: one a stage, as the rules of the workflow call them."""
 
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Annotated
 
 import typer
@@ -17,10 +18,17 @@ from tdbench.cli.arguments import (
     path_option,
 )
 from tdbench.errors import TdbenchError
+from tdbench.experiment.extractors import DEFAULT_FEATURES
 from tdbench.runtime.advice import DEFAULT_RESULTS
 from tdbench.runtime.torchrun import process_count
 
 app = typer.Typer()
+
+PUBLISHED_NETWORKS = {
+    "inception": "tdbench.evaluation.inception_weights:fetch_weights",
+    "lpips": "tdbench.training.lpips_weights:fetch_weights",
+}
+"""Network whose weights are published -> function (libraries, results) that fetches them; all libraries if empty."""
 
 
 @app.command()
@@ -39,7 +47,7 @@ def data(
     """Write a data set as an archive in EDM's format, with a summary (checksum, size, classes) beside it."""
     from tdbench.data.archive import read_archive, summary_file, write_archive
     from tdbench.data.sources import read_source
-    from tdbench.data.state import KEY, source_state
+    from tdbench.data.state import source_state
     from tdbench.experiment.plugins import load_plugins
     from tdbench.runtime.files import regular_target, write_json
 
@@ -55,7 +63,8 @@ def data(
         check_fit(network, source, found.images.shape[2])
     write_archive(output, *found)
     made = read_archive(output)
-    write_json(summary_file(output), made.summary() | ({} if state is None else {KEY: state}))
+    summary = made.summary() if state is None else made.summary().model_copy(update={"source_state": state})
+    write_json(summary_file(output), summary.written())
     typer.echo(made.describe())
 
 
@@ -89,23 +98,16 @@ def weights(
     results: Results = DEFAULT_RESULTS,
 ) -> None:
     """Fetch the weights that libraries publish for networks which compare images, once for all results."""
-    from tdbench.evaluation.inception_weights import fetch_weights
-    from tdbench.experiment.extractors import PUBLISHERS
-    from tdbench.training import lpips_weights
-
-    found = (
-        lpips_weights.fetch_weights(library or [], results)
-        if network == "lpips"
-        else fetch_weights(network, library or PUBLISHERS.values(), results)
-    )
-    for path in found:
+    if network not in PUBLISHED_NETWORKS:
+        raise TdbenchError(f"weights {network!r}: only the weights of {' and '.join(PUBLISHED_NETWORKS)} are fetched")
+    for path in resolve_name(PUBLISHED_NETWORKS[network])(library or [], results):
         typer.echo(str(path))
 
 
 @app.command()
 def reference(
     dataset: DatasetName,
-    features: Annotated[str, typer.Option(help="Feature extractor.")] = "classifier",
+    features: Annotated[str, typer.Option(help="Feature extractor.")] = DEFAULT_FEATURES,
     library: Annotated[list[str] | None, typer.Option(help="clean-fid and torch-fidelity, if left out.")] = None,
     weights: Annotated[
         Path | None,
@@ -116,7 +118,7 @@ def reference(
     threads: Threads = 1,
 ) -> None:
     """Extract a data set's features with each library, once."""
-    from tdbench.experiment.extractors import DEFAULT_LIBRARIES, FEATURES, LIBRARIES, PUBLISHERS, check_libraries
+    from tdbench.experiment.extractors import DEFAULT_LIBRARIES, FEATURES, LIBRARIES, OWN, PUBLISHERS, check_libraries
 
     libraries = tuple(library or DEFAULT_LIBRARIES)
     if features not in FEATURES:
@@ -127,8 +129,8 @@ def reference(
         check_libraries(libraries, features)
     except ValueError as error:
         raise TdbenchError(f"--library: {error}") from error
-    if weights is not None and features != "inception":
-        raise TdbenchError(f"--weights {weights}: are for features inception, not {features!r}")
+    if weights is not None and features not in OWN:
+        raise TdbenchError(f"--weights {weights}: are for features {OWN[0]}, not {features!r}")
     from tdbench.data.archive import read_archive
     from tdbench.evaluation.scores import write_references
     from tdbench.records.layout import DatasetLayout

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -21,6 +20,7 @@ from tdbench.data.decoding import SHOW_AFTER_S, allocate, decode_all, no_bombs, 
 from tdbench.data.images import FORMATS, READ, channels, is_hidden, is_image, judge_others, plain
 from tdbench.data.labels import LABELS, compare_names, read_labels, unpacked
 from tdbench.data.raw import RawImages, check_side
+from tdbench.data.summary import DataSummary
 from tdbench.errors import TdbenchError
 from tdbench.runtime import advice
 from tdbench.runtime.files import atomic_path, sha256
@@ -75,21 +75,24 @@ class ImageSet:
         counts: list[int] = [] if self.labels is None else np.bincount(self.labels).tolist()
         return counts
 
-    def summary(self) -> dict[str, Any]:
-        """What is recorded of the data, as `tdbench.records.schema.Data` reads it."""
-        facts = {
-            "sha256": self.checksum,
-            "images": len(self.images),
-            "resolution": self.resolution,
-            "channels": self.channels,
-            "classes": self.num_classes,
-            "class_counts": self.class_counts,
-        }
-        return facts if self.class_names is None else facts | {"class_names": self.class_names}
+    def summary(self) -> DataSummary:
+        """What is recorded of the data."""
+        found = DataSummary(
+            sha256=self.checksum,
+            images=len(self.images),
+            resolution=self.resolution,
+            channels=self.channels,
+            classes=self.num_classes,
+            class_counts=self.class_counts,
+        )
+        # What is not known is left out.
+        return found if self.class_names is None else found.model_copy(update={"class_names": self.class_names})
 
     def describe(self) -> str:
         """The summary on one line, for people."""
-        facts = {key: value for key, value in self.summary().items() if key not in ("class_counts", "class_names")}
+        facts = {
+            key: value for key, value in self.summary().written().items() if key not in ("class_counts", "class_names")
+        }
         line = ", ".join(f"{key} {value}" for key, value in facts.items())
         if not self.class_names:
             return line

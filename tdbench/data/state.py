@@ -4,12 +4,9 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from tdbench.data.images import is_hidden
-
-KEY = "source_state"
-"""Where the summary of an archive keeps it."""
+from tdbench.data.summary import DataSummary
 
 
 def source_state(path: Path) -> str | None:
@@ -29,13 +26,13 @@ def source_state(path: Path) -> str | None:
     return hashlib.sha256(repr(entries).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def changed_since(path: Path, summary: dict[str, Any], archive: Path) -> bool:
+def changed_since(path: Path, summary: DataSummary, archive: Path) -> bool:
     """Whether the files at ``path`` are others than those that an archive with that summary was made from.
 
     A summary of an earlier version has no state: then a file that is newer than the archive is a change.
     """
-    if isinstance(known := summary.get(KEY), str):
-        return source_state(path) not in (None, known)
+    if summary.source_state is not None:
+        return source_state(path) not in (None, summary.source_state)
     try:
         newest = max((found.st_mtime_ns for _, found in _files(path)), default=0)
         return newest > archive.stat().st_mtime_ns

@@ -5,6 +5,7 @@ fifths of the images, its accuracy measured on the rest, and the activations bef
 as features.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch.nn.functional import cross_entropy, pad, relu, silu
 from tdbench.data.archive import ImageSet
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.features import FeatureExtractor
-from tdbench.records.layout import PROGRESS
+from tdbench.records.layout import PROGRESS, DatasetLayout
 from tdbench.records.schema import ClassifierReport, read_record
 from tdbench.records.weights import load_snapshot, save_snapshot
 from tdbench.runtime import advice
@@ -77,21 +78,11 @@ def train_classifier(data: ImageSet, weights: Path, report: Path, threads: int =
     # Slow to import, and those who only load the classifier do not need it.
     from sklearn.model_selection import train_test_split
 
-    if data.labels is None or data.num_classes < 2:
-        raise TdbenchError(
-            f"{data.path}: features 'classifier' need labels of at least 2 classes; the archive has "
-            f"{'no labels' if data.labels is None else 'one class'}"
-        )
-    fewest = int(np.bincount(data.labels).min())
-    if fewest < 2 or len(data.images) * TEST_SHARE < data.num_classes:
-        raise TdbenchError(
-            f"{data.path}: features 'classifier' need 2 images of every class and {data.num_classes / TEST_SHARE:.0f} "
-            f"in all; the archive has {len(data.images)}, of one class {fewest}"
-        )
+    classes = _enough_labels(data)
     device = choose_device("cpu", threads)
     index = np.arange(len(data.images))
-    train_index, test_index = train_test_split(index, test_size=TEST_SHARE, random_state=SEED, stratify=data.labels)
-    images, labels = torch.from_numpy(data.images).to(device), torch.from_numpy(data.labels).to(device)
+    train_index, test_index = train_test_split(index, test_size=TEST_SHARE, random_state=SEED, stratify=classes)
+    images, labels = torch.from_numpy(data.images).to(device), torch.from_numpy(classes).to(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(SEED, "classifier"))
         network = ClassifierNetwork(data.channels, data.num_classes).to(device)
@@ -106,22 +97,36 @@ def train_classifier(data: ImageSet, weights: Path, report: Path, threads: int =
             f"at least {MINIMUM_ACCURACY:.0%} is needed; choose other evaluation.features"
         )
     checksum = save_snapshot(weights, network, {"data": data.checksum})
-    write_json(
-        report,
-        {
-            "test_accuracy": accuracy,
-            "test_images": len(test_index),
-            "train_images": len(train_index),
-            "features": FEATURES,
-            "channels": data.channels,
-            "classes": data.num_classes,
-            "seed": SEED,
-            "sha256": checksum,
-            "data": data.summary(),
-            "provenance": provenance(),
-        },
+    found = ClassifierReport(
+        test_accuracy=accuracy,
+        test_images=len(test_index),
+        train_images=len(train_index),
+        features=FEATURES,
+        channels=data.channels,
+        classes=data.num_classes,
+        seed=SEED,
+        sha256=checksum,
+        data=data.summary(),
+        provenance=provenance(),
     )
+    write_json(report, found)
     return accuracy
+
+
+def _enough_labels(data: ImageSet) -> np.ndarray:
+    """The (N,) labels of data that a classifier can be trained on and tested with."""
+    if data.labels is None or data.num_classes < 2:
+        raise TdbenchError(
+            f"{data.path}: features 'classifier' need labels of at least 2 classes; the archive has "
+            f"{'no labels' if data.labels is None else 'one class'}"
+        )
+    fewest = int(np.bincount(data.labels).min())
+    if fewest < 2 or len(data.images) * TEST_SHARE < data.num_classes:
+        raise TdbenchError(
+            f"{data.path}: features 'classifier' need 2 images of every class and {data.num_classes / TEST_SHARE:.0f} "
+            f"in all; the archive has {len(data.images)}, of one class {fewest}"
+        )
+    return data.labels
 
 
 def _fit(network: ClassifierNetwork, images: Tensor, labels: Tensor, log: ProgressLog) -> None:
@@ -147,13 +152,24 @@ def _shifted(images: Tensor, source: torch.Generator) -> Tensor:
     return pad(images, (1, 1, 1, 1))[:, :, 1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
 
 
+def load(library: str, files: DatasetLayout, given: Path | None) -> FeatureExtractor:
+    """The extractor of a data set, the same for every library."""
+    return load_classifier(files.classifier, files.classifier_report)
+
+
+def describe(files: DatasetLayout, libraries: Iterable[str], name: str) -> str:
+    """How good the classifier of a data set is, for people."""
+    facts = read_record(files.classifier_report, advice.classifier(files.classifier_report), ClassifierReport)
+    return f"{name}: {facts.test_accuracy:.1%} of {facts.test_images} held-out images right"
+
+
 def load_classifier(weights: Path, report: Path) -> FeatureExtractor:
     """The extractor that `train_classifier` wrote."""
     command = advice.classifier(report)
     facts = read_record(report, command, ClassifierReport)
-    network = ClassifierNetwork(facts["channels"], facts["classes"])
+    network = ClassifierNetwork(facts.channels, facts.classes)
     load_snapshot(weights, network, command)
     checksum = sha256(weights)
-    if checksum != facts["sha256"]:
+    if checksum != facts.sha256:
         raise TdbenchError(f"{weights}: does not belong to {report}; run `{command}` again")
     return FeatureExtractor("classifier", checksum, "native", network.eval().features, network.classes)

@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tdbench.evaluation.features import FeatureExtractor, as_rgb, in_chunks
+from tdbench.records.layout import DatasetLayout
 from tdbench.records.weights import read_weights
 from tdbench.runtime.files import sha256
 
@@ -30,6 +31,11 @@ _FOLDED = (
     ("_conv_stem", "_bn0"),
     ("_conv_head", "_bn1"),
 )
+
+
+def load(library: str, files: DatasetLayout, given: Path | None) -> FeatureExtractor:
+    """The extractor, the same for every library and data set."""
+    return load_efficientnet()
 
 
 def load_efficientnet() -> FeatureExtractor:

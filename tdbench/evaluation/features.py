@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tdbench.errors import TdbenchError
 from tdbench.records.layout import DatasetLayout
-from tdbench.records.schema import Accuracy, Reference, check_record, read_record
+from tdbench.records.schema import Reference, checked_record
 from tdbench.runtime import advice
 from tdbench.runtime.arrays import read_arrays
 from tdbench.runtime.distributed import World
@@ -21,7 +21,6 @@ from tdbench.runtime.files import atomic_path, parse_json
 
 # Images that a large network sees at once: more need gigabytes for its activations and are no faster on a CPU.
 CHUNK = 16
-_CONTENT = "content"
 
 
 @dataclass(frozen=True)
@@ -76,19 +75,19 @@ class ReferenceFeatures:
     ----------
     features : np.ndarray
         (N, D) float64.
-    facts : dict
+    facts : Reference
         Library and version, extractor, resize mode, N, checksums.
     statistics : Statistics
         Of the features; reckoned once, since those of many take longer than a distance.
     """
 
     features: np.ndarray
-    facts: dict[str, Any]
+    facts: Reference
     statistics: Statistics
 
 
 def save_reference(path: Path, reference: ReferenceFeatures) -> None:
-    facts = reference.facts | {_CONTENT: _checksum(reference)}
+    facts = reference.facts.written() | {"content": _checksum(reference)}
     with atomic_path(path) as temporary:
         np.savez(
             temporary,
@@ -100,7 +99,7 @@ def save_reference(path: Path, reference: ReferenceFeatures) -> None:
 
 def _checksum(reference: ReferenceFeatures) -> str:
     """SHA-256 of all that a reference holds: the checksums in a zip do not cover the zip's own records."""
-    digest = hashlib.sha256(json.dumps(reference.facts, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(reference.facts.written(), sort_keys=True).encode())
     for array in (reference.features, *reference.statistics):
         digest.update(f"{array.dtype.str} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
@@ -123,20 +122,16 @@ def load_reference(path: Path, made_by: str | None = None) -> ReferenceFeatures:
     if not (shapes and floats and all(np.isfinite(array).all() for array in (features, mean, covariance))):
         said = "features (N, D), mean (D,) and covariance (D, D) are not float64, or not finite"
         raise _unreadable(path, made_by, said)
-    facts = _facts(path, made_by, found["facts"])
-    expected = facts.pop(_CONTENT, None)
+    facts, expected = _facts(path, made_by, found["facts"])
     reference = ReferenceFeatures(features, facts, Statistics(mean, covariance))
-    # Earlier versions of tdbench wrote none.
     if expected is not None and _checksum(reference) != expected:
         raise _unreadable(path, made_by, "its content has another checksum than when it was written")
     return reference
 
 
-def read_facts(path: Path, made_by: str | None = None) -> dict[str, Any]:
+def read_facts(path: Path, made_by: str | None = None) -> Reference:
     """The facts of a reference without its features, which may be large; raises as `load_reference` does."""
-    facts = _facts(path, made_by, _read(path, made_by, "facts")["facts"])
-    facts.pop(_CONTENT, None)
-    return facts
+    return _facts(path, made_by, _read(path, made_by, "facts")["facts"])[0]
 
 
 def _read(path: Path, made_by: str | None, *names: str) -> dict[str, np.ndarray]:
@@ -146,13 +141,14 @@ def _read(path: Path, made_by: str | None, *names: str) -> dict[str, np.ndarray]
         raise _unreadable(path, made_by, error) from error
 
 
-def _facts(path: Path, made_by: str | None, stored: np.ndarray) -> dict[str, Any]:
+def _facts(path: Path, made_by: str | None, stored: np.ndarray) -> tuple[Reference, str | None]:
+    """The facts that a file holds, and the checksum of its content, which earlier versions of tdbench did not write."""
     try:
-        facts: dict[str, Any] = parse_json(str(stored))
+        content = parse_json(str(stored))
     except (ValueError, RecursionError) as error:
         raise _unreadable(path, made_by, error) from error
-    check_record(f"{path}: facts", facts, made_by, Reference)
-    return facts
+    expected = content.pop("content", None) if isinstance(content, dict) else None
+    return checked_record(f"{path}: facts", content, made_by, Reference), expected
 
 
 def _unreadable(path: Path, made_by: str | None, said: object) -> TdbenchError:
@@ -192,14 +188,11 @@ def features_together(
     return world.sum(whole).numpy()
 
 
-def describe_extractor(name: str, libraries: Iterable[str], files: DatasetLayout) -> str:
-    """A line for people on what an extractor is worth, or where its features come from."""
-    if name == "classifier":
-        facts = read_record(files.classifier_report, advice.classifier(files.classifier_report), Accuracy)
-        return f"{name}: {facts['test_accuracy']:.1%} of {facts['test_images']} held-out images right"
+def describe_references(files: DatasetLayout, libraries: Iterable[str], name: str) -> str:
+    """Where an extractor's features come from, for people."""
     references = []
     for library in libraries:
         path = files.reference(name, library)
         references.append(read_facts(path, advice.reference(path, name, [library])))
-    origins = [f"weights {facts['weights'][:12]}, {facts['resize']}" for facts in references]
+    origins = [f"weights {facts.weights[:12]}, {facts.resize}" for facts in references]
     return f"{name}: {'; '.join(dict.fromkeys(origins))}"

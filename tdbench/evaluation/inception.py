@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from pkgutil import resolve_name
 from zipfile import ZipFile
 
 import torch
@@ -26,7 +27,8 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.features import FeatureExtractor, as_rgb, in_chunks
 from tdbench.evaluation.inception_weights import is_published, published_weights
-from tdbench.experiment.extractors import PUBLISHERS
+from tdbench.experiment.extractors import LIBRARIES
+from tdbench.records.layout import DatasetLayout
 from tdbench.records.weights import damaged_weights, read_state
 from tdbench.runtime.files import sha256
 from tdbench.runtime.progress import say
@@ -49,7 +51,7 @@ def load_inception(library: str, given: Path | None = None) -> FeatureExtractor:
     TdbenchError
         If the file is missing, damaged, of another network, or a program that is not the published one.
     """
-    path = published_weights(PUBLISHERS[library]) if given is None else given
+    path = published_weights(LIBRARIES[library].publisher) if given is None else given
     if not path.is_file():
         raise TdbenchError(f"{path}: no such file; evaluation.weights (or --weights) names it for {library}")
     checksum = sha256(path)
@@ -61,14 +63,16 @@ def load_inception(library: str, given: Path | None = None) -> FeatureExtractor:
             f"tdbench: warning: {path}: not the weights that {library} uses; its scores are of features {name!r} "
             "and do not compare with published ones"
         )
-    return {
-        "clean-fid": _clean,
-        "clean-fid-legacy-tensorflow": _legacy_tensorflow,
-        "torch-fidelity": _torch_fidelity,
-    }[library](path, name, checksum)
+    found: FeatureExtractor = resolve_name(LIBRARIES[library].inception)(path, name, checksum)
+    return found
 
 
-def _clean(path: Path, name: str, checksum: str) -> FeatureExtractor:
+def load(library: str, files: DatasetLayout, given: Path | None) -> FeatureExtractor:
+    """The extractor that ``library`` itself would use, for any data set."""
+    return load_inception(library, given)
+
+
+def clean(path: Path, name: str, checksum: str) -> FeatureExtractor:
     """clean-fid's mode ``clean``."""
     network: Callable[[Tensor], Tensor] = (
         _torch_script(path, resize_inside=False) if is_published(checksum, "clean-fid") else _Layers(_network(path))
@@ -85,7 +89,7 @@ def _clean(path: Path, name: str, checksum: str) -> FeatureExtractor:
     )
 
 
-def _legacy_tensorflow(path: Path, name: str, checksum: str) -> FeatureExtractor:
+def legacy_tensorflow(path: Path, name: str, checksum: str) -> FeatureExtractor:
     """clean-fid's mode ``legacy_tensorflow``: no resize outside the network, which has one of its own."""
     resize = "TensorFlow's bilinear to 299x299, by the network (clean-fid, legacy_tensorflow)"
     if is_published(checksum, "clean-fid"):
@@ -95,7 +99,7 @@ def _legacy_tensorflow(path: Path, name: str, checksum: str) -> FeatureExtractor
     return FeatureExtractor(name, checksum, resize, in_chunks(lambda images: network(as_rgb(images))[0]))
 
 
-def _torch_fidelity(path: Path, name: str, checksum: str) -> FeatureExtractor:
+def torch_fidelity(path: Path, name: str, checksum: str) -> FeatureExtractor:
     """torch-fidelity's ``inception-v3-compat``; it resizes by itself."""
     network = _network(path)
 

@@ -63,22 +63,20 @@ def all_published_weights(publishers: Iterable[str]) -> dict[str, Path]:
     return found
 
 
-def fetch_weights(features: str, publishers: Iterable[str], results: Path) -> list[Path]:
-    """Have the published files in the cache, and a record of each in the results (`downloads.write_weights_record`).
+def fetch_weights(libraries: Iterable[str], results: Path) -> list[Path]:
+    """Have the files that these libraries publish, or all, in the cache, and a record of each in the results (`downloads.write_weights_record`).
 
     Raises
     ------
     TdbenchError
-        If the features have no files to fetch, or some cannot be had: a line each.
+        If a library publishes none, or some cannot be had: a line each.
     """
-    if features != "inception":
-        raise TdbenchError(f"weights {features!r}: only the weights of inception and lpips are fetched")
-    chosen = list(dict.fromkeys(publishers))
+    chosen = list(dict.fromkeys(libraries)) or list(PUBLISHED)
     if unknown := [name for name in chosen if name not in PUBLISHED]:
         raise TdbenchError(f"--library {unknown[0]!r}: publishes no weights; known: {', '.join(PUBLISHED)}")
     found = all_published_weights(chosen)
     for publisher in found:
-        downloads.write_weights_record(weights_record(results, features, publisher), publisher, PUBLISHED[publisher])
+        downloads.write_weights_record(weights_record(results, "inception", publisher), publisher, PUBLISHED[publisher])
     return list(found.values())
 
 

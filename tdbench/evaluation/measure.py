@@ -1,5 +1,6 @@
 """All figures of one set of samples, from features that are extracted once."""
 
+from pkgutil import resolve_name
 from types import ModuleType
 from typing import NamedTuple
 
@@ -66,7 +67,7 @@ def measure(
         if name in values:
             continue
         try:
-            found = _computed(name, library, samples, reference, settings)
+            found = resolve_name(METRICS[name].function)(library, samples, reference, settings)
         except Exception as error:  # the libraries raise many kinds
             counts = f"{len(samples.features)} samples and {len(reference.features)} images of the data"
             raise TdbenchError(f"{library.NAME} cannot compute {name} of {counts} ({first_line(error)})") from error
@@ -74,21 +75,33 @@ def measure(
     return values
 
 
-def _computed(
-    name: str, library: ModuleType, samples: Samples, reference: ReferenceFeatures, settings: Evaluation
+def fid(library: ModuleType, samples: Samples, reference: ReferenceFeatures, _: Evaluation) -> dict[str, float]:
+    """Fréchet distance of the features (Heusel et al. 2017)."""
+    return {"fid": library.distance(samples.statistics, reference.statistics)}
+
+
+def kid(library: ModuleType, samples: Samples, reference: ReferenceFeatures, settings: Evaluation) -> dict[str, float]:
+    """Kernel distance of the features (Binkowski et al. 2018)."""
+    subsets, size = settings.kid_subsets, settings.kid_subset_size
+    return {"kid": library.kid(samples.features, reference.features, subsets, size)}
+
+
+def precision_recall(
+    library: ModuleType, samples: Samples, reference: ReferenceFeatures, _: Evaluation
 ) -> dict[str, float]:
-    """A metric, and what comes with it."""
-    if name == "fid":
-        return {name: library.distance(samples.statistics, reference.statistics)}
-    if name == "kid":
-        subsets, size = settings.kid_subsets, settings.kid_subset_size
-        return {name: library.kid(samples.features, reference.features, subsets, size)}
-    if name in ("precision", "recall"):
-        both = library.precision_recall(samples.features, reference.features)
-        return dict(zip(("precision", "recall"), both, strict=True))
-    if name == "fid-infinity":
-        return {name: fid_at_infinity(samples.features, reference.statistics)}
-    return {} if samples.logits is None else {name: library.inception_score(samples.logits)}
+    """Shares of samples near the data, and of data near the samples (Kynkäänniemi et al. 2019)."""
+    precision, recall = library.precision_recall(samples.features, reference.features)
+    return {"precision": precision, "recall": recall}
+
+
+def inception_score(library: ModuleType, samples: Samples, _: ReferenceFeatures, __: Evaluation) -> dict[str, float]:
+    """exp of the mean divergence of the predicted classes from their mean (Salimans et al. 2016)."""
+    return {} if samples.logits is None else {"inception-score": library.inception_score(samples.logits)}
+
+
+def fid_infinity(_: ModuleType, samples: Samples, reference: ReferenceFeatures, __: Evaluation) -> dict[str, float]:
+    """FID extrapolated to infinitely many samples (Chong and Forsyth 2020)."""
+    return {"fid-infinity": fid_at_infinity(samples.features, reference.statistics)}
 
 
 def fid_at_infinity(features: np.ndarray, reference: Statistics) -> float:

@@ -1,11 +1,10 @@
 """Are samples copies of training images? The nearest ones, by the features that score them."""
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from tdbench.records.schema import Nearest, Pair
 from tdbench.seeds import generator
 
 SAMPLES, QUERIES, SHOWN = 1000, 2000, 10
@@ -15,7 +14,7 @@ NEAR = 0.01
 _CHUNK = 500
 
 
-def nearest_in_data(samples: np.ndarray, data: np.ndarray) -> dict[str, Any]:
+def nearest_in_data(samples: np.ndarray, data: np.ndarray, snapshot_images: int, steps: int) -> Nearest:
     """How near samples come to images of the data set, against how near these come to each other.
 
     Samples of the very distribution of the data lie within ``threshold`` of one of its images about as often as its
@@ -25,10 +24,12 @@ def nearest_in_data(samples: np.ndarray, data: np.ndarray) -> dict[str, Any]:
     ----------
     samples, data : np.ndarray
         (N, D) and (M, D) features; of the samples the first `SAMPLES` are looked at.
+    snapshot_images, steps : int
+        Of the sample set: images shown at its snapshot, and its step budget.
 
     Returns
     -------
-    dict
+    Nearest
         ``share`` of the samples within ``threshold``, the `NEAR` quantile of the distances in the data from image to
         nearest other image; numbers of ``samples`` and ``queries``; and ``pairs``, the nearest ones: ``sample``,
         ``image`` and their ``distance``, each sample and each image once.
@@ -39,13 +40,15 @@ def nearest_in_data(samples: np.ndarray, data: np.ndarray) -> dict[str, Any]:
     among, _ = _nearest(images[chosen], images, own=chosen)
     threshold = float(torch.quantile(among, NEAR))
     distances, which = _nearest(looked, images)
-    return {
-        "share": float((distances <= threshold).double().mean()),
-        "threshold": threshold,
-        "samples": len(looked),
-        "queries": len(chosen),
-        "pairs": _pairs(distances, which),
-    }
+    return Nearest(
+        snapshot_images=snapshot_images,
+        steps=steps,
+        share=float((distances <= threshold).double().mean()),
+        threshold=threshold,
+        samples=len(looked),
+        queries=len(chosen),
+        pairs=_pairs(distances, which),
+    )
 
 
 def _nearest(queries: Tensor, images: Tensor, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -61,12 +64,12 @@ def _nearest(queries: Tensor, images: Tensor, own: Tensor | None = None) -> tupl
     return (queries - images[nearest]).norm(dim=1), nearest
 
 
-def _pairs(distances: Tensor, which: Tensor) -> list[dict[str, Any]]:
-    pairs: dict[int, dict[str, Any]] = {}
+def _pairs(distances: Tensor, which: Tensor) -> list[Pair]:
+    pairs: dict[int, Pair] = {}
     for sample in distances.argsort().tolist():
         image = int(which[sample])
         # Ten samples near one image would show one thing ten times.
-        pairs.setdefault(image, {"sample": sample, "image": image, "distance": float(distances[sample])})
+        pairs.setdefault(image, Pair(sample=sample, image=image, distance=float(distances[sample])))
         if len(pairs) == SHOWN:
             break
     return list(pairs.values())

@@ -2,22 +2,21 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 from types import ModuleType
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from tdbench.data.archive import ImageSet
+from tdbench.data.summary import DataSummary
 from tdbench.errors import TdbenchError
-from tdbench.evaluation import clean_fid, torch_fidelity
-from tdbench.evaluation.classifier import load_classifier
-from tdbench.evaluation.efficientnet import load_efficientnet
 from tdbench.evaluation.features import (
     FeatureExtractor,
     ReferenceFeatures,
@@ -26,13 +25,14 @@ from tdbench.evaluation.features import (
     load_reference,
     save_reference,
 )
-from tdbench.evaluation.inception import load_inception
 from tdbench.evaluation.measure import Samples, fid_spread_of_images, measure
 from tdbench.evaluation.memorisation import nearest_in_data
-from tdbench.experiment.extractors import DEFAULT_LIBRARIES, PUBLISHERS
+from tdbench.experiment.extractors import DEFAULT_LIBRARIES, EXTRACTORS, LIBRARIES
+from tdbench.experiment.metrics import METRICS
 from tdbench.experiment.run import Run
 from tdbench.records.layout import DatasetLayout, RunLayout
-from tdbench.records.stored import read_sample_set, read_sampled, read_trained
+from tdbench.records.schema import Reference, SampleSet, Score, Scored
+from tdbench.records.stored import Records
 from tdbench.runtime import advice
 from tdbench.runtime.device import choose_device
 from tdbench.runtime.distributed import ALONE, World
@@ -41,8 +41,8 @@ from tdbench.runtime.progress import Bar, progress
 from tdbench.runtime.progress_log import ProgressLog
 from tdbench.runtime.provenance import provenance
 
-_OF_PUBLISHER: dict[str, ModuleType] = {module.NAME: module for module in (clean_fid, torch_fidelity)}
-MODULES = {library: _OF_PUBLISHER[publisher] for library, publisher in PUBLISHERS.items()}
+BOOTSTRAPPED = next(name for name, metric in METRICS.items() if metric.bootstrapped)
+MODULES: dict[str, ModuleType] = {name: resolve_name(library.module) for name, library in LIBRARIES.items()}
 
 
 def load_extractor(
@@ -55,13 +55,9 @@ def load_extractor(
     weights : mapping or None
         Publisher -> file of Inception's weights in place of the published one.
     """
-    given = (weights or {}).get(PUBLISHERS[library])
-    loaders: dict[str, Callable[[], FeatureExtractor]] = {
-        "classifier": lambda: load_classifier(files.classifier, files.classifier_report),
-        "efficientnet-lite0": load_efficientnet,
-        "inception": lambda: load_inception(library, given),
-    }
-    return loaders[name]()
+    given = (weights or {}).get(LIBRARIES[library].publisher)
+    found: FeatureExtractor = resolve_name(EXTRACTORS[name].loader)(library, files, given)
+    return found
 
 
 @torch.no_grad()
@@ -93,27 +89,27 @@ def write_references(
     with progress("reference features", len(libraries) * len(data.images), "img", log=log) as bar:
         for done, (name, extractor) in enumerate(extractors.items()):
             module, path = MODULES[name], files.reference(features, name)
-            facts = {
-                "library": name,
-                "library_version": module.VERSION,
-                "features": features,
-                "weights": extractor.checksum,
-                "resize": extractor.resize,
-                "n": len(data.images),
-                "data": data.checksum,
-                "batch_size": batch_size,
-            }
+            by = found[extractor.view].facts.extracted_by if extractor.view in found else name
+            facts = Reference(
+                library=name,
+                library_version=module.VERSION,
+                features=features,
+                weights=extractor.checksum,
+                resize=extractor.resize,
+                n=len(data.images),
+                data=data.checksum,
+                batch_size=batch_size,
+                extracted_by=by,
+                provenance=provenance(),
+            )
             if (kept := _kept(path, facts)) is not None:
                 found.setdefault(extractor.view, kept)
                 bar.skip(len(data.images))
                 continue
             if extractor.view not in found:
                 extracted = module.features(data.images, _counted(extractor, bar), batch_size)
-                facts["extracted_by"] = name
                 found[extractor.view] = ReferenceFeatures(extracted, facts, Statistics.of(extracted))
-            same = found[extractor.view]
-            facts |= {"extracted_by": same.facts["extracted_by"], "provenance": provenance()}
-            save_reference(path, replace(same, facts=facts))
+            save_reference(path, replace(found[extractor.view], facts=facts))
             # A library may have filled its last batch up, or had no need to extract.
             bar.update((done + 1) * len(data.images) - bar.n)
 
@@ -129,13 +125,15 @@ def _counted(extractor: FeatureExtractor, bar: Bar) -> FeatureExtractor:
     return replace(extractor, extract=extract)
 
 
-def _kept(path: Path, facts: dict[str, Any]) -> ReferenceFeatures | None:
-    """The reference of a file that has these facts."""
+def _kept(path: Path, facts: Reference) -> ReferenceFeatures | None:
+    """The reference of a file that has these facts, whoever extracted it and when."""
     try:
         reference = load_reference(path)
     except TdbenchError:
         return None
-    return reference if facts.items() <= reference.facts.items() else None
+    apart = {"extracted_by": "", "provenance": None}
+    alike = facts.model_copy(update=apart) == reference.facts.model_copy(update=apart)
+    return reference if alike else None
 
 
 @torch.no_grad()
@@ -145,31 +143,32 @@ def evaluate_run(run: Run, layout: RunLayout, files: DatasetLayout, world: World
     Several processes share the extraction of features; the leader computes the distances.
     """
     choose_device("cpu", run.training.threads)
-    trained = read_trained(run, layout)
-    sets = read_sampled(run, layout)
-    libraries = run.evaluation.libraries
-    settings = run.evaluation
+    records = Records(layout.results).of(run)
+    data, sets = records.trained.data, records.sampled
+    settings, libraries = run.evaluation, run.evaluation.libraries
     extractors = {name: load_extractor(settings.features, name, files, settings.weights) for name in libraries}
-    references = {name: _matching_reference(run, files, name, extractors[name], trained["data"]) for name in libraries}
-    rows, nearest, last_set = [], None, max(sets, key=lambda entry: tuple(_place(entry).values()))
+    references = {name: _matching_reference(run, files, name, extractors[name], data) for name in libraries}
+    rows, nearest, last_set = [], None, max(sets, key=lambda entry: (entry.snapshot_images, entry.steps))
     log = ProgressLog(layout.progress, "evaluate")
     with progress(f"{run.name} scores", len(sets) * len(references), "set", log=log) as bar:
         for entry in sets:
-            pixels = read_sample_set(run, layout, entry).transpose(0, 3, 1, 2).copy()
+            pixels = records.images_of(entry).transpose(0, 3, 1, 2).copy()
             for name, scored, samples in score_set(run, entry, pixels, extractors, references, world):
                 rows += scored
                 if samples is not None and entry is last_set and name == libraries[0]:
-                    nearest = _place(entry) | nearest_in_data(samples.features, references[name].features)
+                    place = (entry.snapshot_images, entry.steps)
+                    nearest = nearest_in_data(samples.features, references[name].features, *place)
                 bar.update(1)
     if world.leader:
-        content = {
-            "run": run.name,
-            "evaluation": run.evaluation_settings(),
-            "references": reference_checksums(run, files),
-            "scores": rows,
-            "nearest": nearest,
-            "provenance": provenance(),
-        }
+        assert nearest is not None, "the leader sees the last set"
+        content = Scored(
+            run=run.name,
+            evaluation=run.evaluation_settings(),
+            references=reference_checksums(run, files),
+            scores=rows,
+            nearest=nearest,
+            provenance=provenance(),
+        )
         write_json(layout.scores, content)
 
 
@@ -180,35 +179,34 @@ def reference_checksums(run: Run, files: DatasetLayout) -> dict[str, str]:
 
 
 def _matching_reference(
-    run: Run, files: DatasetLayout, library: str, extractor: FeatureExtractor, data: dict[str, Any]
+    run: Run, files: DatasetLayout, library: str, extractor: FeatureExtractor, data: DataSummary
 ) -> ReferenceFeatures:
     path, settings = files.reference(run.evaluation.features, library), run.evaluation
-    command = advice.reference(path, settings.features, [library], settings.weights.get(PUBLISHERS[library]))
+    command = advice.reference(path, settings.features, [library], settings.weights.get(LIBRARIES[library].publisher))
     reference = load_reference(path, command)
     wanted = {
         "weights": extractor.checksum,
         "resize": extractor.resize,
-        "data": data["sha256"],
+        "data": data.sha256,
         "library_version": MODULES[library].VERSION,
     }
     run.check_data(len(reference.features))
     for key, value in wanted.items():
-        if reference.facts[key] != value:
-            raise TdbenchError(f"{path}: {key} is {reference.facts[key]!r}, expected {value!r}; run `{command}` again")
+        if (found := getattr(reference.facts, key)) != value:
+            raise TdbenchError(f"{path}: {key} is {found!r}, expected {value!r}; run `{command}` again")
     return reference
 
 
 def score_set(
     run: Run,
-    entry: dict[str, Any],
+    entry: SampleSet,
     pixels: np.ndarray,
     extractors: dict[str, FeatureExtractor],
     references: dict[str, ReferenceFeatures],
     world: World,
-) -> Iterator[tuple[str, list[dict[str, Any]], Samples | None]]:
+) -> Iterator[tuple[str, list[Score], Samples | None]]:
     """Library, its rows of one sample set, and what was extracted; in all processes but the leader there is nothing."""
-    settings = run.evaluation
-    last = entry["snapshot_images"] == run.scored_snapshots()[-1]
+    settings, last = run.evaluation, entry.snapshot_images == run.scored_snapshots()[-1]
     # Libraries that see the images alike share what was extracted, and what is the same for both.
     extracted: dict[tuple[str, str], Samples | None] = {}
     spreads: dict[tuple[str, str], float] = {}
@@ -222,39 +220,62 @@ def score_set(
         if samples is None:
             yield name, [], None
             continue
-        try:
-            values = measure(module, samples, reference, settings, last)
-        except TdbenchError as error:
-            raise TdbenchError(f"{entry['file']} of {run.name}: {error}") from error
-        if not all(math.isfinite(value) for value in values.values()):
-            raise TdbenchError(
-                f"{entry['file']} of {run.name}: {name} gives {values}; the samples' features are degenerate"
+        values = _measured(run, entry, name, samples, reference)
+        if last and settings.bootstrap and BOOTSTRAPPED in values and extractor.view not in spreads:
+            spread = fid_spread_of_images(samples.features, reference.statistics, settings.bootstrap)
+            spreads[extractor.view] = spread
+        seconds = time.perf_counter() - begun
+        known = {BOOTSTRAPPED: spreads.get(extractor.view)}
+        about = _Scored(run, entry, len(pixels), name, extractor, reference)
+        yield name, about.rows(values, known, seconds), samples
+
+
+def _measured(
+    run: Run, entry: SampleSet, library: str, samples: Samples, reference: ReferenceFeatures
+) -> dict[str, float]:
+    """The metrics of a set by a library; raises a `TdbenchError` that names the set where they cannot be had."""
+    last = entry.snapshot_images == run.scored_snapshots()[-1]
+    try:
+        values = measure(MODULES[library], samples, reference, run.evaluation, last)
+    except TdbenchError as error:
+        raise TdbenchError(f"{entry.file} of {run.name}: {error}") from error
+    if not all(math.isfinite(value) for value in values.values()):
+        raise TdbenchError(
+            f"{entry.file} of {run.name}: {library} gives {values}; the samples' features are degenerate"
+        )
+    return values
+
+
+class _Scored(NamedTuple):
+    """A sample set of a run, as a library sees it."""
+
+    run: Run
+    entry: SampleSet
+    images: int
+    library: str
+    extractor: FeatureExtractor
+    reference: ReferenceFeatures
+
+    def rows(self, values: Mapping[str, float], spreads: Mapping[str, float | None], seconds: float) -> list[Score]:
+        """A row a metric."""
+        return [
+            Score(
+                snapshot_kimg=self.entry.snapshot_images / 1000,
+                steps=self.entry.steps,
+                nfe=self.entry.nfe,
+                sampler=self.run.sampling.sampler.kind,
+                library=self.library,
+                library_version=MODULES[self.library].VERSION,
+                features=self.extractor.name,
+                resize=self.extractor.resize,
+                n=self.images,
+                reference_n=len(self.reference.features),
+                reference_data=self.reference.facts.data,
+                samples=self.entry.sha256,
+                seconds=seconds,
+                metric=metric,
+                value=value,
+                spread_of_images=spreads.get(metric),
             )
-        if last and settings.bootstrap and "fid" in values and extractor.view not in spreads:
-            spreads[extractor.view] = fid_spread_of_images(samples.features, reference.statistics, settings.bootstrap)
-        facts = {
-            "snapshot_kimg": entry["snapshot_images"] / 1000,
-            "steps": entry["steps"],
-            "nfe": entry["nfe"],
-            "sampler": run.sampling.sampler.kind,
-            "library": name,
-            "library_version": module.VERSION,
-            "features": extractor.name,
-            "resize": extractor.resize,
-            "n": len(pixels),
-            "reference_n": len(reference.features),
-            "reference_data": reference.facts["data"],
-            "samples": entry["sha256"],
-            "seconds": time.perf_counter() - begun,
-        }
-        known = {"fid": spreads.get(extractor.view)}
-        rows = [
-            facts | {"metric": metric, "value": value, "spread_of_images": known.get(metric)}
             for metric, value in values.items()
         ]
-        yield name, rows, samples
-
-
-def _place(entry: dict[str, Any]) -> dict[str, int]:
-    """Where a sample set stands in a run."""
-    return {key: entry[key] for key in ("snapshot_images", "steps")}

@@ -6,7 +6,15 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from tdbench.experiment.extractors import DEFAULT_LIBRARIES, FEATURES, LIBRARIES, PUBLISHERS, check_libraries
+from tdbench.experiment.extractors import (
+    DEFAULT_FEATURES,
+    DEFAULT_LIBRARIES,
+    FEATURES,
+    LIBRARIES,
+    OWN,
+    PUBLISHERS,
+    check_libraries,
+)
 from tdbench.experiment.metrics import METRICS
 from tdbench.settings import Parameters, one_of
 
@@ -43,7 +51,7 @@ def _weights(value: Any, info: ValidationInfo) -> Any:
 class Evaluation(Parameters):
     """How samples are scored."""
 
-    features: Annotated[str, one_of(FEATURES, "feature extractor")] = "classifier"
+    features: Annotated[str, one_of(FEATURES, "feature extractor")] = DEFAULT_FEATURES
     libraries: Annotated[tuple[Annotated[str, one_of(LIBRARIES, "library")], ...], Field(min_length=1)] = (
         DEFAULT_LIBRARIES
     )
@@ -76,13 +84,13 @@ class Evaluation(Parameters):
     @property
     def publishers(self) -> list[str]:
         """Libraries whose published weights are needed."""
-        if self.features != "inception":
+        if self.features not in OWN:
             return []
         return [name for name in dict.fromkeys(PUBLISHERS[lib] for lib in self.libraries) if name not in self.weights]
 
     @model_validator(mode="after")
     def _fit_the_features(self) -> Self:
         check_libraries(self.libraries, self.features)
-        if self.weights and self.features != "inception":
-            raise ValueError(f"weights: are for features inception; features {self.features!r} take none")
+        if self.weights and self.features not in OWN:
+            raise ValueError(f"weights: are for features {OWN[0]}; features {self.features!r} take none")
         return self

@@ -16,7 +16,10 @@ class Metric(NamedTuple):
     """What people call it."""
     better: Better
     libraries: tuple[str, ...]
-    """The libraries whose code computes it."""
+    """The libraries whose code computes it, by their modules' names."""
+    function: str
+    """Function (library's module, Samples, ReferenceFeatures, Evaluation) -> name -> value, of this metric and of those
+    that come with it; empty where the extractor has not what it needs."""
     last_only: bool = False
     """Whether it is computed of the last snapshot alone, since it takes long."""
     least_samples: int = 2
@@ -27,8 +30,11 @@ class Metric(NamedTuple):
     """What needs so many."""
     optional: bool = False
     """Whether it is left out below that, with a word, where others would refuse the experiment."""
+    bootstrapped: bool = False
+    """Whether its spread over resamplings of the images is measured (`Evaluation.bootstrap`)."""
 
 
+_MEASURE = "tdbench.evaluation.measure"
 _THIRD = "a neighbourhood to the third nearest"
 
 
@@ -37,20 +43,37 @@ _BOTH, _ONE = ("clean-fid", "torch-fidelity"), ("torch-fidelity",)
 
 METRICS = {
     # Fréchet distance of the features (Heusel et al. 2017).
-    "fid": Metric("FID", "lower", _BOTH),
+    "fid": Metric("FID", "lower", _BOTH, f"{_MEASURE}:fid", bootstrapped=True),
     # Kernel distance of the features (Binkowski et al. 2018).
-    "kid": Metric("KID", "lower", _BOTH),
+    "kid": Metric("KID", "lower", _BOTH, f"{_MEASURE}:kid"),
     # Shares of samples near the data, and of data near the samples (Kynkäänniemi et al. 2019).
-    "precision": Metric("precision", "higher", _ONE, least_samples=4, least_images=4, reason=_THIRD),
-    "recall": Metric("recall", "higher", _ONE, least_samples=4, least_images=4, reason=_THIRD),
+    "precision": Metric(
+        "precision", "higher", _ONE, f"{_MEASURE}:precision_recall", least_samples=4, least_images=4, reason=_THIRD
+    ),
+    "recall": Metric(
+        "recall", "higher", _ONE, f"{_MEASURE}:precision_recall", least_samples=4, least_images=4, reason=_THIRD
+    ),
     # exp of the mean divergence of the predicted classes from their mean (Salimans et al. 2016).
     # In ten parts; the score of a part that has one image is 1, for any image.
     "inception-score": Metric(
-        "Inception score", "higher", _ONE, least_samples=20, least_images=1, reason="ten parts of 2", optional=True
+        "Inception score",
+        "higher",
+        _ONE,
+        f"{_MEASURE}:inception_score",
+        least_samples=20,
+        least_images=1,
+        reason="ten parts of 2",
+        optional=True,
     ),
     # FID extrapolated to infinitely many samples (Chong and Forsyth 2020).
     "fid-infinity": Metric(
-        "FID∞", "lower", _ONE, last_only=True, least_samples=4, reason="a line through subsets of several sizes"
+        "FID∞",
+        "lower",
+        _ONE,
+        f"{_MEASURE}:fid_infinity",
+        last_only=True,
+        least_samples=4,
+        reason="a line through subsets of several sizes",
     ),
 }
 

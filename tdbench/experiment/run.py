@@ -157,6 +157,11 @@ class Plan(Parameters):
         """Every run once, by name; runs of the comparison come first."""
         return {run.name: run for run in itertools.chain(self.comparison, *self.ablation_runs.values())}
 
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Every data set with every formulation."""
+        return list(itertools.product(self.experiment.datasets, self.experiment.formulations))
+
     def source_path(self, dataset: str) -> Path | None:
         """Where a data set is read from, as seen from here."""
         return self.experiment.datasets[dataset].found_path(self.path)

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Protocol
 
 from tdbench.errors import TdbenchError
+from tdbench.records import report
+from tdbench.records.stages import STAGES
 
 TABLE_FORMATS = ("csv", "md", "tex")
 FIGURE_FORMATS = ("png", "svg", "pdf")
@@ -65,7 +67,8 @@ class RunLayout:
 
     def made_by(self, stage: str) -> Path:
         """The file that a stage of this run writes last."""
-        return {"train": self.snapshots, "sample": self.samples, "evaluate": self.scores}[stage]
+        path: Path = getattr(self, STAGES[stage].file)
+        return path
 
     def snapshot(self, images: int) -> Path:
         """The averaged weights after ``images`` images."""
@@ -104,19 +107,15 @@ class ReportLayout:
     def figure(self, name: str) -> list[Path]:
         return [self.folder / "figures" / f"{name}.{suffix}" for suffix in FIGURE_FORMATS]
 
-    def comparison_tables(self) -> list[Path]:
-        names = ("comparison", "comparison-final", "cost", "cost-against-quality", "consistency", "nearest")
-        return [path for name in names for path in self.table(name)]
+    def tables(self, part: report.Part, plan: report.Named) -> list[Path]:
+        """Every file of the tables of a part of the report."""
+        rows = [row for row in report.TABLES if row.part == part and row.on_disk]
+        return [path for row in rows for one in row.of(plan) for path in self.table(one.name)]
 
-    def comparison_figures(self, pairs: Iterable[str]) -> list[Path]:
-        """Of data sets and formulations as `Experiment.pairs` names them."""
-        names = ["fid-against-nfe", "cost-against-quality", "consistency"]
-        names += [f"{kind}-{pair}" for kind in ("training", "samples", "nearest") for pair in pairs]
-        return [path for name in names for path in self.figure(name)]
-
-    def ablation_files(self, ablations: Iterable[str]) -> list[Path]:
-        names = [f"ablation-{name}" for name in ablations]
-        return [path for name in names for path in (*self.table(name), *self.figure(name))]
+    def figures(self, part: report.Part, plan: report.Named) -> list[Path]:
+        """Every file of the figures of a part of the report."""
+        rows = [row for row in report.FIGURES if row.part == part]
+        return [path for row in rows for one in row.of(plan) for path in self.figure(one.name)]
 
 
 PUBLISHED = Path("results/published")

@@ -1,26 +1,24 @@
-"""What the stages write as JSON, and reading it: a file that is not so is refused before anything is made of it.
+"""What the stages write as JSON: the one form of each file, to write it and to read it.
 
-The models name what is read again; files may hold more.
+What is read is a model, and code uses its fields. Blocks of settings are kept as they were written, since what counts
+of them is whether they are those of now.
 """
 
-from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
 
+from tdbench.data.summary import DataSummary
 from tdbench.errors import TdbenchError
 from tdbench.runtime import advice
+from tdbench.runtime.device import Hardware
 from tdbench.runtime.files import read_json
-from tdbench.validation import plain
+from tdbench.runtime.provenance import Provenance
+from tdbench.validation import Checksum, Count, Record, Seconds, plain
 
-_FIRST, _LAST = 2000, 9000  # years; no calendar has more
-
-
-def _moment(text: str) -> str:
-    if not _FIRST <= datetime.fromisoformat(text).year <= _LAST:
-        raise ValueError("expected a time such as 2026-01-31T12:00:00+00:00")
-    return text
+Settings = dict[str, Any]
+"""Settings as they were written."""
 
 
 def _below(name: str) -> str:
@@ -30,68 +28,13 @@ def _below(name: str) -> str:
     return name
 
 
-Moment = Annotated[str, AfterValidator(_moment)]
 Below = Annotated[str, AfterValidator(_below)]
-Checksum = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Count = Annotated[int, Field(ge=0, le=10**15)]
-Seconds = Annotated[float, Field(ge=0, le=1e11)]
-Plain = str | int | float | bool | None
-
-
-class Record(BaseModel):
-    """A block of JSON as tdbench writes it: types are what they are, and no number is infinite."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
-
-
-class Provenance(Record):
-    """Which code wrote it, and when."""
-
-    git_commit: str
-    versions: dict[str, str]
-    written_at: Moment
-
-
-class Hardware(Record):
-    """What it ran on."""
-
-    device: str
-    threads: int
-
-
-class Part(Record):
-    """A stretch of a training."""
-
-    from_step: Count
-    hardware: dict[str, Plain]
-
-
-class Data(Record):
-    """archive.json: what `ImageSet.summary` says of images."""
-
-    sha256: Checksum
-    images: Annotated[int, Field(ge=1, le=10**12)]
-    resolution: Annotated[int, Field(ge=1, le=65_536)]
-    channels: Annotated[int, Field(ge=1, le=16)]
-    classes: Annotated[int, Field(ge=0, le=1_000_000)]
-    class_counts: list[Count] | None = None
-    """Images of each class; results from before it was kept have none."""
-    class_names: list[str] | None = None
-    """The name of each class, where the source has names."""
-
-    @model_validator(mode="after")
-    def _counts_fit(self) -> Self:
-        counts = self.class_counts
-        if counts is not None and (len(counts) != self.classes or sum(counts) != (self.images if counts else 0)):
-            raise ValueError(f"class_counts: do not add up to {self.images} images of {self.classes} classes")
-        if self.class_names is not None and len(self.class_names) != self.classes:
-            raise ValueError(f"class_names: {len(self.class_names)} names of {self.classes} classes")
-        return self
-
-
-def same_data(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two summaries are of the same data, by what both hold: earlier versions kept no ``class_counts``."""
-    return all(one[key] == other[key] for key in one.keys() & other.keys())
+Images = Annotated[int, Field(ge=1, le=10**12)]
+Steps = Annotated[int, Field(ge=1, le=10**6)]
+Nfe = Annotated[int, Field(ge=1, le=10**8)]
+# Squares of larger ones, of which means and spreads are made, overflow.
+Value = Annotated[float, Field(ge=-1e100, le=1e100)]
+Distance = Annotated[float, Field(ge=0, le=1e100)]
 
 
 class Written(Record):
@@ -100,29 +43,41 @@ class Written(Record):
     provenance: Provenance
 
 
-class Origin(Written):
-    """Of run.json, what tells where a training ran."""
+class Part(Record):
+    """A stretch of a training: it may have been interrupted."""
 
-    # Results from before there were checkpoints have none.
-    parts: Annotated[list[Part] | None, Field(min_length=1)] = None
+    from_step: Count
+    hardware: Hardware
+    engine: dict[str, str | bool] | None = None
+    """Number formats and compilation."""
+    provenance: Provenance
 
 
 class DistanceWeights(Record):
-    """Of run.json, what the network of the distance was loaded from."""
+    """What the network of the distance was loaded from."""
 
     file: str
     sha256: Checksum
 
 
-class Trained(Origin):
-    """run.json."""
+class Trained(Written):
+    """run.json: what a training is, and where it ran."""
 
-    run: dict[str, Any]
-    data: Data
+    name: str | None = None
+    run: Settings
+    data: DataSummary
     parameters: Count
     hardware: Hardware
-    # Where the distance of the formulation needs weights.
+    engine: dict[str, str | bool] | None = None
+    parts: Annotated[list[Part] | None, Field(min_length=1)] = None
+    """Results from before there were checkpoints have none."""
     distance_weights: DistanceWeights | None = None
+    """Where the distance of the formulation needs weights."""
+
+    @property
+    def stretches(self) -> list[Part]:
+        """Where it was begun and taken up again; at least one."""
+        return self.parts or [Part(from_step=0, hardware=self.hardware, provenance=self.provenance)]
 
 
 class MetricsLine(Record):
@@ -134,32 +89,30 @@ class MetricsLine(Record):
     step: Count
     images: Count
     kimg: float
-    seconds: Seconds
     loss: float
     base_loss: float
     td_loss: float | None
     valid_share: float
     grad_norm: float
+    images_per_s: float | None = None
+    seconds: Seconds
     memory_mb: float
+    learning_rate: float | None = None
+    ema_decay: float | None = None
+
+    @property
+    def figures(self) -> dict[str, float | None]:
+        """All of it by name, figures of later versions too."""
+        return dict(self)
 
 
 class SnapshotEntry(Record):
     """One of the weights that a training kept."""
 
     images: Count
+    kimg: float | None = None
     file: Below
     sha256: Checksum
-
-
-class Kept(Record):
-    """What a checkpoint says of itself."""
-
-    step: Count
-    snapshots: list[SnapshotEntry]
-    line: dict[str, Any]
-    parts: list[dict[str, Any]]
-    metrics_bytes: Count
-    seconds: Seconds
 
 
 class Passes(Record):
@@ -170,7 +123,7 @@ class Passes(Record):
 
 
 class Finished(Record):
-    """snapshots.json."""
+    """snapshots.json: a training is done."""
 
     snapshots: Annotated[list[SnapshotEntry], Field(min_length=1)]
     training_seconds: Seconds
@@ -178,14 +131,32 @@ class Finished(Record):
     forward_passes_a_step: Passes
 
 
+class CheckpointFacts(Record):
+    """What a checkpoint says of itself."""
+
+    settings: Settings
+    data: Checksum
+    distance_weights: Checksum | None = None
+    step: Count
+    snapshots: list[SnapshotEntry]
+    line: Annotated[MetricsLine | None, BeforeValidator(lambda line: line or None)]
+    """The last one; None before the first."""
+    parts: list[Part]
+    metrics_bytes: Count
+    """How far metrics.jsonl goes."""
+    seconds: Seconds
+
+
 class SampleSet(Record):
     """One set of samples.json."""
 
-    key: dict[str, Any]
+    key: Settings
+    """What the set depends on."""
     snapshot_images: Count
-    steps: Annotated[int, Field(ge=1, le=10**6)]
-    nfe: Annotated[int, Field(ge=1, le=10**8)]
+    steps: Steps
+    nfe: Nfe
     estimate_moves: list[float]
+    """Squared changes of the estimate D between evaluations, (NFE - 1)."""
     file: Below
     sha256: Checksum
     seconds: Seconds
@@ -199,13 +170,14 @@ class Sampled(Record):
 
 
 class Score(Record):
-    """One row of scores.json."""
+    """One row of scores.json: a metric of a sample set by a library."""
 
     snapshot_kimg: Annotated[float, Field(ge=0, le=1e12)]
-    steps: Annotated[int, Field(ge=1, le=10**6)]
-    nfe: Annotated[int, Field(ge=1, le=10**8)]
+    steps: Steps
+    nfe: Nfe
     sampler: str
     library: str
+    library_version: str | None = None
     features: str
     resize: str
     n: Count
@@ -214,9 +186,9 @@ class Score(Record):
     samples: Checksum
     seconds: Seconds
     metric: str
-    # Squares of larger ones, of which means and spreads are made, overflow.
-    value: Annotated[float, Field(ge=-1e100, le=1e100)]
+    value: Value
     spread_of_images: float | None = None
+    """Standard deviation over bootstrap resamplings of the images."""
 
 
 class Pair(Record):
@@ -224,28 +196,32 @@ class Pair(Record):
 
     sample: Count
     image: Count
-    distance: Annotated[float, Field(ge=0, le=1e100)]
+    distance: Distance
 
 
 class Nearest(Record):
-    """The samples that come nearest to images of the data."""
+    """The samples that come nearest to images of the data (`memorisation.nearest_in_data`)."""
 
     snapshot_images: Count
-    steps: Annotated[int, Field(ge=1, le=10**6)]
-    samples: Count
+    steps: Steps
     share: Annotated[float, Field(ge=0, le=1)]
-    threshold: Annotated[float, Field(ge=0, le=1e100)]
+    """Of the samples that lie within ``threshold`` of an image."""
+    threshold: Distance
+    samples: Count
+    queries: Count | None = None
+    """Images of the data that the threshold is from."""
     pairs: Annotated[list[Pair], Field(min_length=1)]
 
 
-class Scored(Record):
+class Scored(Written):
     """scores.json."""
 
-    evaluation: dict[str, Any]
+    run: str | None = None
+    evaluation: Settings
     references: dict[str, Checksum]
+    """Library -> SHA-256 of the reference features."""
     scores: Annotated[list[Score], Field(min_length=1)]
     nearest: Nearest
-    provenance: Provenance
 
 
 class ResidualAt(Record):
@@ -256,32 +232,34 @@ class ResidualAt(Record):
     weighted: float
 
 
-class Consistency(Record):
-    """consistency.json."""
+class Consistency(Written):
+    """consistency.json: the cross-time residual of the last snapshot."""
 
-    key: dict[str, Any]
+    key: Settings
+    """What the figures depend on."""
+    images: Count | None = None
+    yardstick: str | None = None
+    """Preset of TD that it was measured with."""
     residuals: Annotated[list[ResidualAt], Field(min_length=1)]
     mean: float
-    weighted_mean: Annotated[float, Field(ge=-1e100, le=1e100)]
-    provenance: Provenance
+    weighted_mean: Value
 
 
-class ClassifierReport(Record):
+class ClassifierReport(Written):
     """classifier.json."""
-
-    channels: Annotated[int, Field(ge=1, le=16)]
-    classes: Annotated[int, Field(ge=1, le=1_000_000)]
-    sha256: Checksum
-
-
-class Accuracy(Record):
-    """Of classifier.json, what tells how good the classifier is."""
 
     test_accuracy: Annotated[float, Field(ge=0, le=1)]
     test_images: Count
+    train_images: Count | None = None
+    features: Count | None = None
+    channels: Annotated[int, Field(ge=1, le=16)]
+    classes: Annotated[int, Field(ge=1, le=1_000_000)]
+    seed: int | None = None
+    sha256: Checksum
+    data: DataSummary | None = None
 
 
-class Reference(Record):
+class Reference(Written):
     """The facts in a file of reference features."""
 
     library: str
@@ -289,29 +267,30 @@ class Reference(Record):
     features: str
     weights: str
     resize: str
+    n: Images | None = None
     data: Checksum
+    batch_size: int | None = None
     extracted_by: str
-    provenance: Provenance
 
 
-def read_record(path: Path, made_by: str, shape: type[Record]) -> dict[str, Any]:
-    """The content of a JSON file that the command ``made_by`` wrote, which is as ``shape`` says.
+R = TypeVar("R", bound=Record)
+
+
+def read_record(path: Path, made_by: str, shape: type[R]) -> R:
+    """The content of a JSON file that the command ``made_by`` wrote.
 
     Raises
     ------
     TdbenchError
-        If it is missing, is not JSON, or is not so; names the first key that is wrong.
+        If it is missing, is not JSON, or is not as ``shape`` says; names the first key that is wrong.
     """
-    content = read_json(path, made_by)
-    check_record(f"{path}", content, made_by, shape)
-    checked: dict[str, Any] = content
-    return checked
+    return checked_record(f"{path}", read_json(path, made_by), made_by, shape)
 
 
-def check_record(where: str, content: Any, made_by: str | None, shape: type[Record]) -> None:
-    """Refuse a block that is not as ``shape`` says; raises as `read_record` does."""
+def checked_record(where: str, content: Any, made_by: str | None, shape: type[R]) -> R:
+    """A block as ``shape`` says; raises as `read_record` does."""
     try:
-        shape.model_validate(content)
+        return shape.model_validate(content)
     except (ValidationError, RecursionError) as error:
         first: Any = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "type": "missing"}
         key = ".".join(str(part)[:60] for part in first["loc"])

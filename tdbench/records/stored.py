@@ -1,156 +1,219 @@
-"""Stored scores, and whether they are what the experiment asks for."""
+"""Reading what stages wrote, each file once, and whether it is what the experiment asks for."""
 
+import hashlib
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from tdbench.data.summary import DataSummary
 from tdbench.diffusion.consistency import IMAGES, POINTS, has_yardstick
 from tdbench.errors import TdbenchError
 from tdbench.experiment.run import Run
 from tdbench.records.layout import DatasetLayout, RunLayout
 from tdbench.records.schema import (
     Consistency,
-    Data,
     Finished,
     MetricsLine,
     Sampled,
+    SampleSet,
     Scored,
+    Settings,
+    SnapshotEntry,
     Trained,
-    check_record,
+    checked_record,
     read_record,
-    same_data,
 )
 from tdbench.runtime import advice
 from tdbench.runtime.arrays import read_arrays
-from tdbench.runtime.files import parse_json, sha256
-from tdbench.runtime.provenance import same_code
+from tdbench.runtime.files import json_lines, parse_json
+from tdbench.validation import Record
+
+R = TypeVar("R", bound=Record)
 
 
-def read_scored(run: Run, layout: RunLayout) -> list[dict[str, Any]]:
-    """The scores of a run: one row a library, metric and sample set.
+class Records:
+    """The records of a results folder; a file that was read is kept, also for other runs that share it.
 
-    Raises
-    ------
-    TdbenchError
-        If they are missing, or if they, the samples or the weights behind them were made with other settings
-        than the experiment's.
+    What a command reads it asks of one such object. Files that change meanwhile are not seen.
     """
-    scores: list[dict[str, Any]] = _stored(run, layout)["scores"]
-    return scores
+
+    def __init__(self, results: Path) -> None:
+        self.results = results
+        self._kept: dict[Path, Any] = {}
+        self._runs: dict[tuple[str, str], RunRecords] = {}
+
+    def of(self, run: Run) -> "RunRecords":
+        """The records of one run."""
+        key = (run.experiment, run.name)
+        if key not in self._runs:
+            self._runs[key] = RunRecords(run, self)
+        return self._runs[key]
+
+    def read(self, path: Path, made_by: str, shape: type[R]) -> R:
+        """A JSON file as `read_record` reads it."""
+        if path not in self._kept:
+            self._kept[path] = read_record(path, made_by, shape)
+        found: R = self._kept[path]
+        return found
+
+    def metrics(self, path: Path, made_by: str) -> list[MetricsLine]:
+        """A file of metrics as `read_metrics` reads it."""
+        if path not in self._kept:
+            self._kept[path] = read_metrics(path, made_by)
+        found: list[MetricsLine] = self._kept[path]
+        return found
 
 
-def read_nearest(run: Run, layout: RunLayout) -> dict[str, Any]:
-    """The samples of a run that come nearest to images of the data (`memorisation.nearest_in_data`).
+class RunRecords:
+    """The records of one run, checked against its settings.
 
-    With ``snapshot_images`` and ``steps`` of the sample set; raises as `read_scored` does.
+    Every property raises a `TdbenchError` where its file is missing, damaged, or of other settings than the
+    experiment's; the message says which command to run.
     """
-    nearest: dict[str, Any] = _stored(run, layout)["nearest"]
-    return nearest
+
+    def __init__(self, run: Run, records: Records) -> None:
+        self.run, self._records = run, records
+        self.layout = RunLayout(records.results, run)
+        self.files = DatasetLayout(records.results, run.dataset_name)
+
+    def command(self, stage: str) -> str:
+        """What a person types for a stage of the run."""
+        return advice.stage(stage, self.run, self._records.results)
+
+    @property
+    def origin(self) -> Trained:
+        """run.json, whatever settings it is of."""
+        return self._records.read(self.layout.settings, self.command("train"), Trained)
+
+    @property
+    def data(self) -> DataSummary:
+        """The data set as it is now."""
+        command = advice.snakemake(self.run.file, self._records.results, self.files.archive)
+        return self._records.read(self.files.summary, command, DataSummary)
+
+    @cached_property
+    def trained(self) -> Trained:
+        """The record of a training with the run's settings."""
+        record, command = self.origin, self.command("train")
+        try:
+            trained = Run.model_validate(record.run).training_settings()
+        except Exception as error:  # of another version, or damaged, which settings take in many ways
+            raise TdbenchError(
+                f"{self.layout.settings}: its settings are damaged, or of another version of tdbench; "
+                f"run `{command}` again"
+            ) from error
+        wanted, apart = self.run.training_settings(), {"dataset": None}
+        but_for_the_source = trained | apart == wanted | apart
+        if trained != wanted and not (but_for_the_source and self._same_images(record)):
+            raise TdbenchError(
+                f"{self.layout.settings}: was trained with other settings than the experiment's; run `{command}` again"
+            )
+        return record
+
+    def _same_images(self, record: Trained) -> bool:
+        """Whether a run that names another source was trained on the very images of its data set.
+
+        A folder of images, and the archive that was made of it and is in a crate, are the same data.
+        """
+        try:
+            return record.data.same_data(self.data)
+        except TdbenchError:
+            return False
+
+    @property
+    def finished(self) -> Finished:
+        """The end of the training."""
+        return self._records.read(self.layout.snapshots, self.command("train"), Finished)
+
+    @cached_property
+    def snapshots(self) -> dict[int, SnapshotEntry]:
+        """The snapshots by images shown; those that are scored are among them."""
+        entries = {entry.images: entry for entry in self.finished.snapshots}
+        missing = [images for images in self.run.scored_snapshots() if images not in entries]
+        if missing:
+            raise TdbenchError(
+                f"{self.layout.snapshots}: no snapshot after {missing[0]} images; run `{self.command('train')}` again"
+            )
+        return entries
+
+    @property
+    def metrics(self) -> list[MetricsLine]:
+        """The lines of metrics.jsonl."""
+        return self._records.metrics(self.layout.metrics, self.command("train"))
+
+    @cached_property
+    def sampled(self) -> list[SampleSet]:
+        """The sample sets, by snapshot and step budget."""
+        command = self.command("sample")
+        records = self._records.read(self.layout.samples, command, Sampled).samples
+        wanted = [
+            sample_key(self.run, self.snapshots[images].sha256, steps)
+            for images in self.run.scored_snapshots()
+            for steps in self.run.sampling.steps
+        ]
+        if [record.key for record in records] != wanted:
+            raise TdbenchError(
+                f"{self.layout.samples}: of other snapshots or settings than the experiment's; run `{command}` again"
+            )
+        return records
+
+    def images_of(self, record: SampleSet) -> np.ndarray:
+        """(N, H, W, C) uint8 images of a set of `sampled`, its bytes compared with its record."""
+        path, command = self.layout.folder / record.file, self.command("sample")
+        return read_samples(path, command, record.sha256)
+
+    def images_at(self, images: int, steps: int) -> np.ndarray:
+        """The set of a snapshot, after ``images`` images, at a step budget."""
+        wanted = (images, steps)
+        return self.images_of(next(r for r in self.sampled if (r.snapshot_images, r.steps) == wanted))
+
+    @cached_property
+    def consistency(self) -> Consistency | None:
+        """The cross-time residual; None where there is nothing to measure."""
+        if not has_yardstick(self.run.formulation):
+            return None
+        command = self.command("sample")
+        content = self._records.read(self.layout.consistency, command, Consistency)
+        if content.key != self.consistency_key:
+            raise TdbenchError(
+                f"{self.layout.consistency}: of another snapshot or other settings; run `{command}` again"
+            )
+        return content
+
+    @property
+    def consistency_key(self) -> Settings:
+        """What `consistency` depends on."""
+        last = self.run.scored_snapshots()[-1]
+        return {
+            "snapshot": next((entry.sha256 for entry in self.finished.snapshots if entry.images == last), None),
+            "seed": self.run.seed,
+            "images": IMAGES,
+            "points": POINTS,
+            "formulation": self.run.formulation.model_dump(mode="json", by_alias=True),
+        }
+
+    @cached_property
+    def scored(self) -> Scored:
+        """The scores, one row a library, metric and sample set, and the samples nearest to the data."""
+        command = self.command("evaluate")
+        stored = self._records.read(self.layout.scores, command, Scored)
+        same_samples = {row.samples for row in stored.scores} == {entry.sha256 for entry in self.sampled}
+        if stored.evaluation != self.run.evaluation_settings() or not same_samples:
+            raise TdbenchError(
+                f"{self.layout.scores}: of other samples or settings than the experiment's; run `{command}` again"
+            )
+        return stored
+
+    @cached_property
+    def progress(self) -> list[Any]:
+        """The lines of progress.jsonl, unchecked: another version or a killed process may have written them."""
+        return json_lines(self.layout.progress, last_bytes=None)
 
 
-def _stored(run: Run, layout: RunLayout) -> dict[str, Any]:
-    command = advice.stage("evaluate", run, layout.results)
-    stored = read_record(layout.scores, command, Scored)
-    samples = read_sampled(run, layout)
-    same_samples = {s["samples"] for s in stored["scores"]} == {entry["sha256"] for entry in samples}
-    if stored.get("evaluation") != run.evaluation_settings() or not same_samples:
-        raise TdbenchError(
-            f"{layout.scores}: of other samples or settings than the experiment's; run `{command}` again"
-        )
-    return stored
-
-
-def read_trained(run: Run, layout: RunLayout) -> dict[str, Any]:
-    """The record of a finished training.
-
-    Raises
-    ------
-    TdbenchError
-        If it is missing or was made with other settings than the experiment now has.
-    """
-    command = advice.stage("train", run, layout.results)
-    record = read_record(layout.settings, command, Trained)
-    try:
-        trained = Run.model_validate(record["run"]).training_settings()
-    except Exception as error:  # of another version, or damaged, which settings take in many ways
-        raise TdbenchError(
-            f"{layout.settings}: its settings are damaged, or of another version of tdbench; run `{command}` again"
-        ) from error
-    wanted, apart = run.training_settings(), {"dataset": None}
-    but_for_the_source = trained | apart == wanted | apart
-    if trained != wanted and not (but_for_the_source and _same_images(run, record, layout)):
-        raise TdbenchError(
-            f"{layout.settings}: was trained with other settings than the experiment's; run `{command}` again"
-        )
-    return record
-
-
-def _same_images(run: Run, record: dict[str, Any], layout: RunLayout) -> bool:
-    """Whether a run that names another source was trained on the very images of its data set.
-
-    A folder of images, and the archive that was made of it and is in a crate, are the same data.
-    """
-    files = DatasetLayout(layout.results, run.dataset_name)
-    try:
-        command = advice.snakemake(run.file, files.results, files.archive)
-        return same_data(record["data"], read_record(files.summary, command, Data))
-    except TdbenchError:
-        return False
-
-
-def snapshot_entries(run: Run, layout: RunLayout) -> dict[int, dict[str, Any]]:
-    """The entries of a finished training's snapshots, by images shown."""
-    command = advice.stage("train", run, layout.results)
-    entries = {entry["images"]: entry for entry in read_record(layout.snapshots, command, Finished)["snapshots"]}
-    missing = [images for images in run.scored_snapshots() if images not in entries]
-    if missing:
-        raise TdbenchError(f"{layout.snapshots}: no snapshot after {missing[0]} images; run `{command}` again")
-    return entries
-
-
-def read_sampled(run: Run, layout: RunLayout) -> list[dict[str, Any]]:
-    """The records of a run's sample sets.
-
-    Raises
-    ------
-    TdbenchError
-        If they are missing, or were made with other settings or from other snapshots than the experiment's.
-    """
-    command = advice.stage("sample", run, layout.results)
-    snapshots = snapshot_entries(run, layout)
-    records: list[dict[str, Any]] = read_record(layout.samples, command, Sampled)["samples"]
-    wanted = [sample_key(run, snapshots[i]["sha256"], s) for i in run.scored_snapshots() for s in run.sampling.steps]
-    if [record["key"] for record in records] != wanted:
-        raise TdbenchError(
-            f"{layout.samples}: of other snapshots or settings than the experiment's; run `{command}` again"
-        )
-    return records
-
-
-def read_sample_set(run: Run, layout: RunLayout, record: dict[str, Any]) -> np.ndarray:
-    """(N, H, W, C) uint8 images of a set that `read_sampled` knows, its bytes compared with its record.
-
-    Raises
-    ------
-    TdbenchError
-        If it is missing or changed.
-    """
-    path, command = layout.folder / record["file"], advice.stage("sample", run, layout.results)
-    if not path.exists() or sha256(path) != record["sha256"]:
-        raise TdbenchError(f"{path}: missing or changed since it was sampled; run `{command}` again")
-    return read_samples(path, command)
-
-
-def sample_set_of(run: Run, layout: RunLayout, images: int, steps: int) -> np.ndarray:
-    """The set of a snapshot, after ``images`` images, at a step budget; raises as `read_sample_set` does."""
-    wanted = (images, steps)
-    record = next(r for r in read_sampled(run, layout) if (r["snapshot_images"], r["steps"]) == wanted)
-    return read_sample_set(run, layout, record)
-
-
-def sample_key(run: Run, snapshot: str, steps: int) -> dict[str, Any]:
-    """What a set of samples depends on."""
+def sample_key(run: Run, snapshot: str, steps: int) -> Settings:
+    """What a set of samples depends on; ``snapshot`` is the SHA-256 of the weights."""
     return {
         "snapshot": snapshot,
         "sampler": run.sampling.sampler.model_dump(mode="json"),
@@ -162,18 +225,32 @@ def sample_key(run: Run, snapshot: str, steps: int) -> dict[str, Any]:
     }
 
 
-def read_samples(path: Path, made_by: str | None = None) -> np.ndarray:
-    """(N, H, W, C) uint8 images of a sample set; ``made_by`` is the command that makes it anew, for messages.
+def read_samples(path: Path, made_by: str | None = None, checksum: str | None = None) -> np.ndarray:
+    """(N, H, W, C) uint8 images of a sample set.
+
+    Parameters
+    ----------
+    made_by : str or None
+        The command that makes it anew, for messages.
+    checksum : str or None
+        SHA-256 that the file must have.
 
     Raises
     ------
     TdbenchError
-        If it is missing, damaged, or not of that form.
+        If it is missing, changed, damaged, or not of that form.
     """
     try:
-        pixels = read_arrays(path, "arr_0")["arr_0"]
+        with path.open("rb") as file:
+            if checksum is not None and hashlib.file_digest(file, "sha256").hexdigest() != checksum:
+                raise TdbenchError(f"{path}: missing or changed since it was sampled; {advice.again(made_by)}")
+            file.seek(0)
+            pixels = read_arrays(file, "arr_0")["arr_0"]
     except FileNotFoundError as error:
-        raise TdbenchError(f"{path}: no such sample set; {advice.again(made_by)}") from error
+        said = "no such sample set" if checksum is None else "missing or changed since it was sampled"
+        raise TdbenchError(f"{path}: {said}; {advice.again(made_by)}") from error
+    except TdbenchError:
+        raise
     except Exception as error:  # numpy and zipfile raise many kinds for damaged files
         raise TdbenchError(f"{path}: not a whole npz with arr_0 ({error}); {advice.again(made_by)}") from error
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] not in (1, 3) or 0 in pixels.shape:
@@ -181,44 +258,7 @@ def read_samples(path: Path, made_by: str | None = None) -> np.ndarray:
     return pixels
 
 
-def consistency_key(run: Run, layout: RunLayout) -> dict[str, Any]:
-    """What the figures depend on."""
-    entries = read_record(layout.snapshots, advice.stage("train", run, layout.results), Finished)["snapshots"]
-    last = run.scored_snapshots()[-1]
-    snapshot = next((entry["sha256"] for entry in entries if entry["images"] == last), None)
-    return {
-        "snapshot": snapshot,
-        "seed": run.seed,
-        "images": IMAGES,
-        "points": POINTS,
-        "formulation": run.formulation.model_dump(mode="json", by_alias=True),
-    }
-
-
-def read_consistency(run: Run, layout: RunLayout) -> dict[str, Any] | None:
-    """What `measure_consistency` wrote of a run; None where there is nothing to measure.
-
-    Raises
-    ------
-    TdbenchError
-        If it is missing, damaged, or of another snapshot or other settings.
-    """
-    if not has_yardstick(run.formulation):
-        return None
-    command = advice.stage("sample", run, layout.results)
-    content = read_record(layout.consistency, command, Consistency)
-    if content.get("key") != consistency_key(run, layout):
-        raise TdbenchError(f"{layout.consistency}: of another snapshot or other settings; run `{command}` again")
-    return content
-
-
-def consistency_measured(run: Run, layout: RunLayout) -> bool:
-    """Whether it is stored, whole and by this very code; raises as `read_consistency` does."""
-    content = read_consistency(run, layout)
-    return content is None or same_code(content["provenance"])
-
-
-def read_metrics(path: Path, made_by: str | None = None) -> list[dict[str, Any]]:
+def read_metrics(path: Path, made_by: str | None = None) -> list[MetricsLine]:
     """The lines of a metrics file; a last line cut short by a killed process is left out.
 
     ``made_by`` is the command that writes it, for messages.
@@ -242,6 +282,5 @@ def read_metrics(path: Path, made_by: str | None = None) -> list[dict[str, Any]]
             if number == len(texts):
                 break
             raise TdbenchError(f"{path}: line {number} is damaged; {advice.again(made_by)}") from error
-        check_record(f"{path}: line {number}", line, made_by, MetricsLine)
-        lines.append(line)
+        lines.append(checked_record(f"{path}: line {number}", line, made_by, MetricsLine))
     return lines

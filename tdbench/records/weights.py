@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tdbench.errors import TdbenchError
+from tdbench.records.schema import SnapshotEntry
 from tdbench.runtime import advice
 from tdbench.runtime.files import atomic_path, sha256
 
@@ -78,11 +79,11 @@ def load_snapshot(path: Path, network: nn.Module, made_by: str | None = None) ->
         raise TdbenchError(f"{path}: damaged snapshot ({error}); {advice.again(made_by)}") from error
 
 
-def check_snapshot(path: Path, entry: dict[str, Any], made_by: str) -> None:
+def check_snapshot(path: Path, entry: SnapshotEntry, made_by: str) -> None:
     """Compare a snapshot with the entry that training, the command ``made_by``, wrote for it in snapshots.json."""
     found = sha256(path) if path.exists() else "missing"
-    if found != entry["sha256"]:
+    if found != entry.sha256:
         raise TdbenchError(
-            f"{path}: sha256 {found[:16]}, expected {entry['sha256'][:16]}; "
+            f"{path}: sha256 {found[:16]}, expected {entry.sha256[:16]}; "
             f"the snapshot changed since its training: run `{made_by}` again"
         )

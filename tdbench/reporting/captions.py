@@ -7,6 +7,7 @@ import pandas as pd
 from tdbench.experiment.metrics import METRICS, direction, label, leading, lower_is_better
 from tdbench.experiment.run import Plan
 from tdbench.reporting import tables
+from tdbench.reporting.cells import budget, interval, number
 from tdbench.reporting.statistics import Change, by_first_library, overall_change
 
 
@@ -121,7 +122,7 @@ def summary(plan: Plan, table: pd.DataFrame, per_run: pd.DataFrame) -> tuple[str
 def _percent(change: Change) -> str:
     """``+31 % [+22 %, +40 %]``; without a spread (one seed) the mean alone."""
     values = [value for value in change[:3] if not pd.isna(value)]
-    texts = [f"{'+' if value >= 0 else ''}{tables.number(value, 2)} %" for value in values]
+    texts = [f"{'+' if value >= 0 else ''}{number(value, 2)} %" for value in values]
     return texts[0] if len(texts) == 1 else f"{texts[0]} [{texts[1]}, {texts[2]}]"
 
 
@@ -133,5 +134,5 @@ def _counts(rows: pd.DataFrame) -> str:
 
 
 def _difference(row: Any) -> str:
-    text = tables.interval(row.difference, row.difference_low, row.difference_high)
-    return f"{text} on {tables.number(row.baseline_mean, 3)} at {tables.budget(row.steps)}"
+    text = interval(row.difference, row.difference_low, row.difference_high)
+    return f"{text} on {number(row.baseline_mean, 3)} at {budget(row.steps)}"

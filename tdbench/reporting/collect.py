@@ -1,18 +1,13 @@
 """Results of all runs of an experiment in data frames."""
 
 from collections.abc import Iterable
-from dataclasses import fields
-from pathlib import Path
 
 import pandas as pd
 
-from tdbench.diffusion.consistency import Residual
 from tdbench.errors import TdbenchError
 from tdbench.experiment.run import Case, Plan, Run
-from tdbench.records.layout import RunLayout
-from tdbench.records.schema import Finished, read_record
-from tdbench.records.stored import read_consistency, read_metrics, read_sampled, read_scored, read_trained
-from tdbench.runtime import advice
+from tdbench.records.schema import ResidualAt
+from tdbench.records.stored import Records
 
 IDENTITY = ["dataset", "formulation", "objective", "seed", "run"]
 CELL = ["dataset", "formulation", "objective", "metric", "library", "features", "steps", "nfe"]
@@ -28,7 +23,7 @@ def _identity(run: Run) -> dict[str, str | int]:
     }
 
 
-def collect_scores(runs: Iterable[Run], results: Path) -> pd.DataFrame:
+def collect_scores(runs: Iterable[Run], records: Records) -> pd.DataFrame:
     """One row a run, snapshot, step budget, library and metric.
 
     Raises
@@ -38,66 +33,60 @@ def collect_scores(runs: Iterable[Run], results: Path) -> pd.DataFrame:
     """
     rows = []
     for run in runs:
-        layout = RunLayout(results, run)
-        read_trained(run, layout)
-        scores = read_scored(run, layout)
-        rows += [{"experiment": run.experiment} | _identity(run) | score for score in scores]
+        stored = records.of(run)
+        assert stored.trained, "raises where the training is of other settings"
+        rows += [{"experiment": run.experiment} | _identity(run) | score.written() for score in stored.scored.scores]
     if not rows:
         raise TdbenchError("no scores to report")
     return pd.DataFrame(rows)
 
 
-def collect_runs(runs: Iterable[Run], results: Path) -> pd.DataFrame:
+def collect_runs(runs: Iterable[Run], records: Records) -> pd.DataFrame:
     """One row a run: size, cost, final losses, origin."""
     rows = []
     for run in runs:
-        layout = RunLayout(results, run)
-        record = read_trained(run, layout)
-        finished = read_record(layout.snapshots, advice.stage("train", run, layout.results), Finished)
-        last, origin, passes = finished["last_metrics"], record["provenance"], finished["forward_passes_a_step"]
+        record, finished = records.of(run).trained, records.of(run).finished
+        last, origin, passes = finished.last_metrics, record.provenance, finished.forward_passes_a_step
         rows.append(
             _identity(run)
             | {
-                "parameters": record["parameters"],
-                "training_seconds": finished["training_seconds"],
-                "memory_mb": last["memory_mb"],
-                "kimg": last["kimg"],
-                "loss": last["loss"],
-                "valid_share": last["valid_share"],
-                "device": record["hardware"]["device"],
-                "threads": record["hardware"]["threads"],
-                "network_passes": passes["network"],
-                "target_passes": passes["target"],
-                "data": record["data"]["sha256"],
-                "git_commit": origin["git_commit"],
-                "torch": origin["versions"].get("torch", "unknown"),
-                "started_at": origin["written_at"],
+                "parameters": record.parameters,
+                "training_seconds": finished.training_seconds,
+                "memory_mb": last.memory_mb,
+                "kimg": last.kimg,
+                "loss": last.loss,
+                "valid_share": last.valid_share,
+                "device": record.hardware.device,
+                "threads": record.hardware.threads,
+                "network_passes": passes.network,
+                "target_passes": passes.target,
+                "data": record.data.sha256,
+                "git_commit": origin.git_commit,
+                "torch": origin.versions.get("torch", "unknown"),
+                "started_at": origin.written_at,
             }
         )
     return pd.DataFrame(rows)
 
 
-def collect_curves(runs: Iterable[Run], results: Path) -> pd.DataFrame:
+def collect_curves(runs: Iterable[Run], records: Records) -> pd.DataFrame:
     """The metrics of all trainings, one row a line of metrics.jsonl."""
     frames = [
-        pd.DataFrame(read_metrics(RunLayout(results, run).metrics, advice.stage("train", run, results))).assign(
-            **_identity(run)
-        )
-        for run in runs
+        pd.DataFrame([line.written() for line in records.of(run).metrics]).assign(**_identity(run)) for run in runs
     ]
     return pd.concat(frames, ignore_index=True)
 
 
-def collect_residuals(runs: Iterable[Run], results: Path) -> pd.DataFrame:
+def collect_residuals(runs: Iterable[Run], records: Records) -> pd.DataFrame:
     """Cross-time residuals, one row a run and time of the grid; without runs that have none."""
     rows = []
     for run in runs:
-        content = read_consistency(run, RunLayout(results, run))
-        rows += [_identity(run) | point for point in (content["residuals"] if content else [])]
-    return pd.DataFrame(rows, columns=[*IDENTITY, *(field.name for field in fields(Residual))])
+        content = records.of(run).consistency
+        rows += [_identity(run) | point.written() for point in (content.residuals if content else [])]
+    return pd.DataFrame(rows, columns=[*IDENTITY, *ResidualAt.model_fields])
 
 
-def collect_consistency(runs: Iterable[Run], results: Path) -> pd.DataFrame:
+def collect_consistency(runs: Iterable[Run], records: Records) -> pd.DataFrame:
     """Figures of cross-time consistency in the columns of scores, one row a run and figure.
 
     ``residual``: w ||delta||^2, mean over the times of the grid, without a budget (steps and NFE are 0). ``moves``: the
@@ -105,17 +94,39 @@ def collect_consistency(runs: Iterable[Run], results: Path) -> pd.DataFrame:
     """
     rows = []
     for run in runs:
-        layout = RunLayout(results, run)
-        same = _identity(run) | {"library": "tdbench", "features": "none"}
-        if content := read_consistency(run, layout):
-            rows.append(same | {"metric": "residual", "steps": 0, "nfe": 0, "value": content["weighted_mean"]})
+        stored, same = records.of(run), _identity(run) | {"library": "tdbench", "features": "none"}
+        if content := stored.consistency:
+            rows.append(same | {"metric": "residual", "steps": 0, "nfe": 0, "value": content.weighted_mean})
         last = run.scored_snapshots()[-1]
         rows += [
-            same | {"metric": "moves", "steps": s["steps"], "nfe": s["nfe"], "value": sum(s["estimate_moves"])}
-            for s in read_sampled(run, layout)
-            if s["snapshot_images"] == last and s["estimate_moves"]
+            same | {"metric": "moves", "steps": s.steps, "nfe": s.nfe, "value": sum(s.estimate_moves)}
+            for s in stored.sampled
+            if s.snapshot_images == last and s.estimate_moves
         ]
     return pd.DataFrame(rows, columns=[*IDENTITY, "library", "features", "metric", "steps", "nfe", "value"])
+
+
+def collect_nearest(runs: Iterable[Run], records: Records) -> pd.DataFrame:
+    """One row a data set, formulation and objective: the share of samples that lie near an image of the data."""
+    rows = []
+    for run in runs:
+        found = records.of(run).scored.nearest
+        rows.append(
+            {
+                "dataset": run.dataset_name,
+                "formulation": run.formulation_name,
+                "objective": run.objective_name,
+                "steps": found.steps,
+                "samples": found.samples,
+                "share": found.share,
+                "nearest": found.pairs[0].distance / found.threshold if found.threshold else float("nan"),
+            }
+        )
+    keys = ["dataset", "formulation", "objective", "steps", "samples"]
+    grouped = pd.DataFrame(rows).groupby(keys, sort=False)
+    return grouped.agg(
+        share=("share", "mean"), share_std=("share", "std"), nearest=("nearest", "min"), n=("share", "count")
+    ).reset_index()
 
 
 def mean_over_snapshots(scores: pd.DataFrame) -> pd.DataFrame:

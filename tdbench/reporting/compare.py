@@ -13,9 +13,9 @@ import pandas as pd
 
 from tdbench.errors import TdbenchError
 from tdbench.experiment.metrics import METRICS, label
+from tdbench.reporting.cells import interval, number, probability
 from tdbench.reporting.collect import CELL, mean_over_snapshots
 from tdbench.reporting.statistics import decide, in_order, paired_difference
-from tdbench.reporting.tables import interval, number, probability
 from tdbench.runtime import advice
 from tdbench.runtime.files import read_json
 

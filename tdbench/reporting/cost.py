@@ -4,7 +4,9 @@ import pandas as pd
 
 from tdbench.experiment.metrics import label
 from tdbench.experiment.run import Plan
-from tdbench.reporting.tables import baseline_name, interval, verdicts
+from tdbench.reporting.cells import Cell, fixed, interval
+from tdbench.reporting.findings import Findings
+from tdbench.reporting.tables import baseline_name, verdicts
 
 LEAST_SHOWN = 0.01
 """Where an interval that reaches to zero or below ends on a logarithmic axis."""
@@ -46,6 +48,11 @@ def cost_against_quality(plan: Plan, comparison: pd.DataFrame, runs: pd.DataFram
     return table.assign(time_ratio=ratios[:, 0], memory_ratio=ratios[:, 1]).reset_index(drop=True)
 
 
+def cost_of_quality(found: Findings) -> pd.DataFrame:
+    """Cost against quality of the comparison."""
+    return cost_against_quality(found.plan, found.table("comparison").numbers, found.runs("comparison"))
+
+
 def readable_cost_against_quality(table: pd.DataFrame) -> pd.DataFrame:
     """The same as people read it."""
     columns = {
@@ -57,9 +64,9 @@ def readable_cost_against_quality(table: pd.DataFrame) -> pd.DataFrame:
         "steps": table.steps,
         "NFE": table.nfe,
         "score, × baseline [95 %]": [
-            interval(*row).replace("+", "")
+            Cell(interval(*row).replace("+", ""), row[0])
             for row in zip(table.quality, table.quality_low, table.quality_high, strict=True)
         ],
     }
-    columns |= {title: table[column].map("{:.2f}".format) for column, title in COSTS.items()}
+    columns |= {title: [fixed(value, 2) for value in table[column]] for column, title in COSTS.items()}
     return pd.DataFrame(columns | {"n": table.n, "verdict": verdicts(table)})

@@ -8,7 +8,6 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -17,15 +16,14 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from tdbench.experiment.metrics import label as name_of
 from tdbench.experiment.metrics import leading
-from tdbench.experiment.run import Plan, Run
-from tdbench.records.layout import RunLayout
-from tdbench.records.stored import sample_set_of
-from tdbench.reporting.captions import metric_title
+from tdbench.experiment.schema import pair_name
+from tdbench.reporting.captions import ablation_caption, metric_title
+from tdbench.reporting.collect import labels_of_ablation
 from tdbench.reporting.cost import COSTS, LEAST_SHOWN
+from tdbench.reporting.findings import Findings
 from tdbench.reporting.statistics import compare, summarise
-from tdbench.reporting.tables import budget
+from tdbench.reporting.tables import objectives, varies_objective_only
 from tdbench.runtime.files import atomic_path
-from tdbench.sampling.pictures import tile
 
 # Text stays text, and the same figure gives the same bytes.
 plt.rcParams.update({"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "tdbench", "figure.dpi": 110})
@@ -41,6 +39,39 @@ def save_figure(figure: Figure, paths: list[Path]) -> None:
         with atomic_path(path) as temporary:
             figure.savefig(temporary, bbox_inches="tight", metadata=_DATES.get(path.suffix))
     plt.close(figure)
+
+
+def comparison(found: Findings) -> Figure:
+    """The comparison against NFE."""
+    per_run = found.per_run("comparison")
+    title = f"{found.plan.experiment.name}: {metric_title(leading(per_run.metric))} against NFE"
+    return fid_against_nfe(per_run, {name: name for name in objectives(found.plan)}, title)
+
+
+def costs(found: Findings) -> Figure:
+    """The costs of the comparison against its scores."""
+    title = f"{found.plan.experiment.name}: what TD costs and what it gives, by step budget"
+    return cost_against_quality(found.table("cost-against-quality").numbers, title)
+
+
+def consistency(found: Findings) -> Figure:
+    """Cross-time residuals of the comparison."""
+    title = f"{found.plan.experiment.name}: cross-time residual (smaller is more consistent)"
+    return residuals_over_time(found.residuals, {name: name for name in objectives(found.plan)}, title)
+
+
+def training(found: Findings, dataset: str, formulation: str) -> Figure:
+    """Training curves of a data set and formulation."""
+    curves = found.curves
+    shown = curves[(curves.dataset == dataset) & (curves.formulation == formulation)]
+    return training_curves(shown, f"Training, {pair_name(dataset, formulation)}")
+
+
+def ablation(found: Findings, name: str) -> Figure:
+    """The cases of an ablation against NFE."""
+    title, comparable = ablation_caption(found.plan, name).split(":")[0], varies_objective_only(found.plan, name)
+    labels = {label: label for label in labels_of_ablation(found.plan, name)}
+    return fid_against_nfe(found.cases(name), labels, title, comparable)
 
 
 def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, comparable: bool = True) -> Figure:
@@ -83,11 +114,10 @@ def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, c
     for above, below in places[len(panels) :]:
         above.remove()
         below.remove()
+    legends = {name: f"{label} (n = {seeds.get(name, 0)})" for name, label in labels.items()}
     for (above, below), (cell, panel) in zip(places, panels, strict=False):
         above.sharex(below)
-        for objective, label in labels.items():
-            legend = f"{label} (n = {seeds.get(objective, 0)})"
-            _line(above, panel[panel.objective == objective].sort_values("nfe"), legend, colours[objective])
+        _lines(above, panel, legends, colours)
         if comparable:
             shown = differences[(differences[keys] == list(cell)).all(axis=1)]
             _differences(below, shown, treated, colours, 100 / shown.baseline_mean if positive else 1.0)
@@ -108,6 +138,12 @@ def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, c
 def _palette(count: int) -> Any:
     """Distinct colours; those for the colour-blind are ten."""
     return sns.color_palette("colorblind" if count <= 10 else "husl", count)
+
+
+def _lines(axis: Axes, panel: pd.DataFrame, legends: dict[str, str], colours: dict[str, object]) -> None:
+    """A line with its band for each objective."""
+    for objective, legend in legends.items():
+        _line(axis, panel[panel.objective == objective].sort_values("nfe"), legend, colours[objective])
 
 
 def _line(axis: Axes, data: pd.DataFrame, label: str, colour: object) -> None:
@@ -246,28 +282,3 @@ def training_curves(curves: pd.DataFrame, title: str) -> Figure:
     axes[0].legend()
     figure.suptitle(title)
     return figure
-
-
-def sample_grids(plan: Plan, results: Path, dataset: str, formulation: str) -> Figure:
-    """Samples of every objective of the comparison at every step budget: the same noise in the same place."""
-    seed = plan.experiment.seeds[0]
-    runs = [r for r in plan.comparison if (r.dataset_name, r.formulation_name, r.seed) == (dataset, formulation, seed)]
-    budgets = runs[0].sampling.steps
-    figure, axes = plt.subplots(
-        len(runs), len(budgets), figsize=(3.1 * len(budgets), 3.2 * len(runs)), squeeze=False, layout="constrained"
-    )
-    for axis, steps in zip(axes[0], budgets, strict=True):
-        axis.set_title(budget(steps))
-    for row, run in zip(axes, runs, strict=True):
-        for axis, steps in zip(row, budgets, strict=True):
-            _grid(axis, run, RunLayout(results, run), steps)
-        row[0].set_ylabel(run.objective_name)
-    figure.suptitle(f"{dataset}, {formulation}, seed {seed}: the same noise at every budget and for every objective")
-    return figure
-
-
-def _grid(axis: Axes, run: Run, layout: RunLayout, steps: int) -> None:
-    pixels = sample_set_of(run, layout, run.scored_snapshots()[-1], steps)
-    axis.imshow(np.asarray(tile(pixels, columns=7, rows=7)), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axis.set(xticks=[], yticks=[])
-    axis.grid(visible=False)

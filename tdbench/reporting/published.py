@@ -8,13 +8,14 @@ import pandas as pd
 from scipy import stats
 
 from tdbench.errors import TdbenchError
-from tdbench.experiment.extractors import RESIZES
+from tdbench.experiment.extractors import LIBRARIES, OWN
 from tdbench.experiment.metrics import label
 from tdbench.experiment.run import Plan, Run
 from tdbench.networks import NETWORKS
 from tdbench.records.layout import published_file
+from tdbench.reporting.cells import DASH, NOTHING, Cell, fixed, number, spread
+from tdbench.reporting.findings import Findings
 from tdbench.reporting.statistics import CONFIDENCE, summarise
-from tdbench.reporting.tables import number, spread
 from tdbench.runtime.progress_log import first_line
 
 COLUMNS = [
@@ -82,6 +83,11 @@ def read_figures(path: Path) -> pd.DataFrame:
     return table
 
 
+def published(found: Findings) -> pd.DataFrame:
+    """Published figures beside those of the experiment."""
+    return published_table(found.plan, found.per_run("all"))
+
+
 def published_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
     """Published figures of the experiment's data sets beside ours, as people read them; empty where there are none.
 
@@ -112,12 +118,13 @@ def _row(figure: dict[str, Any], libraries: list[str], found: dict[str, Any], ru
     """A published figure beside ours of each library."""
     row = {key.replace("_", " "): "" if pd.isna(figure[key]) else figure[key] for key in _SHOWN}
     known = not pd.isna(figure["value"])
-    row |= {"metric": label(figure["metric"]), "published": number(figure["value"], 4) if known else "—"}
+    row |= {"metric": label(figure["metric"]), "published": number(figure["value"], 4) if known else NOTHING}
     for name in libraries:
         mine = found.get(name)
-        row[name] = f"{spread(mine['mean'], mine['std'])} (n = {mine['n']})" if mine else "—"
+        text = f"{spread(mine['mean'], mine['std'])} (n = {mine['n']})" if mine else DASH
+        row[name] = Cell(text, mine["mean"] if mine else None)
         ratio = mine["mean"] / figure["value"] if mine and known and figure["value"] else None
-        row[f"{name}, × published"] = "—" if ratio is None else f"{ratio:.3f}"
+        row[f"{name}, × published"] = NOTHING if ratio is None else fixed(ratio, 3)
     if not known:
         result = "no figure given"
     elif run is None or not found:
@@ -146,7 +153,7 @@ def _differs_in_library(figure: dict[str, Any], mine: dict[str, Any]) -> list[st
     if mine["features"] != figure["features"]:
         return [_against("features", mine["features"], figure["features"])]
     # Other features have the same resize in all libraries.
-    if figure["features"] != "inception" or figure["resize"] == RESIZES.get(mine["library"]):
+    if figure["features"] not in OWN or figure["resize"] == LIBRARIES[mine["library"]].resize:
         return []
     return ["resize unknown" if pd.isna(figure["resize"]) else "resize"]
 

@@ -1,7 +1,6 @@
 """What `make reproduce` prints at its end."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -11,11 +10,13 @@ from tdbench.errors import TdbenchError
 from tdbench.experiment.metrics import leading
 from tdbench.experiment.run import Plan
 from tdbench.records.layout import ReportLayout
+from tdbench.records.report import find_table
 from tdbench.reporting.captions import summary
 from tdbench.reporting.collect import mean_over_snapshots
 from tdbench.reporting.compare import read_scores
+from tdbench.reporting.findings import caption, readable
 from tdbench.reporting.statistics import by_first_library
-from tdbench.reporting.tables import readable_ablation, readable_comparison
+from tdbench.reporting.tables import markdown_table
 from tdbench.runtime import advice
 from tdbench.runtime.progress_log import first_line
 
@@ -42,51 +43,69 @@ def printed_tables(plan: Plan, results: Path) -> str:
 
     By the first library alone: the other metrics and libraries would fill screens, and are in the files.
     """
-    layout, commands = ReportLayout(results, plan.experiment.name), _Commands.of(plan, results)
-    comparison = _by_fid(layout.table("comparison"), commands)
-    scores = _scores(layout.scores_parquet, commands)
-    means = mean_over_snapshots
-    parts = [_readable(layout.scores_parquet, lambda: summary(plan, comparison, means(scores))[0], commands)]
-    parts.append(_shown(layout.table("comparison"), lambda: readable_comparison(comparison), commands))
-    for name in plan.ablations:
-        files = layout.table(f"ablation-{name}")
-        table = _by_fid(files, commands)
-        parts.append(_shown(files, partial(readable_ablation, table), commands))
-    return "\n\n".join([*parts, *(_text(layout.table(name), commands) for name in ("cost", "agreement"))])
+    stored = _Stored(plan, results)
+    parts = [stored.answer(), stored.by_fid("comparison")]
+    parts += [stored.by_fid(f"ablation-{name}") for name in plan.ablations]
+    return "\n\n".join([*parts, stored.whole("cost"), stored.whole("agreement")])
 
 
-def _scores(path: Path, commands: _Commands) -> pd.DataFrame:
-    if not path.exists():
-        raise commands.missing(path)
-    return read_scores(path)
+class _Stored:
+    """The tables of a report that was made, from the numbers in its files."""
 
+    def __init__(self, plan: Plan, results: Path) -> None:
+        self.plan, self.layout = plan, ReportLayout(results, plan.experiment.name)
+        self.commands = _Commands.of(plan, results)
 
-def _by_fid(files: list[Path], commands: _Commands) -> pd.DataFrame:
-    """The rows of a table that are of FID by the first library of each data set and formulation."""
-    path = next(path for path in files if path.suffix == ".csv")
-    if not path.exists():
-        raise commands.missing(path)
-    try:
-        table = pd.read_csv(path)
-        return by_first_library(table, leading(table.metric)).reset_index(drop=True)
-    except Exception as error:  # pandas raises many kinds for what is no such table
-        raise commands.damaged(path, error) from error
+    def answer(self) -> str:
+        """The answer in a sentence."""
+        path = self.layout.scores_parquet
+        if not path.exists():
+            raise self.commands.missing(path)
+        scores = read_scores(path)
+        comparison = self._leading(self._numbers("comparison"))
+        return self._made(path, lambda: summary(self.plan, comparison, mean_over_snapshots(scores))[0])
 
+    def by_fid(self, name: str) -> str:
+        """The rows of a table that are of FID by the first library of each data set and formulation."""
+        more = next(path for path in self.layout.table(name) if path.suffix == ".md")
+        return f"{self._printed(name, self._leading)}\n\nAll metrics and libraries: {more}"
 
-def _shown(files: list[Path], readable: Callable[[], pd.DataFrame], commands: _Commands) -> str:
-    """The caption of a table, and some of its rows."""
-    caption = _text(files, commands).partition("\n\n")[0]
-    more = next(path for path in files if path.suffix == ".md")
-    table = _readable(files[0], lambda: readable().to_markdown(index=False, disable_numparse=True), commands)
-    return f"{caption}\n\n{table}\n\nAll metrics and libraries: {more}"
+    def whole(self, name: str) -> str:
+        """A table with all its rows."""
+        return self._printed(name, lambda numbers: numbers)
 
+    def _printed(self, name: str, some: Callable[[pd.DataFrame], pd.DataFrame]) -> str:
+        row, one = find_table(name, self.plan)
+        numbers = self._numbers(name)
+        text = self._made(self._csv(name), lambda: markdown_table(readable(row, some(numbers))))
+        return f"{caption(row, one, self.plan)}\n\n{text}"
 
-def _readable(path: Path, make: Callable[[], str], commands: _Commands) -> str:
-    """What is made of a table that has the form of one of ours, but perhaps not the content."""
-    try:
-        return make()
-    except Exception as error:
-        raise commands.damaged(path, error) from error
+    def _leading(self, numbers: pd.DataFrame) -> pd.DataFrame:
+        return by_first_library(numbers, leading(numbers.metric)).reset_index(drop=True)
+
+    def _csv(self, name: str) -> Path:
+        return next(path for path in self.layout.table(name) if path.suffix == ".csv")
+
+    def _numbers(self, name: str) -> pd.DataFrame:
+        path = self._csv(name)
+        if not path.exists():
+            raise self.commands.missing(path)
+        try:
+            # An experiment with one library has no agreement to speak of.
+            if path.stat().st_size <= 1:
+                return pd.DataFrame()
+            row, _ = find_table(name, self.plan)
+            # What people read stays as it is written: 1.00 is no number there.
+            return pd.read_csv(path) if row.readable else pd.read_csv(path, dtype=str, keep_default_na=False)
+        except Exception as error:  # pandas raises many kinds for what is no such table
+            raise self.commands.damaged(path, error) from error
+
+    def _made(self, path: Path, make: Callable[[], str]) -> str:
+        """What is made of a table that has the form of one of ours, but perhaps not the content."""
+        try:
+            return make()
+        except Exception as error:
+            raise self.commands.damaged(path, error) from error
 
 
 def made_files(plan: Plan, results: Path) -> list[Path]:
@@ -103,13 +122,3 @@ def made_files(plan: Plan, results: Path) -> list[Path]:
     tables = sorted((layout.folder / "tables").glob("*.md"))
     figures = sorted((layout.folder / "figures").glob("*.png"))
     return [*tables, *figures, layout.scores_parquet, layout.scores_csv, layout.mlflow_db, layout.html]
-
-
-def _text(files: list[Path], commands: _Commands) -> str:
-    path = next(path for path in files if path.suffix == ".md")
-    if not path.exists():
-        raise commands.missing(path)
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except UnicodeDecodeError as error:
-        raise commands.damaged(path, error) from error

@@ -11,43 +11,19 @@ import pandas as pd
 from tdbench.errors import printable
 from tdbench.experiment.metrics import METRICS, label
 from tdbench.experiment.run import Plan
-from tdbench.reporting.collect import BASELINE, CELL, labels_of_ablation, scores_of_ablation
+from tdbench.reporting.cells import NOTHING, Cell, budget, fixed, interval, number, probability, spread
+from tdbench.reporting.collect import BASELINE, CELL, labels_of_ablation, of_last_snapshot
+from tdbench.reporting.findings import Findings, Table
 from tdbench.reporting.latex import latex_table
-from tdbench.reporting.statistics import TWO_SEEDS, compare, in_order, summarise
+from tdbench.reporting.statistics import TWO_SEEDS, agreement, compare, in_order, summarise
 from tdbench.runtime.files import atomic_path, write_text
 
 
-def number(value: float, digits: int) -> str:
-    """``digits`` significant digits, never an exponent for the sizes that scores have."""
-    return f"{value:.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}"
-
-
-def spread(mean: float, std: float) -> str:
-    """``12.34 ± 0.4``; without a spread (one seed) the mean alone."""
-    return number(mean, 4) if pd.isna(std) else f"{number(mean, 4)} ± {number(std, 2)}"
-
-
-def interval(mean: float, low: float, high: float) -> str:
-    """``-1.2 [-2.3, -0.1]``; without a spread (one seed) the mean alone."""
-    texts = [("+" if value >= 0 else "") + number(value, 3) for value in (mean, low, high) if not pd.isna(value)]
-    return texts[0] if len(texts) == 1 else f"{texts[0]} [{texts[1]}, {texts[2]}]"
-
-
-def probability(p: float) -> str:
-    """``0.03``; small ones as a bound, none as a dash."""
-    return "—" if pd.isna(p) else "< 0.001" if p < 0.001 else number(p, 2)
-
-
-def needed(row: Any) -> str:
+def needed(row: Any) -> Cell:
     """Seeds that would decide an undecided row; a dash where there is nothing to decide or to reckon from."""
     if row.verdict not in ("undecided", TWO_SEEDS):
-        return "—"
-    return "> 1000" if math.isinf(row.seeds_needed) else f"{row.seeds_needed:.0f}"
-
-
-def budget(steps: int) -> str:
-    """``1 step``, ``4 steps``."""
-    return f"{steps} step{'s' if steps != 1 else ''}"
+        return NOTHING
+    return Cell("> 1000" if math.isinf(row.seeds_needed) else f"{row.seeds_needed:.0f}", row.seeds_needed)
 
 
 def baseline_name(plan: Plan) -> str:
@@ -58,6 +34,45 @@ def objectives(plan: Plan) -> list[str]:
     """Names of the objectives of the comparison, the baseline's first."""
     baseline = baseline_name(plan)
     return [baseline, *(name for name in plan.experiment.objectives if name != baseline)]
+
+
+def comparison(found: Findings) -> pd.DataFrame:
+    """The comparison by the mean over the last snapshots."""
+    return comparison_table(found.plan, found.per_run("comparison"))
+
+
+def comparison_final(found: Findings) -> pd.DataFrame:
+    """The comparison by the last snapshot alone."""
+    return comparison_table(found.plan, of_last_snapshot(found.scores("comparison")))
+
+
+def consistency(found: Findings) -> pd.DataFrame:
+    """The comparison of cross-time consistency."""
+    return comparison_table(found.plan, found.consistency)
+
+
+def cost(found: Findings) -> pd.DataFrame:
+    """What training costs."""
+    return cost_table(found.plan, found.runs("comparison"))
+
+
+def ablation(found: Findings, name: str) -> pd.DataFrame:
+    """An ablation."""
+    return ablation_table(found.plan, name, found.cases(name))
+
+
+def agreement_of_libraries(found: Findings) -> pd.DataFrame:
+    """`statistics.agreement` of all scores."""
+    return agreement(found.scores("all"))
+
+
+def readable_agreement(table: pd.DataFrame) -> pd.DataFrame:
+    """The agreement of the libraries as people read it."""
+    if table.empty:
+        return table
+    largest = [str(name) for name in table if str(name).startswith("largest")]
+    shown = {name: [Cell(f"{value:.1e}", value) for value in table[name]] for name in largest}
+    return table.assign(metric=table.metric.map(label), **shown)
 
 
 def comparison_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
@@ -106,7 +121,7 @@ def readable_consistency(table: pd.DataFrame) -> pd.DataFrame:
         "formulation": table.formulation,
         "objective": table.objective,
         "figure": table.metric.map(what),
-        "budget": [budget(steps) if steps else "—" for steps in table.steps],
+        "budget": [budget(steps) if steps else NOTHING for steps in table.steps],
         "baseline": [spread(m, s) for m, s in zip(table.baseline_mean, table.baseline_std, strict=True)],
         "TD": [spread(m, s) for m, s in zip(table.td_mean, table.td_std, strict=True)],
         "TD, × baseline": [number(t / b, 3) for t, b in zip(table.td_mean, table.baseline_mean, strict=True)],
@@ -122,12 +137,17 @@ def varies_objective_only(plan: Plan, name: str) -> bool:
     return all(key.startswith("objective.") for key in plan.experiment.ablations[name].vary)
 
 
-def ablation_table(plan: Plan, name: str, per_run: pd.DataFrame) -> pd.DataFrame:
+def ablation_table(plan: Plan, name: str, scores: pd.DataFrame) -> pd.DataFrame:
     """One row a case (the baseline first), metric, library and step budget, with the difference to the baseline.
 
     Only the data sets and formulations that the ablation varies have rows.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        What `collect.scores_of_ablation` gives.
     """
-    labels, scores = labels_of_ablation(plan, name), scores_of_ablation(plan, name, per_run)
+    labels = labels_of_ablation(plan, name)
     means = summarise(scores)
     differences = compare(scores, BASELINE, [label for label in labels if label != BASELINE])
     kept = [
@@ -165,7 +185,7 @@ def readable_ablation(table: pd.DataFrame) -> pd.DataFrame:
     claims = table.verdict.where(table.verdict.isin(["better", "worse"]))
     text = table.assign(
         value=[
-            spread(m, s) + ("" if pd.isna(c) else f", {c}")
+            spread(m, s) if pd.isna(c) else Cell(f"{spread(m, s)}, {c}", m)
             for m, s, c in zip(table["mean"], table["std"], claims, strict=True)
         ],
         metric=table.metric.map(label),
@@ -175,7 +195,7 @@ def readable_ablation(table: pd.DataFrame) -> pd.DataFrame:
     wide = text.pivot(index=index, columns="column", values="value")
     rows, columns = text[index].drop_duplicates(), list(dict.fromkeys(text.sort_values("steps").column))
     ordered = wide.reindex(pd.MultiIndex.from_frame(rows), columns=columns)
-    return ordered.fillna("—").reset_index().rename(columns={"dataset": "data"}).rename_axis(columns=None)
+    return ordered.fillna(NOTHING).reset_index().rename(columns={"dataset": "data"}).rename_axis(columns=None)
 
 
 def cost_table(plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:
@@ -202,18 +222,21 @@ def cost_table(plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:
                 f"{n} + {t} of the target" for n, t in zip(table.network, table.target, strict=True)
             ],
             "training time, s": [spread(m, s) for m, s in zip(table.seconds, table["std"], strict=True)],
-            "time, × baseline": [f"{s / b.seconds:.2f}" for s, b in zip(table.seconds, lookup, strict=True)],
+            "time, × baseline": [fixed(s / b.seconds, 2) for s, b in zip(table.seconds, lookup, strict=True)],
             "memory, MB": table.memory.round().astype(int),
-            "memory, × baseline": [f"{m / b.memory:.2f}" for m, b in zip(table.memory, lookup, strict=True)],
+            "memory, × baseline": [fixed(m / b.memory, 2) for m, b in zip(table.memory, lookup, strict=True)],
             "n": table.n,
         }
     )
 
 
-def write_table(
-    paths: list[Path], numbers: pd.DataFrame, readable: pd.DataFrame, caption: str, columns: Sequence[str] = ()
-) -> list[str]:
-    """Write ``numbers`` as CSV and ``readable`` as Markdown and LaTeX, of which ``columns`` chooses the columns.
+def write_table(paths: list[Path], table: Table, columns: Sequence[str] = ()) -> list[str]:
+    """Write the numbers of a table as CSV, and what people read as Markdown and LaTeX.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Columns of the LaTeX table, in place of a paper's.
 
     Returns
     -------
@@ -223,15 +246,21 @@ def write_table(
     for path in paths:
         if path.suffix == ".csv":
             with atomic_path(path) as temporary:
-                numbers.to_csv(temporary, index=False)
+                table.numbers.to_csv(temporary, index=False)
         elif path.suffix == ".md":
-            escaped = readable.map(str).rename(columns=_markdown).map(_markdown)
-            write_text(path, f"{_markdown(caption)}\n\n{escaped.to_markdown(index=False, disable_numparse=True)}\n")
+            write_text(path, f"{_markdown(table.caption)}\n\n{markdown_table(table.readable)}\n")
         else:
             # Of several experiments in one paper each label is its own.
             label = f"tab:{path.parents[1].name}-{path.stem}"
-            write_text(path, latex_table(readable, caption, label, columns))
-    return list(map(str, readable.columns))
+            write_text(path, latex_table(table.readable, table.caption, label, columns))
+    return list(map(str, table.readable.columns))
+
+
+def markdown_table(readable: pd.DataFrame) -> str:
+    """What people read as a table of Markdown."""
+    escaped = readable.map(str).rename(columns=_markdown).map(_markdown)
+    text: str = escaped.to_markdown(index=False, disable_numparse=True)
+    return text
 
 
 def _markdown(text: str) -> str:

@@ -1,7 +1,9 @@
 """Reading npz files that may be forged: the memory that they get is what is really in them."""
 
 import math
+import os
 from pathlib import Path
+from typing import BinaryIO
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
@@ -11,17 +13,19 @@ _LARGEST_UNPACKED = 2**30
 """Bytes of an array that is compressed; what is stored as it is, as our own files are, may be of any size."""
 
 
-def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
+def read_arrays(file: Path | BinaryIO, *names: str) -> dict[str, np.ndarray]:
     """The arrays of an npz file, or those of these names; never objects, which would be pickles.
+
+    ``file`` is its path, or the file opened.
 
     Raises
     ------
     Exception
         Of many kinds, zipfile's and numpy's among them, if it is missing, damaged or forged.
     """
-    with ZipFile(path) as archive:
+    with ZipFile(file) as archive:
         chosen = names or [name.removesuffix(".npy") for name in archive.namelist()]
-        size = path.stat().st_size
+        size = file.stat().st_size if isinstance(file, Path) else os.fstat(file.fileno()).st_size
         return {name: _array(archive, archive.getinfo(f"{name}.npy"), size) for name in chosen}
 
 

@@ -8,6 +8,21 @@ import psutil
 import torch
 
 from tdbench.errors import TdbenchError
+from tdbench.validation import Record
+
+
+class Hardware(Record):
+    """What a figure of time or memory depends on."""
+
+    device: str
+    """The GPU's name, or cpu."""
+    threads: int
+    processor: str | None = None
+    logical_cpus: int | None = None
+    memory_gb: float | None = None
+    """Of the host, 1e9 bytes."""
+    processes: int | None = None
+    """That shared the work."""
 
 
 def choose_device(wanted: str, threads: int) -> torch.device:
@@ -50,15 +65,15 @@ def memory_mb(device: torch.device) -> float:
     return psutil.Process().memory_info().rss / 1e6
 
 
-def describe_hardware(device: torch.device) -> dict[str, Any]:
-    """What a figure of time or memory depends on."""
-    return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "threads": torch.get_num_threads(),
-        "processor": platform.processor() or platform.machine(),
-        "logical_cpus": psutil.cpu_count(),
-        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
-    }
+def describe_hardware(device: torch.device) -> Hardware:
+    """This machine, as its device computes now."""
+    return Hardware(
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        threads=torch.get_num_threads(),
+        processor=platform.processor() or platform.machine(),
+        logical_cpus=psutil.cpu_count(),
+        memory_gb=round(psutil.virtual_memory().total / 1e9, 1),
+    )
 
 
 def without_gradient(device: torch.device) -> AbstractContextManager[Any]:

@@ -19,6 +19,8 @@ from safetensors import SafetensorError
 
 from tdbench.errors import TdbenchError
 
+Line = dict[str, Any]
+"""An object of a file of JSON lines, whatever a killed process or another version left there."""
 _KINDS = {
     stat.S_IFDIR: "folder",
     stat.S_IFIFO: "FIFO (a named pipe)",
@@ -151,7 +153,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+    """Write ``content``, of which any part may be a `validation.Record`."""
+    write_text(path, json.dumps(content, indent=1, allow_nan=False, default=lambda record: record.written()) + "\n")
 
 
 def parse_json(text: str) -> Any:
@@ -184,7 +187,7 @@ def read_json(path: Path, made_by: str) -> Any:
         raise TdbenchError(f"{path}: cannot be read as JSON ({error}); `{made_by}` writes it anew") from error
 
 
-def json_lines(path: Path, last_bytes: int | None = 65_536) -> list[dict[str, Any]]:
+def json_lines(path: Path, last_bytes: int | None = 65_536) -> list[Line]:
     """The objects in a file of JSON lines that another process may be writing: of its end only, or of all of it.
 
     Lines cut short are left out; a file that is missing or cannot be read has none.

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from tdbench.errors import TdbenchError
-from tdbench.runtime.files import json_lines, write_text
+from tdbench.runtime.files import Line, json_lines, write_text
 
 FIRST_INTERVAL_S = 5.0
 """Between two lines, when a stage begins. Later it is a sixtieth of the time gone,"""
@@ -101,9 +101,9 @@ class ProgressLog:
             self.failed(error)
             raise
 
-    def _last(self) -> dict[str, Any]:
+    def _last(self) -> Line:
         """The last line about this stage; not told by its time whether it is new, since clocks may be put back."""
-        written: Iterable[dict[str, Any]] = reversed(json_lines(self._path))
+        written: Iterable[Line] = reversed(json_lines(self._path))
         return next((line for line in written if line.get("stage") == self._stage), {})
 
     def _drop_older(self) -> None:
@@ -118,7 +118,7 @@ class ProgressLog:
 
     def _write(self, state: State, *, error: BaseException | None, **figures: Any) -> None:
         now = time.time()
-        line: dict[str, Any] = {
+        line: Line = {
             "time": datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds"),
             "epoch": round(now, 3),
             "stage": self._stage,

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from tdbench import __version__
+from tdbench.validation import Moment, Record
 
 _TRACED = (
     "torch",
@@ -27,6 +27,17 @@ _TRACED = (
     "mlflow",
     "snakemake",
 )
+
+
+class Provenance(Record):
+    """Which code wrote a result, with which libraries, where and when."""
+
+    git_commit: str
+    code_sha256: str | None = None
+    """`code_checksum`; None in a result that does not say."""
+    versions: dict[str, str]
+    platform: str | None = None
+    written_at: Moment
 
 
 @cache
@@ -97,9 +108,9 @@ def _package_checksum() -> str:
     return digest.hexdigest()
 
 
-def same_code(origin: dict[str, Any]) -> bool:
+def same_code(origin: Provenance) -> bool:
     """Whether a result of that provenance was made by the very code and libraries that run now."""
-    return origin.get("code_sha256") == code_checksum() and origin.get("versions") == versions()
+    return origin.code_sha256 == code_checksum() and origin.versions == versions()
 
 
 @cache
@@ -108,12 +119,12 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), "tdbench": __version__} | {n: metadata.version(n) for n in _TRACED}
 
 
-def provenance() -> dict[str, Any]:
+def provenance() -> Provenance:
     """Commit, versions, platform and time, to be stored beside a result."""
-    return {
-        "git_commit": git_commit(),
-        "code_sha256": code_checksum(),
-        "versions": versions(),
-        "platform": platform.platform(),
-        "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    return Provenance(
+        git_commit=git_commit(),
+        code_sha256=code_checksum(),
+        versions=versions(),
+        platform=platform.platform(),
+        written_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )

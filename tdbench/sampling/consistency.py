@@ -1,20 +1,20 @@
 """Measuring a trained run's cross-time consistency on its data, part of the stage that samples."""
 
 from dataclasses import asdict
-from typing import Any
 
 import torch
 
 from tdbench.data.archive import read_archive
 from tdbench.data.loading import Batches
 from tdbench.diffusion.consistency import IMAGES, POINTS, YARDSTICK, has_yardstick, residuals
+from tdbench.diffusion.formulations.base import Formulation
 from tdbench.diffusion.preconditioning import Condition
 from tdbench.errors import TdbenchError
 from tdbench.experiment.run import Run
 from tdbench.records.layout import DatasetLayout, RunLayout
-from tdbench.records.stored import consistency_key, read_trained
+from tdbench.records.schema import Consistency, ResidualAt
+from tdbench.records.stored import Records
 from tdbench.records.weights import load_snapshot
-from tdbench.runtime import advice
 from tdbench.runtime.device import choose_device, without_gradient
 from tdbench.runtime.files import write_json
 from tdbench.runtime.provenance import provenance
@@ -31,10 +31,9 @@ def measure_consistency(run: Run, layout: RunLayout, files: DatasetLayout) -> No
     if not has_yardstick(run.formulation):
         return
     device = choose_device(run.training.device, run.training.threads)
-    trained, archive = read_trained(run, layout), read_archive(files.archive)
-    denoiser = build_denoiser(run, trained["data"], seed=0).to(device).eval()
-    command = advice.stage("train", run, layout.results)
-    load_snapshot(layout.snapshot(run.scored_snapshots()[-1]), denoiser, command)
+    records, archive = Records(layout.results).of(run), read_archive(files.archive)
+    denoiser = build_denoiser(run, records.trained.data, seed=0).to(device).eval()
+    load_snapshot(layout.snapshot(run.scored_snapshots()[-1]), denoiser, records.command("train"))
     batches = Batches(archive, min(IMAGES, len(archive.images)), run.seed, device)
     batch = batches.at(0)
     batches.close()
@@ -47,20 +46,23 @@ def measure_consistency(run: Run, layout: RunLayout, files: DatasetLayout) -> No
             POINTS,
             generator(run.seed, "consistency"),
         )
-    content = {
-        "key": consistency_key(run, layout),
-        "images": len(batch.images),
-        "yardstick": YARDSTICK,
-        "residuals": [asdict(point) for point in found],
-        "mean": sum(point.squared for point in found) / len(found),
-        "weighted_mean": sum(point.weighted for point in found) / len(found),
-        "provenance": provenance(),
-    }
-    if not torch.tensor([content["mean"], content["weighted_mean"]]).isfinite().all():
+    mean, weighted = (
+        sum(values) / len(found) for values in zip(*((p.squared, p.weighted) for p in found), strict=True)
+    )
+    if not torch.tensor([mean, weighted]).isfinite().all():
         raise TdbenchError(f"{run.name}: its residuals are not finite: {found}; the training diverged")
+    content = Consistency(
+        key=records.consistency_key,
+        images=len(batch.images),
+        yardstick=YARDSTICK,
+        residuals=[ResidualAt(**asdict(point)) for point in found],
+        mean=mean,
+        weighted_mean=weighted,
+        provenance=provenance(),
+    )
     write_json(layout.consistency, content)
 
 
-def _at_the_end(run: Run) -> Any:
+def _at_the_end(run: Run) -> Formulation:
     """The formulation as in the last step of training."""
     return run.formulation.at((run.training.steps - 1) / run.training.steps)

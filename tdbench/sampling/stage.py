@@ -1,6 +1,5 @@
 """Sampling the snapshots of a run: images, stored as the ADM evaluation suite does, and a picture of some."""
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,15 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from tdbench.data.loading import to_uint8
+from tdbench.data.summary import DataSummary
 from tdbench.diffusion.consistency import WatchedDenoiser
 from tdbench.diffusion.preconditioning import Condition, Denoiser
 from tdbench.diffusion.samplers import FreshNoise
 from tdbench.errors import TdbenchError
 from tdbench.experiment.run import Run
 from tdbench.records.layout import RunLayout
-from tdbench.records.stored import read_trained, sample_key, snapshot_entries
+from tdbench.records.schema import Sampled, SampleSet, Settings, read_record
+from tdbench.records.stored import Records, sample_key
 from tdbench.records.weights import check_snapshot, load_snapshot
 from tdbench.runtime import advice
 from tdbench.runtime.advice import DEFAULT_RESULTS
@@ -92,20 +93,20 @@ class Latents:
     num_classes: int
 
     @classmethod
-    def of(cls, run: Run, data: dict[str, Any], results: Path = DEFAULT_RESULTS) -> Self:
-        """Those of a run on data as `ImageSet.summary` describes them; ``results`` is for messages."""
-        shape = (data["channels"], data["resolution"], data["resolution"])
-        order = list(range(data["classes"]))
+    def of(cls, run: Run, data: DataSummary, results: Path = DEFAULT_RESULTS) -> Self:
+        """Those of a run on data of that summary; ``results`` is for messages."""
+        shape = (data.channels, data.resolution, data.resolution)
+        order = list(range(data.classes))
         if order and run.sampling.classes == "data":
-            if data.get("class_counts") is None:
+            if data.class_counts is None:
                 raise TdbenchError(
                     f"{run.name}: its record is of an earlier version, which did not keep how many images each class "
                     f"has; run `{advice.stage('train', run, results)}` again, or set sampling.classes: even"
                 )
-            order = class_order(data["class_counts"])
+            order = class_order(data.class_counts)
         drawn = [image_noise(run.seed, i, shape, order) for i in range(run.sampling.images)]
         noise, labels = torch.stack([n for n, _ in drawn]), torch.tensor([c for _, c in drawn])
-        return cls(noise, labels, data["classes"])
+        return cls(noise, labels, data.classes)
 
     def condition(self, index: Tensor, device: torch.device) -> Condition:
         return Condition(one_hot(self.labels[index], self.num_classes).float().to(device) if self.num_classes else None)
@@ -117,8 +118,8 @@ def sample_run(run: Run, layout: RunLayout, world: World = ALONE) -> None:
     Several processes take turns with the batches, which are the same whatever their number, and so are the images.
     """
     device = choose_device(run.training.device, run.training.threads)
-    data = read_trained(run, layout)["data"]
-    snapshots = snapshot_entries(run, layout)
+    records = Records(layout.results).of(run)
+    data, snapshots = records.trained.data, records.snapshots
     denoiser = build_denoiser(run, data, seed=0).to(device).eval()
     latents = Latents.of(run, data, layout.results)
     sets = []
@@ -127,11 +128,11 @@ def sample_run(run: Run, layout: RunLayout, world: World = ALONE) -> None:
     with progress(f"{run.name} samples", len(jobs) * run.sampling.images, "img", log=log) as bar:
         for images in run.scored_snapshots():
             path = layout.snapshot(images)
-            command = advice.stage("train", run, layout.results)
+            command = records.command("train")
             check_snapshot(path, snapshots[images], command)
             load_snapshot(path, denoiser, command)
             for steps in run.sampling.steps:
-                key = sample_key(run, snapshots[images]["sha256"], steps)
+                key = sample_key(run, snapshots[images].sha256, steps)
                 kept = _existing(layout, images, steps, key) if world.leader else None
                 if world.leaders(kept is not None):
                     bar.skip(run.sampling.images)
@@ -142,19 +143,17 @@ def sample_run(run: Run, layout: RunLayout, world: World = ALONE) -> None:
                         kept = _store(layout, key, (images, steps), moves, pixels, latents, begun)
                 sets.append(kept)
     if world.leader:
-        write_json(layout.samples, {"samples": sets})
+        write_json(layout.samples, Sampled(samples=[kept for kept in sets if kept is not None]))
 
 
-def _existing(layout: RunLayout, images: int, steps: int, key: dict[str, Any]) -> dict[str, Any] | None:
+def _existing(layout: RunLayout, images: int, steps: int, key: Settings) -> SampleSet | None:
     """The record of a set that was sampled before, if it is whole and what this very code would sample."""
     path = layout.sample_set(images, steps)
     try:
-        record: dict[str, Any] = json.loads(path.with_suffix(".json").read_text())
-        fits = record["key"] == key and same_code(record["provenance"])
-        return (
-            record if fits and layout.sample_grid(images, steps).exists() and record["sha256"] == sha256(path) else None
-        )
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, TdbenchError):
+        record = read_record(path.with_suffix(".json"), "", SampleSet)
+        fits = record.key == key and same_code(record.provenance) and layout.sample_grid(images, steps).exists()
+        return record if fits and record.sha256 == sha256(path) else None
+    except TdbenchError:
         return None
 
 
@@ -189,29 +188,29 @@ def _sample_set(
 
 def _store(
     layout: RunLayout,
-    key: dict[str, Any],
+    key: Settings,
     place: tuple[int, int],
     moves: list[float],
     pixels: np.ndarray,
     latents: Latents,
     begun: float,
-) -> dict[str, Any]:
+) -> SampleSet:
     """Write a sample set of (images shown, steps) with its picture and its record."""
     path = layout.sample_set(*place)
     with atomic_path(path) as temporary:
         arrays = [pixels, latents.labels.numpy()] if latents.num_classes else [pixels]
         np.savez(temporary, *arrays)
     save_grid(layout.sample_grid(*place), pixels)
-    record = {
-        "key": key,
-        "snapshot_images": place[0],
-        "steps": place[1],
-        "nfe": len(moves) + 1,
-        "estimate_moves": moves,
-        "file": str(path.relative_to(layout.folder)),
-        "sha256": sha256(path),
-        "seconds": time.perf_counter() - begun,
-        "provenance": provenance(),
-    }
+    record = SampleSet(
+        key=key,
+        snapshot_images=place[0],
+        steps=place[1],
+        nfe=len(moves) + 1,
+        estimate_moves=moves,
+        file=str(path.relative_to(layout.folder)),
+        sha256=sha256(path),
+        seconds=time.perf_counter() - begun,
+        provenance=provenance(),
+    )
     write_json(path.with_suffix(".json"), record)
     return record

@@ -13,13 +13,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import NamedTuple, Self
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from tdbench.errors import TdbenchError
+from tdbench.records.schema import CheckpointFacts, Settings, checked_record
 from tdbench.runtime.files import checksummed_path, sha256
 from tdbench.runtime.progress import say
 
@@ -27,12 +28,27 @@ KEPT = 2
 _NAME = re.compile(r"(\d+)-([0-9a-f]{64})\.safetensors")
 
 
+class Identity(NamedTuple):
+    """What makes a checkpoint one of a training."""
+
+    settings: Settings
+    """`Run.training_settings`."""
+    data: str
+    """SHA-256 of the archive."""
+    distance_weights: str | None
+    """SHA-256 of the weights of the distance, where the formulation's needs some."""
+
+    def known(self) -> Settings:
+        """What of it a training has, by name."""
+        return {key: value for key, value in self._asdict().items() if value is not None}
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A whole checkpoint: where it lies and the facts that it holds."""
 
     path: Path
-    facts: dict[str, Any]
+    facts: CheckpointFacts
 
     @classmethod
     def opened(cls, path: Path) -> Self:
@@ -48,10 +64,8 @@ class Checkpoint:
         if found != expected:
             raise ValueError(f"{path.stat().st_size} bytes with sha256 {found[:16]}, expected {expected[:16]}")
         with safe_open(path, framework="pt") as content:
-            facts = json.loads((content.metadata() or {})["tdbench"])
-        if not isinstance(facts, dict):
-            raise ValueError("what it says of itself is no mapping")
-        return cls(path, facts)
+            said = json.loads((content.metadata() or {})["tdbench"])
+        return cls(path, checked_record("what it says of itself", said, None, CheckpointFacts))
 
     def tensors(self) -> dict[str, Tensor]:
         """Its tensors by name, on the CPU."""
@@ -59,7 +73,7 @@ class Checkpoint:
             return {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118, not a dict
 
 
-def save_checkpoint(folder: Path, images: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Path:
+def save_checkpoint(folder: Path, images: int, tensors: Mapping[str, Tensor], facts: CheckpointFacts) -> Path:
     """Write a checkpoint after ``images`` images and take away those before the last.
 
     Raises
@@ -69,7 +83,7 @@ def save_checkpoint(folder: Path, images: int, tensors: Mapping[str, Tensor], fa
     """
     content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with checksummed_path(folder, f"{images:012d}-", ".safetensors") as temporary:
-        save_file(content, temporary, metadata={"tdbench": json.dumps(facts, sort_keys=True)})
+        save_file(content, temporary, metadata={"tdbench": json.dumps(facts.written(), sort_keys=True)})
     found = _by_age(folder)
     for path in found[KEPT:]:
         path.unlink(missing_ok=True)
@@ -77,14 +91,14 @@ def save_checkpoint(folder: Path, images: int, tensors: Mapping[str, Tensor], fa
 
 
 def find_checkpoint(
-    folder: Path, wanted: Mapping[str, Any], objection: Callable[[dict[str, Any]], str | None]
+    folder: Path, wanted: Identity, objection: Callable[[CheckpointFacts], str | None]
 ) -> Checkpoint | None:
     """The newest checkpoint that is whole and of use; says why newer ones are passed over.
 
     Parameters
     ----------
-    wanted : mapping
-        What its facts must hold.
+    wanted : Identity
+        Of the training that is to go on.
     objection : callable
         Facts -> what else speaks against it, or None.
     """
@@ -94,7 +108,7 @@ def find_checkpoint(
         except (OSError, ValueError, LookupError, RecursionError, SafetensorError, TdbenchError) as error:
             say(f"{path}: damaged checkpoint ({error}), not used; looking for the one before")
             continue
-        differing = [key for key, value in wanted.items() if checkpoint.facts.get(key) != value]
+        differing = [key for key, value in wanted.known().items() if getattr(checkpoint.facts, key) != value]
         reason = f"it is of other {' and '.join(differing)}" if differing else objection(checkpoint.facts)
         if reason is None:
             return checkpoint

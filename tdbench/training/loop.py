@@ -5,7 +5,6 @@ import time
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -16,7 +15,7 @@ from tdbench.errors import Stopped, TdbenchError, TrainingDiverged
 from tdbench.experiment.run import Run
 from tdbench.networks import count_parameters
 from tdbench.records.layout import RunLayout
-from tdbench.records.schema import Kept, check_record
+from tdbench.records.schema import CheckpointFacts, DistanceWeights, Finished, MetricsLine, Part, SnapshotEntry, Trained
 from tdbench.records.weights import save_snapshot
 from tdbench.runtime.device import choose_device, describe_hardware, forget_peak_memory
 from tdbench.runtime.distributed import ALONE, Vote, World
@@ -25,10 +24,10 @@ from tdbench.runtime.progress import progress, say
 from tdbench.runtime.progress_log import ProgressLog, first_line
 from tdbench.runtime.provenance import provenance
 from tdbench.runtime.signals import StopRequest, stop_on_request
-from tdbench.training.checkpoint import Checkpoint, find_checkpoint, keep_only, save_checkpoint
+from tdbench.training.checkpoint import Checkpoint, Identity, find_checkpoint, keep_only, save_checkpoint
 from tdbench.training.lpips_network import load_lpips
 from tdbench.training.lpips_weights import LIBRARY, PUBLISHED
-from tdbench.training.metrics import MetricsWriter
+from tdbench.training.metrics import MetricsWriter, Written
 from tdbench.training.state import TrainingState, build_state
 from tdbench.training.step import one_step
 
@@ -50,31 +49,33 @@ class Trainer:
     """SHA-256 of the archive."""
     distance: str | None
     """SHA-256 of the weights of the distance, where the formulation's needs some."""
-    parts: list[dict[str, Any]]
+    parts: list[Part]
     """Where it was begun and taken up again: first step, provenance, hardware."""
     step: int = 0
     """Steps done."""
-    entries: list[dict[str, Any]] = field(default_factory=list)
+    entries: list[SnapshotEntry] = field(default_factory=list)
     """The snapshots taken."""
-    line: dict[str, Any] = field(default_factory=dict)
-    """The last line of metrics."""
+    line: MetricsLine | None = None
+    """The last line of metrics; None before the first."""
     stopping: bool = False
     """Whether any process was asked to stop when it was too late for a checkpoint."""
 
-    def facts(self) -> dict[str, Any]:
-        """What a checkpoint says of itself; a training goes on only from one of its own settings and data."""
-        return identity(self.run, self.data, self.distance) | {
-            "step": self.step,
-            "snapshots": self.entries,
-            "line": self.line,
-            "parts": self.parts,
-        }
+    @property
+    def identity(self) -> Identity:
+        """What makes a checkpoint one of this training."""
+        return Identity(self.run.training_settings(), self.data, self.distance)
 
-
-def identity(run: Run, data: str, distance: str | None) -> dict[str, Any]:
-    """What makes a checkpoint one of this training."""
-    weights = {} if distance is None else {"distance_weights": distance}
-    return {"settings": run.training_settings(), "data": data} | weights
+    def facts(self, written: Written) -> CheckpointFacts:
+        """What a checkpoint says of itself; ``written`` is how far the metrics go."""
+        return CheckpointFacts(
+            **self.identity.known(),
+            step=self.step,
+            snapshots=self.entries,
+            line=self.line,
+            parts=self.parts,
+            metrics_bytes=written.bytes,
+            seconds=written.seconds,
+        )
 
 
 def train(run: Run, archive: Path, layout: RunLayout, world: World = ALONE) -> None:
@@ -95,7 +96,8 @@ def train(run: Run, archive: Path, layout: RunLayout, world: World = ALONE) -> N
     run.check_data(len(data.images))
     make_folder(layout.folder)
     distance = load_lpips(run.training.distance_weights) if run.formulation.distance_weights_needed else None
-    checkpoint = _checkpoint_to_use(identity(run, data.checksum, distance), run, layout, world)
+    identity = Identity(run.training_settings(), data.checksum, distance)
+    checkpoint = _checkpoint_to_use(identity, run, layout, world)
     state = build_state(run, data, device, world)
     share = world.share(run.training.batch_size)
     with (
@@ -117,7 +119,7 @@ def train(run: Run, archive: Path, layout: RunLayout, world: World = ALONE) -> N
         raise Stopped(stop.signal_number or signal.SIGTERM, f"{run.name}: finished; asked to stop")
 
 
-def _checkpoint_to_use(wanted: dict[str, Any], run: Run, layout: RunLayout, world: World) -> Checkpoint | None:
+def _checkpoint_to_use(wanted: Identity, run: Run, layout: RunLayout, world: World) -> Checkpoint | None:
     """The checkpoint to go on from: the leader looks, and the others, who read the same files, take what it found."""
     if not world.leader:
         images = world.leaders(0)
@@ -128,19 +130,15 @@ def _checkpoint_to_use(wanted: dict[str, Any], run: Run, layout: RunLayout, worl
     found = find_checkpoint(layout.checkpoints, wanted, lambda facts: _objection(facts, layout))
     keep_only(layout.checkpoints, found.path if found else None)
     _clear(layout, found)
-    world.leaders(0 if found is None else run.training.images_at(found.facts["step"]))
+    world.leaders(0 if found is None else run.training.images_at(found.facts.step))
     return found
 
 
-def _objection(facts: dict[str, Any], layout: RunLayout) -> str | None:
-    """What is wrong with a checkpoint, or with the snapshots taken before it; they are not taken again."""
-    try:
-        check_record("what it says of itself", facts, None, Kept)
-    except TdbenchError as error:
-        return str(error)
-    for entry in facts["snapshots"]:
-        path = layout.training / entry["file"]
-        if not path.is_file() or sha256(path) != entry["sha256"]:
+def _objection(facts: CheckpointFacts, layout: RunLayout) -> str | None:
+    """What is wrong with the snapshots taken before a checkpoint; they are not taken again."""
+    for entry in facts.snapshots:
+        path = layout.training / entry.file
+        if not path.is_file() or sha256(path) != entry.sha256:
             return f"snapshot {path} is missing or changed"
     return None
 
@@ -148,7 +146,7 @@ def _objection(facts: dict[str, Any], layout: RunLayout) -> str | None:
 def _clear(layout: RunLayout, checkpoint: Checkpoint | None) -> None:
     """Take away what an earlier training of this run left, but for what belongs to the one that goes on."""
     layout.snapshots.unlink(missing_ok=True)
-    kept = {layout.training / entry["file"] for entry in checkpoint.facts["snapshots"]} if checkpoint else set()
+    kept = {layout.training / entry.file for entry in checkpoint.facts.snapshots} if checkpoint else set()
     folder = layout.snapshot(0).parent
     # With the temporary files of processes that were killed.
     for path in folder.iterdir() if folder.is_dir() else ():
@@ -163,7 +161,7 @@ def _begin(training: Trainer, checkpoint: Checkpoint | None) -> None:
     if checkpoint is not None:
         facts, tensors = checkpoint.facts, checkpoint.tensors()
         try:
-            training.metrics.restore(facts["step"], tensors.pop("metrics"), facts)
+            training.metrics.restore(facts.step, tensors.pop("metrics"), Written(facts.metrics_bytes, facts.seconds))
             training.state.load(tensors)
         except (LookupError, RuntimeError, TypeError, ValueError) as error:
             # Its name has the checksum of its content: it was written so.
@@ -171,15 +169,13 @@ def _begin(training: Trainer, checkpoint: Checkpoint | None) -> None:
                 f"{checkpoint.path}: holds the tensors of another network ({first_line(error)}); delete it, and the "
                 "training goes on from the one before"
             ) from error
-        training.step, training.entries, training.line = facts["step"], facts["snapshots"], facts["line"]
-        training.parts = facts["parts"]
+        training.step, training.entries, training.line = facts.step, list(facts.snapshots), facts.line
+        training.parts = list(facts.parts)
         if training.world.leader:
             say(f"{training.run.name}: goes on after step {training.step} from {checkpoint.path}")
-    hardware = describe_hardware(training.state.device) | {"processes": training.world.count}
+    hardware = describe_hardware(training.state.device).model_copy(update={"processes": training.world.count})
     engine = asdict(training.state.engine)
-    training.parts.append(
-        {"from_step": training.step, "hardware": hardware, "engine": engine, "provenance": provenance()}
-    )
+    training.parts.append(Part(from_step=training.step, hardware=hardware, engine=engine, provenance=provenance()))
 
 
 def _record(training: Trainer, data: ImageSet) -> None:
@@ -187,16 +183,20 @@ def _record(training: Trainer, data: ImageSet) -> None:
     if not training.world.leader:
         return
     run, last = training.run, training.parts[-1]
-    record: dict[str, Any] = {
-        "name": run.name,
-        "run": run.model_dump(mode="json", by_alias=True),
-        "data": data.summary(),
-    }
-    record |= {"parameters": count_parameters(training.state.denoiser), "hardware": last["hardware"]}
-    record |= {"engine": last["engine"], "provenance": training.parts[0]["provenance"], "parts": training.parts}
+    record = Trained(
+        name=run.name,
+        run=run.model_dump(mode="json", by_alias=True),
+        data=data.summary(),
+        parameters=count_parameters(training.state.denoiser),
+        hardware=last.hardware,
+        engine=last.engine,
+        provenance=training.parts[0].provenance,
+        parts=training.parts,
+    )
     if training.distance is not None:
         name = (run.training.distance_weights or Path(PUBLISHED[LIBRARY].name)).name
-        record["distance_weights"] = {"file": name, "sha256": training.distance}
+        weights = DistanceWeights(file=name, sha256=training.distance)
+        record = record.model_copy(update={"distance_weights": weights})
     write_json(training.layout.settings, record)
 
 
@@ -213,7 +213,7 @@ def _train_steps(training: Trainer, stop: StopRequest) -> None:
             training.step += 1
             if training.step in snapshot_steps or training.step % settings.metrics_every_steps == 0:
                 training.line = training.metrics.flush(rate, decay)
-                bar.set_postfix_str(f"loss {training.line['loss']:.3g}", refresh=False)
+                bar.set_postfix_str(f"loss {training.line.loss:.3g}", refresh=False)
             if training.step in snapshot_steps:
                 _take_snapshot(training)
             bar.update(size)
@@ -236,7 +236,7 @@ def _keep(training: Trainer) -> None:
     if training.world.leader:
         tensors = training.state.tensors() | {"metrics": table}
         images = training.run.training.images_at(training.step)
-        save_checkpoint(training.layout.checkpoints, images, tensors, training.facts() | written)
+        save_checkpoint(training.layout.checkpoints, images, tensors, training.facts(written))
 
 
 def _stop(training: Trainer, stop: StopRequest) -> None:
@@ -258,7 +258,7 @@ def _take_snapshot(training: Trainer) -> None:
         path = training.layout.snapshot(images)
         checksum = save_snapshot(path, network, {"images": images, "step": step})
         training.entries.append(
-            {"images": images, "kimg": images / 1000, "file": f"snapshots/{path.name}", "sha256": checksum}
+            SnapshotEntry(images=images, kimg=images / 1000, file=f"snapshots/{path.name}", sha256=checksum)
         )
 
 
@@ -270,11 +270,13 @@ def _finish(training: Trainer) -> None:
     """Write snapshots.json, which says that the training is done; its checkpoints go."""
     if not training.world.leader:
         return
-    summary = {
-        "snapshots": training.entries,
-        "training_seconds": training.metrics.seconds,
-        "last_metrics": training.line,
-        "forward_passes_a_step": training.state.evaluations,
-    }
+    passes = training.state.evaluations
+    assert training.line is not None and passes is not None, "the last step takes a snapshot, which writes a line"
+    summary = Finished(
+        snapshots=training.entries,
+        training_seconds=training.metrics.seconds,
+        last_metrics=training.line,
+        forward_passes_a_step=passes,
+    )
     write_json(training.layout.snapshots, summary)
     keep_only(training.layout.checkpoints, None)

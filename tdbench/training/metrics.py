@@ -6,13 +6,14 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from tdbench.diffusion.formulations.base import Losses
 from tdbench.errors import TrainingDiverged
+from tdbench.records.schema import MetricsLine
 from tdbench.runtime.device import memory_mb
 from tdbench.runtime.distributed import ALONE, World
 from tdbench.runtime.files import make_folder, writing
@@ -33,6 +34,13 @@ def loss_sums(losses: Losses) -> Tensor:
     with torch.no_grad():
         valid = losses.valid.sum().to(losses.total.device, losses.total.dtype, non_blocking=True)
         return torch.stack([losses.total.sum(), losses.base.sum(), losses.td.sum(), valid])
+
+
+class Written(NamedTuple):
+    """How far a file of metrics goes, and the seconds of training until then."""
+
+    bytes: int
+    seconds: float
 
 
 class MetricsWriter:
@@ -90,7 +98,7 @@ class MetricsWriter:
             self._pending = []
         return self._table
 
-    def flush(self, learning_rate: float, ema_decay: float) -> dict[str, Any]:
+    def flush(self, learning_rate: float, ema_decay: float) -> MetricsLine:
         """Write the line of the steps since the last one.
 
         Raises
@@ -106,35 +114,37 @@ class MetricsWriter:
             names = (*_SUMS, "gradient norm")
             bad = [f"{n} {v:g}" for n, v in zip(names, values, strict=True) if not math.isfinite(v)]
             raise TrainingDiverged(f"diverged at step {self._step - len(table) + 1 + first}: {', '.join(bad)}")
-        line = self._line(table) | {"learning_rate": learning_rate, "ema_decay": ema_decay}
+        line = self._line(table, learning_rate, ema_decay)
         if self._file is not None:
             with writing(self._path):
-                self._file.write(json.dumps(line) + "\n")
+                self._file.write(json.dumps(line.written()) + "\n")
         self._table = self._table[:0]
         return line
 
-    def _line(self, table: Tensor) -> dict[str, Any]:
+    def _line(self, table: Tensor, learning_rate: float, ema_decay: float) -> MetricsLine:
         now, images = time.perf_counter(), len(table) * self._batch_size
         (loss, base, td, valid), norm = table[:, :4].sum(0).tolist(), table[:, 4].mean().item()
         # Steps from before a checkpoint took another process's time.
         speed = (images - self._restored * self._batch_size) / (now - self._last)
         self._last, self._restored = now, 0
         shown = self._step * self._batch_size
-        return {
-            "step": self._step,
-            "images": shown,
-            "kimg": shown / 1000,
-            "loss": loss / images,
-            "base_loss": base / images,
-            "td_loss": td / valid if valid else None,
-            "valid_share": valid / images,
-            "grad_norm": norm,
-            "images_per_s": speed,
-            "seconds": self.seconds,
-            "memory_mb": memory_mb(self._device),
-        }
+        return MetricsLine(
+            step=self._step,
+            images=shown,
+            kimg=shown / 1000,
+            loss=loss / images,
+            base_loss=base / images,
+            td_loss=td / valid if valid else None,
+            valid_share=valid / images,
+            grad_norm=norm,
+            images_per_s=speed,
+            seconds=self.seconds,
+            memory_mb=memory_mb(self._device),
+            learning_rate=learning_rate,
+            ema_decay=ema_decay,
+        )
 
-    def state(self) -> tuple[Tensor, dict[str, Any]]:
+    def state(self) -> tuple[Tensor, Written]:
         """What a checkpoint needs: figures not yet written, and how far the file goes, all of which is on the disk.
 
         To be called by every process after the same step.
@@ -145,14 +155,14 @@ class MetricsWriter:
                 self._file.flush()
                 os.fsync(self._file.fileno())
             size = self._path.stat().st_size
-        return self._collect(), {"metrics_bytes": size, "seconds": self.seconds}
+        return self._collect(), Written(size, self.seconds)
 
-    def restore(self, step: int, table: Tensor, facts: dict[str, Any]) -> None:
+    def restore(self, step: int, table: Tensor, written: Written) -> None:
         """Go on after step ``step`` from what `state` gave; lines written since then are taken away."""
         self._step, self._table, self._restored = step, table, len(table)
-        self._begun = time.perf_counter() - facts["seconds"]
+        self._begun = time.perf_counter() - written.seconds
         if self._file is not None:
             size = self._path.stat().st_size
-            if size < facts["metrics_bytes"]:
+            if size < written.bytes:
                 say(f"{self._path}: shorter than when the checkpoint was taken; lines of it are lost")
-            self._file.truncate(min(size, facts["metrics_bytes"]))
+            self._file.truncate(min(size, written.bytes))

@@ -4,8 +4,8 @@ import re
 import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from tdbench.diffusion.preconditioning import Condition, Denoiser, DenoiserCall
 from tdbench.errors import TdbenchError
 from tdbench.experiment.run import Run
 from tdbench.networks import build_network, count_parameters
+from tdbench.records.schema import Passes
 from tdbench.runtime.distributed import ALONE, World
 from tdbench.seeds import derive_seed
 from tdbench.training.augmentation import AUGMENT_DIM
@@ -41,8 +42,8 @@ class TrainingState:
     world: World = ALONE
     shared: DistributedDataParallel | None = None
     """The denoiser whose gradients are averaged over processes, where there are several."""
-    evaluations: dict[str, int] = field(default_factory=dict)
-    """Forward passes of the last step, counted: of the trained network and of the target network."""
+    evaluations: Passes | None = None
+    """Forward passes of the last step, counted; None before the first."""
 
     def trained_call(self) -> DenoiserCall:
         """The network that is trained, as the objective calls it."""
@@ -91,14 +92,26 @@ class TrainingState:
         return networks
 
 
-def build_denoiser(run: Run, data: Mapping[str, Any], seed: int) -> Denoiser:
-    """The network of a run with its preconditioning, for data as `ImageSet.summary` describes them."""
+class ImageShape(Protocol):
+    """What a network is built for, such as a `DataSummary`."""
+
+    @property
+    def channels(self) -> int: ...
+    @property
+    def resolution(self) -> int: ...
+    @property
+    def classes(self) -> int:
+        """0 without labels."""
+
+
+def build_denoiser(run: Run, data: ImageShape, seed: int) -> Denoiser:
+    """The network of a run with its preconditioning, for images of that shape."""
     preconditioning = run.formulation.preconditioning()
     network = build_network(
         run.network,
-        data["channels"],
-        data["resolution"],
-        data["classes"],
+        data.channels,
+        data.resolution,
+        data.classes,
         AUGMENT_DIM if run.training.augmentation else 0,
         preconditioning.embedding_scale,
         seed,

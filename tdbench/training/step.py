@@ -13,6 +13,7 @@ from tdbench.data.loading import Batch
 from tdbench.diffusion.formulations.base import Losses, Noise
 from tdbench.diffusion.preconditioning import Condition, CountingDenoiser
 from tdbench.experiment.run import Run
+from tdbench.records.schema import Passes
 from tdbench.seeds import derive_seed, generator
 from tdbench.training.augmentation import AugmentationSettings, Transforms, apply_transforms, draw_transforms
 from tdbench.training.ema import average_decay
@@ -76,7 +77,7 @@ def _part_losses(run: Run, state: TrainingState, batch: Batch, step: int, part: 
     target = None if call is None else CountingDenoiser(call)
     noise = draws.noise.part(part)
     losses = run.objective.losses(counted, target, formulation, images, Condition(batch.labels, told), noise)
-    state.evaluations = {"network": counted.calls, "target": target.calls if target else 0}
+    state.evaluations = Passes(network=counted.calls, target=target.calls if target else 0)
     return losses
 
 

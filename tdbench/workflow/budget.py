@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tdbench.diffusion.samplers import count_evaluations
+from tdbench.experiment.extractors import EXTRACTORS, OWN
 from tdbench.experiment.run import Plan, Run
 from tdbench.networks import NOMINAL, forward_flops, nominal_parameters
 from tdbench.workflow.batches import batches
@@ -137,11 +138,10 @@ def _hours(value: float) -> str:
 def _jobs(plans: list[Plan]) -> int:
     """Jobs of the workflow; what several experiments need of a data set is made once."""
     sets = {name for plan in plans for name in plan.experiment.datasets}
-    trained = [plan for plan in plans if plan.experiment.evaluation.features == "classifier"]
+    trained = [plan for plan in plans if EXTRACTORS[plan.experiment.evaluation.features].trained_on_data]
     classifiers = len({name for plan in trained for name in plan.experiment.datasets})
-    # Both libraries share a job, but for Inception, of which each has its own.
     references = {
-        (run.dataset_name, run.evaluation.features, library if run.evaluation.features == "inception" else "both")
+        (run.dataset_name, run.evaluation.features, library if run.evaluation.features in OWN else "all")
         for plan in plans
         for run in plan.runs.values()
         for library in run.evaluation.libraries

@@ -13,15 +13,19 @@ from typing import Any, Self
 
 from tdbench.data.sources import SOURCES
 from tdbench.data.state import changed_since
+from tdbench.data.summary import DataSummary
 from tdbench.errors import TdbenchError
+from tdbench.experiment.extractors import EXTRACTORS
 from tdbench.experiment.load import load_plans
 from tdbench.experiment.run import Plan, Run, runs_of
 from tdbench.experiment.schema import Dataset
 from tdbench.records.layout import DatasetLayout, ReportLayout, RunLayout, published_file
+from tdbench.records.schema import read_record
+from tdbench.records.stages import STAGES
 from tdbench.reporting.status.plan_file import write_outline
 from tdbench.reporting.tracking.uri import tracking_uri
 from tdbench.runtime import advice
-from tdbench.runtime.files import make_folder, read_json
+from tdbench.runtime.files import make_folder
 from tdbench.runtime.gpus import visible_gpus
 from tdbench.runtime.locks import hold_results
 from tdbench.runtime.progress import say
@@ -30,7 +34,6 @@ from tdbench.workflow.markers import into_the_present, refresh_marker
 from tdbench.workflow.published_weights import DistanceWeightsPlan, WeightsPlan, fetch_first
 
 KNOWN_CONFIG = {"experiment": "digits", "results": "results"}
-STAGES = ("train", "sample", "evaluate")
 _NO_PATH = re.compile("[{}]|<.+>")
 SHORTLY_S = 1.0
 """A Snakemake that only plans looks at the lock too."""
@@ -100,10 +103,11 @@ class ExperimentFlow:
             if source is None or not (source.is_dir() and files.archive.exists() and files.summary.exists()):
                 continue
             try:
-                summary = read_json(files.summary, advice.snakemake(self.path, self.results, files.summary))
+                command = advice.snakemake(self.path, self.results, files.summary)
+                summary = read_record(files.summary, command, DataSummary)
             except TdbenchError:  # reported by whoever needs it
                 continue
-            if isinstance(summary, dict) and changed_since(source, summary, files.archive):
+            if changed_since(source, summary, files.archive):
                 say(f"{source}: its files have changed since {files.archive} was made, which is made again")
                 # Older than its input; the time 0 would count as none.
                 os.utime(files.archive, (1, 1))
@@ -127,14 +131,10 @@ class ExperimentFlow:
             for path in self.dataset(run.dataset_name).references(self.features, run.evaluation.libraries)
         )
 
-    def training_settings(self, batch: str) -> str:
-        return _readable({run.name: run.training_settings() for run in self.batches[batch].trainings})
-
-    def sampling_settings(self, batch: str) -> str:
-        return _readable({run.name: run.sampling_settings() for run in self.batches[batch].runs})
-
-    def evaluation_settings(self, batch: str) -> str:
-        return _readable({run.name: run.evaluation_settings() for run in self.batches[batch].runs})
+    def settings(self, stage: str, batch: str) -> str:
+        """All that the results of a job depend on besides its input."""
+        name = STAGES[stage].settings
+        return _readable({run.name: getattr(run, name)() for run in _of_stage(stage, self.batches[batch])})
 
     @property
     def reporting_settings(self) -> str:
@@ -153,11 +153,11 @@ class ExperimentFlow:
 
     @property
     def comparison_tables(self) -> list[Path]:
-        return self.report.comparison_tables()
+        return self.report.tables("comparison", self.plan)
 
     @property
     def comparison_figures(self) -> list[Path]:
-        return self.report.comparison_figures(self.plan.experiment.pairs)
+        return self.report.figures("comparison", self.plan)
 
     @property
     def comparison_files(self) -> list[Path]:
@@ -165,7 +165,7 @@ class ExperimentFlow:
 
     @property
     def ablation_files(self) -> list[Path]:
-        return self.report.ablation_files(self.plan.ablations)
+        return [*self.report.tables("ablations", self.plan), *self.report.figures("ablations", self.plan)]
 
 
 class Workflow:
@@ -282,7 +282,8 @@ class Workflow:
     def extractor_files(self, dataset: str, features: str) -> list[Path]:
         """What a feature extractor that the libraries share is loaded from."""
         files = self.dataset(dataset)
-        return [files.classifier, files.classifier_report] if features == "classifier" else []
+        trained = EXTRACTORS[features].trained_on_data
+        return [files.classifier, files.classifier_report] if trained else []
 
 
 def config_text(key: str, value: Any) -> str:
@@ -370,7 +371,7 @@ def _plugin(experiment: Path, name: str) -> str:
 
 
 def _of_stage(stage: str, batch: Batch) -> tuple[Run, ...]:
-    return batch.trainings if stage == "train" else batch.runs
+    return batch.trainings if STAGES[stage].shared else batch.runs
 
 
 def _once(items: Any) -> list[Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tdbench.errors import TdbenchError
-from tdbench.experiment.extractors import PUBLISHERS
+from tdbench.experiment.extractors import OWN, PUBLISHERS
 from tdbench.experiment.run import Plan, Run
 from tdbench.records.layout import DatasetLayout, RunLayout, weights_record
 from tdbench.training.lpips_weights import LIBRARY, published_weights
@@ -23,7 +23,7 @@ class WeightsPlan:
     """
 
     def __init__(self, plans: list[Plan], results: Path) -> None:
-        self.plans = [plan for plan in plans if plan.experiment.evaluation.features == "inception"]
+        self.plans = [plan for plan in plans if plan.experiment.evaluation.features in OWN]
         self.results = results
 
     @property

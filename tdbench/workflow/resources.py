@@ -8,12 +8,15 @@ nearly all jobs on a machine of middling age, not to be close.
 import math
 from collections.abc import Callable
 from functools import cache
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from tdbench.data.sources import SOURCES
+from tdbench.experiment.extractors import DEFAULT_FEATURES, EXTRACTORS
 from tdbench.experiment.run import Run
 from tdbench.experiment.schema import Dataset
 from tdbench.networks import forward_flops, nominal_parameters
+from tdbench.records.stages import STAGES, following
 from tdbench.workflow.batches import Batch
 from tdbench.workflow.budget import image_size, run_budget
 
@@ -40,22 +43,6 @@ STORED = 5
 """Copies of the weights in a checkpoint: network, average, target and the optimizer's two moments."""
 
 
-class Extractor(NamedTuple):
-    """A network that features are extracted with."""
-
-    gflops: float
-    """1e9 operations an image."""
-    features: int
-    """Numbers an image."""
-
-
-EXTRACTORS = {
-    "classifier": Extractor(0.1, 128),
-    "efficientnet-lite0": Extractor(0.8, 1280),
-    "inception": Extractor(11.4, 2048),
-}
-GPU_FIRST = {"sample": 2000, "train": 1000}
-"""Added to the priority of jobs on GPUs; 300 years of work are a priority of 1000."""
 SET_S = 10
 """Seconds that the metrics of a sample set take besides what grows with images or features."""
 
@@ -105,13 +92,13 @@ class Requests:
         training: then scoring, which follows, can begin. Else the batch that has the longest way to go, this stage and
         those after it: a long one that begins last keeps one GPU or core busy while all others have nothing left to do.
         """
-        left = [*STAGES][[*STAGES].index(stage) :]
+        left = [stage, *(after.name for after in following(stage))]
 
         def rank(wildcards: Any) -> int:
             batch = self._workflow[wildcards.experiment].batches[wildcards.batch]
             seconds = sum(self._of(job, wildcards, batch.cores).seconds for job in left)
             # The logarithm tells short ways apart as well as long ones.
-            return (GPU_FIRST.get(stage, 0) if batch.gpus else 0) + round(100 * math.log10(1 + seconds))
+            return (STAGES[stage].gpu_priority if batch.gpus else 0) + round(100 * math.log10(1 + seconds))
 
         return rank
 
@@ -121,14 +108,16 @@ class Requests:
 
     def _reckon(self, job: str, cores: int, experiment: str, batch: str, dataset: str, features: str) -> Needs:
         if job in STAGES:
-            return STAGES[job](self._workflow[experiment].batches[batch], cores)
-        if job == "report":
-            return REPORT
-        features = "inception" if job == "inception" else features or "classifier"
-        return dataset_needs(self._workflow.source(dataset), features, cores)
+            needs: Needs = resolve_name(STAGES[job].needs)(self._workflow[experiment].batches[batch], cores)
+            return needs
+        if job in EXPERIMENT_JOBS:
+            return EXPERIMENT_JOBS[job]
+        # Jobs of a data set that have no features of their own: the archive, and the classifier.
+        return dataset_needs(self._workflow.source(dataset), features or DEFAULT_FEATURES, cores)
 
 
-REPORT = Needs.reckoned(4_000, 30 * 60)
+EXPERIMENT_JOBS = {"report": Needs.reckoned(4_000, 30 * 60)}
+"""Those that take about the same whatever the experiment."""
 
 
 def training_needs(batch: Batch, cores: int) -> Needs:
@@ -157,19 +146,15 @@ def evaluation_needs(batch: Batch, cores: int) -> Needs:
     seconds = megabytes = 0.0
     for run in batch.runs:
         images, sets = run.sampling.images, len(run.scored_snapshots()) * len(run.sampling.steps)
-        extractor = EXTRACTORS.get(run.evaluation.features, EXTRACTORS["inception"])
-        # Inception's libraries each extract their own.
-        columns = len(run.evaluation.libraries) if run.evaluation.features == "inception" else 1
+        extractor = EXTRACTORS[run.evaluation.features]
+        columns = len(run.evaluation.libraries) if extractor.own_of_library else 1
         # Distances of each image to all others, and roots of the covariances of the features.
-        shared = columns * (1e9 * extractor.gflops * images + 8 * extractor.features * images**2)
-        alone = SET_S + columns * 50 * extractor.features**3 / CORE_FLOPS
+        shared = columns * (1e9 * extractor.gflops * images + 8 * extractor.dimensions * images**2)
+        alone = SET_S + columns * 50 * extractor.dimensions**3 / CORE_FLOPS
         seconds += sets * (alone + shared / (CORE_FLOPS * cores))
-        features = 8 * extractor.features * (images + _images(run.dataset)) / 1e6
+        features = 8 * extractor.dimensions * (images + _images(run.dataset)) / 1e6
         megabytes = max(megabytes, START_MB + 1_000 * cores + 4 * features)
     return Needs.reckoned(megabytes, seconds)
-
-
-STAGES = {"train": training_needs, "sample": sampling_needs, "evaluate": evaluation_needs}
 
 
 def dataset_needs(dataset: Dataset, features: str, cores: int) -> Needs:
@@ -177,7 +162,7 @@ def dataset_needs(dataset: Dataset, features: str, cores: int) -> Needs:
     extractor, images = EXTRACTORS[features], _images(dataset)
     # Large originals are decoded in some 30 ms each.
     seconds = images * max(0.03, 1e9 * extractor.gflops / CORE_FLOPS) / cores
-    return Needs.reckoned(START_MB + 4 * _dataset_mb(dataset) + 4 * 8 * extractor.features * images / 1e6, seconds)
+    return Needs.reckoned(START_MB + 4 * _dataset_mb(dataset) + 4 * 8 * extractor.dimensions * images / 1e6, seconds)
 
 
 def _seconds(run: Run, cores: int, flops: float, calls: float) -> float:

@@ -1,17 +1,18 @@
 """The stages of a run as jobs do them: several runs one after the other, and those that are finished left alone."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from pkgutil import resolve_name
 
 import torch
 
 from tdbench.errors import TdbenchError
 from tdbench.experiment.run import Run
 from tdbench.records.layout import DatasetLayout, RunLayout
-from tdbench.records.schema import Data, Finished, Scored, read_record, same_data
-from tdbench.records.stored import consistency_measured, read_sampled, read_scored, read_trained
+from tdbench.records.schema import Trained
+from tdbench.records.stages import STAGES, Stage
+from tdbench.records.stored import Records
 from tdbench.runtime import advice
 from tdbench.runtime.distributed import ALONE, World
 from tdbench.runtime.files import remove_leftovers, sha256, write_json
@@ -21,42 +22,35 @@ from tdbench.runtime.progress_log import ProgressLog, first_line
 from tdbench.runtime.provenance import provenance, same_code
 from tdbench.sampling.consistency import measure_consistency
 from tdbench.sampling.stage import sample_run
-from tdbench.training.loop import train
+from tdbench.training.loop import train as train_run
 from tdbench.training.lpips_weights import unchanged
 
 
-class Stage(NamedTuple):
-    """A stage of a run."""
-
-    name: str
-    do: Callable[[Run, RunLayout, DatasetLayout, World], None]
-    done: Callable[[Run, RunLayout, DatasetLayout], bool]
-    """Whether what is stored is whole and made with the same settings, from the same input, by the same code."""
-
-    def finished(self, run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> bool:
-        """Whether it is ``done``, as the leader of several processes finds."""
-        try:
-            found = world.leader and self.done(run, layout, files)
-        except (TdbenchError, LookupError, TypeError, AttributeError):
-            # Not there yet, of other settings, or written by another version of tdbench: to be done.
-            found = False
-        return bool(world.leaders(found))
+def _is_finished(stage: Stage, run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> bool:
+    """Whether a stage is done, as the leader of several processes finds."""
+    try:
+        found = world.leader and resolve_name(stage.finished)(run, layout, files)
+    except (TdbenchError, LookupError, TypeError, AttributeError):
+        # Not there yet, of other settings, or written by another version of tdbench: to be done.
+        found = False
+    return bool(world.leaders(found))
 
 
-def _train(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> None:
+def train(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> None:
+    """Stage ``train``."""
     _need_archive(run, files)
-    train(run, files.archive, layout, world)
+    train_run(run, files.archive, layout, world)
 
 
-def _trained(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
-    command = advice.stage("train", run, layout.results)
-    record, taken = read_trained(run, layout), read_record(layout.snapshots, command, Finished)["snapshots"]
-    data = read_record(files.summary, advice.snakemake(run.file, files.results, files.summary), Data)
-    whole = all(sha256(layout.training / entry["file"]) == entry["sha256"] for entry in taken)
+def is_trained(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
+    """Whether it is done."""
+    records = Records(layout.results).of(run)
+    record = records.trained
+    whole = all(sha256(layout.training / entry.file) == entry.sha256 for entry in records.finished.snapshots)
     return (
         whole
-        and same_data(record["data"], data)
-        and all(same_code(part["provenance"]) for part in record["parts"])
+        and record.data.same_data(records.data)
+        and all(same_code(part.provenance) for part in record.stretches)
         and (not run.formulation.distance_weights_needed or _same_distance(run, record))
     )
 
@@ -67,49 +61,45 @@ def _need_archive(run: Run, files: DatasetLayout) -> None:
         raise TdbenchError(f"{files.archive}: no such archive; `{command}` makes it")
 
 
-def _same_distance(run: Run, record: dict[str, Any]) -> bool:
-    return unchanged(run.training.distance_weights, record["distance_weights"]["sha256"])
+def _same_distance(run: Run, record: Trained) -> bool:
+    used = record.distance_weights
+    return used is not None and unchanged(run.training.distance_weights, used.sha256)
 
 
-def _sample(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> None:
-    read_trained(run, layout)
+def sample(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> None:
+    """Stage ``sample``."""
+    assert Records(layout.results).of(run).trained, "raises where the training is not there"
     _need_archive(run, files)
     sample_run(run, layout, world)
     if world.leader:
         measure_consistency(run, layout, files)
 
 
-def _sampled(run: Run, layout: RunLayout, _: DatasetLayout) -> bool:
-    records = read_sampled(run, layout)
-    files = {layout.folder / record["file"]: record["sha256"] for record in records}
+def is_sampled(run: Run, layout: RunLayout, _: DatasetLayout) -> bool:
+    """Whether it is done."""
+    records = Records(layout.results).of(run)
+    files = {layout.folder / record.file: record.sha256 for record in records.sampled}
     whole = all(sha256(path) == found and path.with_suffix(".png").is_file() for path, found in files.items())
-    whole = whole and consistency_measured(run, layout)
-    return whole and all(same_code(record["provenance"]) for record in records)
+    origins = [record.provenance for record in records.sampled]
+    if records.consistency is not None:
+        origins.append(records.consistency.provenance)
+    return whole and all(map(same_code, origins))
 
 
 # The libraries of the scores take seconds to import and are needed in this stage alone.
-def _evaluate(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> None:
+def evaluate(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> None:
+    """Stage ``evaluate``."""
     from tdbench.evaluation.scores import evaluate_run
 
     evaluate_run(run, layout, files, world)
 
 
-def _evaluated(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
+def is_scored(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
+    """Whether it is done."""
     from tdbench.evaluation.scores import reference_checksums
 
-    read_scored(run, layout)
-    stored = read_record(layout.scores, advice.stage("evaluate", run, layout.results), Scored)
-    return stored["references"] == reference_checksums(run, files) and same_code(stored["provenance"])
-
-
-STAGES = {
-    stage.name: stage
-    for stage in (
-        Stage("train", _train, _trained),
-        Stage("sample", _sample, _sampled),
-        Stage("evaluate", _evaluate, _evaluated),
-    )
-}
+    stored = Records(layout.results).of(run).scored
+    return stored.references == reference_checksums(run, files) and same_code(stored.provenance)
 
 
 def do_stage(
@@ -154,14 +144,14 @@ def do_stage(
 def _do_run(stage: Stage, run: Run, results: Path, keep_finished: bool, world: World, place: str) -> None:
     """Take one run through a stage, unless it is to be kept; ``place`` says which of several it is."""
     layout, files = RunLayout(results, run), DatasetLayout(results, run.dataset_name)
-    if keep_finished and stage.finished(run, layout, files, world):
+    if keep_finished and _is_finished(stage, run, layout, files, world):
         say(f"{place or f'{stage.name}: {run.name}'}: finished before, kept")
         return
     if place:
         say(place)
     log = ProgressLog(layout.progress, stage.name)
     try:
-        stage.do(run, layout, files, world)
+        resolve_name(stage.do)(run, layout, files, world)
     except (TdbenchError, OSError, torch.OutOfMemoryError) as error:
         log.failed(error)
         raise
@@ -176,7 +166,7 @@ def _alone(stage: Stage, run: Run, layout: RunLayout, world: World) -> Iterator[
     Busy
         In all processes of ``world``, if there is one.
     """
-    folder = layout.training if stage.name == "train" else layout.folder
+    folder = layout.training if stage.shared else layout.folder
     hold, refused = hold_run(folder, run.name), None
     if world.leader:
         try:

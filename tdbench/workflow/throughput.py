@@ -53,7 +53,7 @@ def measure_throughput(networks: Iterable[str], threads: int, seconds: float = S
     for name in dict.fromkeys(networks):
         rates[name] = _rate(name, device, seconds)
         say(f"{name}: {rates[name] / 1e12:.3g} TFLOP/s")
-    hardware = describe_hardware(device)["device"]
+    hardware = describe_hardware(device).device
     tflops = {name: rate / 1e12 for name, rate in rates.items()}
     # Without a GPU the machine's one device is counted as one.
     hours = "GPU hours" if device.type == "cuda" else "hours of this machine"

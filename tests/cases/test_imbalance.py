@@ -22,7 +22,7 @@ def drawn(folder: Path, archive: Path, **classes: str) -> np.ndarray:
     run = load_plan(str(folder / "e.yaml")).comparison[0]
     data = read_archive(archive).summary()
     assert run.sampling.images == COUNT
-    return np.bincount(Latents.of(run, data).labels, minlength=data["classes"])
+    return np.bincount(Latents.of(run, data).labels, minlength=data.classes)
 
 
 def test_the_case(tmp_path: Path) -> None:

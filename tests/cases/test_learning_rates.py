@@ -7,7 +7,7 @@ import yaml
 
 from tdbench.experiment.load import load_plan
 from tdbench.experiment.run import Plan
-from tdbench.reporting.collect import labels_of_ablation
+from tdbench.reporting.collect import labels_of_ablation, scores_of_ablation
 from tdbench.reporting.tables import ablation_table, readable_ablation
 from tests.conftest import ROOT, TINY
 
@@ -54,7 +54,7 @@ def scores(plan: Plan) -> pd.DataFrame:
 def test_an_ablation_of_the_baseline_lists_it_once(tmp_path: Path) -> None:
     plan = ablated(tmp_path, "baseline", {"training.learning_rate": [1e-3, 2e-3, 4e-3]})
     assert labels_of_ablation(plan, "rate") == ["baseline", "learning_rate = 0.001", "learning_rate = 0.004"]
-    table = ablation_table(plan, "rate", scores(plan))
+    table = ablation_table(plan, "rate", scores_of_ablation(plan, "rate", scores(plan)))
     assert list(readable_ablation(table)["case"]) == ["baseline", "learning_rate = 0.001", "learning_rate = 0.004"]
     # Its own row says what is varied too.
     assert set(table[table.case == "baseline"]["training.learning_rate"]) == {2e-3}
@@ -62,7 +62,7 @@ def test_an_ablation_of_the_baseline_lists_it_once(tmp_path: Path) -> None:
 
 def test_one_around_td_has_the_baseline_and_every_case(tmp_path: Path) -> None:
     plan = ablated(tmp_path, "td", {"objective.lambda": [0.5, 2.0]})
-    table = ablation_table(plan, "rate", scores(plan))
+    table = ablation_table(plan, "rate", scores_of_ablation(plan, "rate", scores(plan)))
     assert list(readable_ablation(table)["case"]) == ["baseline", "lambda = 0.5", "lambda = 2.0"]
 
 

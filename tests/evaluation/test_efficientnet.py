@@ -15,7 +15,7 @@ from torch import Tensor
 from tdbench.data.archive import ImageSet
 from tdbench.evaluation import clean_fid, torch_fidelity
 from tdbench.evaluation.efficientnet import load_efficientnet, prepare
-from tdbench.evaluation.features import FeatureExtractor, describe_extractor, load_reference
+from tdbench.evaluation.features import FeatureExtractor, describe_references, load_reference
 from tdbench.evaluation.scores import write_references
 from tdbench.experiment.extractors import DEFAULT_LIBRARIES
 from tdbench.records.layout import DatasetLayout
@@ -82,7 +82,7 @@ def test_references_say_what_made_them(images: ImageSet, tmp_path: Path, efficie
     found = [load_reference(path) for path in files.references("efficientnet-lite0", DEFAULT_LIBRARIES)]
     np.testing.assert_allclose(found[0].features, found[1].features, rtol=1e-3, atol=1e-4)
     for reference, library in zip(found, DEFAULT_LIBRARIES, strict=True):
-        assert reference.features.shape == (8, 1280) and reference.facts["library"] == library
-        assert (reference.facts["weights"], reference.facts["resize"]) == (efficientnet.checksum, efficientnet.resize)
-    described = describe_extractor("efficientnet-lite0", DEFAULT_LIBRARIES, files)
+        assert reference.features.shape == (8, 1280) and reference.facts.library == library
+        assert (reference.facts.weights, reference.facts.resize) == (efficientnet.checksum, efficientnet.resize)
+    described = describe_references(files, DEFAULT_LIBRARIES, "efficientnet-lite0")
     assert described == f"efficientnet-lite0: weights {efficientnet.checksum[:12]}, {efficientnet.resize}"

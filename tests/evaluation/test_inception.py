@@ -22,11 +22,11 @@ from torch_fidelity.utils import get_featuresdict_from_dataset
 
 from tdbench.data.archive import ImageSet, read_archive, write_archive
 from tdbench.errors import TdbenchError
-from tdbench.evaluation import clean_fid, inception, inception_weights, scores, torch_fidelity
+from tdbench.evaluation import clean_fid, inception, inception_weights, torch_fidelity
 from tdbench.evaluation.features import FeatureExtractor, load_reference
 from tdbench.evaluation.inception import load_inception
 from tdbench.evaluation.scores import write_references
-from tdbench.experiment.extractors import LIBRARIES, RESIZES
+from tdbench.experiment.extractors import LIBRARIES
 from tdbench.experiment.load import load_plan
 from tdbench.records.layout import DatasetLayout, RunLayout
 from tdbench.runtime.files import read_json, sha256, write_json
@@ -150,7 +150,8 @@ def test_libraries_differ_by_their_resize_alone(weights: Path, photographs: np.n
     """With the same weights: where no image has to be resized they agree, else `clean` stands apart."""
     extractors = {library: load_inception(library, weights) for library in LIBRARIES}
     assert len({extractor.resize for extractor in extractors.values()}) == 3
-    assert RESIZES["clean-fid"] != RESIZES[LEGACY] == RESIZES["torch-fidelity"]
+    resizes = {name: library.resize for name, library in LIBRARIES.items()}
+    assert resizes["clean-fid"] != resizes[LEGACY] == resizes["torch-fidelity"]
     small = torch.from_numpy(photographs[:2])
     whole = interpolate(small.float(), (299, 299), mode="bicubic").clamp(0, 255).round().to(torch.uint8)
     for images, apart in ((whole, False), (small, True)):
@@ -181,7 +182,7 @@ def few(images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Da
     files = DatasetLayout(tmp_path / "results", "digits")
     write_archive(files.archive, images.images[:8], images.labels[:8])
     write_json(files.summary, read_archive(files.archive).summary())
-    monkeypatch.setattr(scores, "load_inception", lambda *arguments: _fewer_features(load_inception(*arguments)))
+    monkeypatch.setattr(inception, "load_inception", lambda *arguments: _fewer_features(load_inception(*arguments)))
     return files
 
 
@@ -212,11 +213,11 @@ def test_from_weights_to_scores(few: DatasetLayout, weights: Path, tmp_path: Pat
     found = {(row["library"], row["metric"]): row for row in rows}
     for library in LIBRARIES:
         reference = load_reference(few.reference("inception", library))
-        assert reference.features.shape == (8, 128) and reference.facts["library"] == library
-        assert reference.facts["weights"] == sha256(weights)
+        assert reference.features.shape == (8, 128) and reference.facts.library == library
+        assert reference.facts.weights == sha256(weights)
         for metric in ("fid", "kid"):
             row = found[library, metric]
-            assert np.isfinite(row["value"]) and row["features"] == name and row["resize"] == reference.facts["resize"]
+            assert np.isfinite(row["value"]) and row["features"] == name and row["resize"] == reference.facts.resize
     assert len({row["resize"] for row in rows}) == 3
     assert found["torch-fidelity", "inception-score"]["value"] > 1
     for metric in ("fid", "kid"):

@@ -135,7 +135,7 @@ def test_references_are_extracted_once(images: ImageSet, files: DatasetLayout, e
     assert extractions == ["clean-fid"]
     found = [load_reference(path) for path in files.references("classifier", DEFAULT_LIBRARIES)]
     assert (found[0].features == found[1].features).all()
-    assert [r.facts["library"] for r in found] == ["clean-fid", "torch-fidelity"]
+    assert [r.facts.library for r in found] == ["clean-fid", "torch-fidelity"]
     np.testing.assert_allclose(found[0].statistics.covariance, np.cov(found[0].features, rowvar=False))
     before = [path.read_bytes() for path in files.references("classifier", DEFAULT_LIBRARIES)]
     write_references(images, "classifier", 256, files, 1)
@@ -148,7 +148,7 @@ def test_references_are_extracted_once(images: ImageSet, files: DatasetLayout, e
     other = ImageSet(images.images[:500], images.labels[:500], "f" * 64, images.path)
     write_references(other, "classifier", 256, files, 1)
     assert extractions == ["clean-fid"] * 2
-    assert load_reference(files.reference("classifier", "clean-fid")).facts["data"] == "f" * 64
+    assert load_reference(files.reference("classifier", "clean-fid")).facts.data == "f" * 64
 
 
 def test_a_damaged_reference_is_named(files: DatasetLayout) -> None:

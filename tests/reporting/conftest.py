@@ -12,10 +12,10 @@ from ruamel.yaml import YAML
 
 from tdbench.diffusion.samplers import count_evaluations
 from tdbench.experiment.load import load_plan
-from tdbench.experiment.run import Plan, Run
+from tdbench.experiment.run import Plan, Run, runs_of
 from tdbench.records.layout import DatasetLayout, ReportLayout, RunLayout
-from tdbench.reporting.page.html import Findings, write_html
-from tdbench.reporting.statistics import agreement
+from tdbench.reporting.findings import Findings
+from tdbench.reporting.page.html import write_html
 from tdbench.runtime.files import write_json
 from tdbench.runtime.provenance import provenance
 from tests.conftest import ROOT
@@ -44,17 +44,37 @@ def make_page(folder: Path, **changes: Any) -> MadePage:
     content = YAML(typ="safe", pure=True).load(ROOT / "workflow" / "experiments" / "digits.yaml")
     YAML().dump(content | changes, folder / "made.yaml")
     plan, results = load_plan(str(folder / "made.yaml")), folder / "results"
-    scores, runs = _scores(plan), _runs(plan)
+    found = MadeUp(plan, results)
     _write_records(plan, results)
     _write_figures(plan, results)
-    write_html(plan, results, Findings(scores, runs, agreement(scores), _consistency(plan), _nearest(plan)))
-    return MadePage(ReportLayout(results, plan.experiment.name).html, plan, scores)
+    write_html(found)
+    return MadePage(found.layout.html, plan, found.scores("all"))
 
 
-def _scores(plan: Plan) -> pd.DataFrame:
+class MadeUp(Findings):
+    """Findings of runs that were never made."""
+
+    def scores(self, part: str) -> pd.DataFrame:
+        return self._once(("scores", part), lambda: _scores(runs_of(self.plan, part)))
+
+    def runs(self, part: str) -> pd.DataFrame:
+        return _runs(runs_of(self.plan, part))
+
+    @property
+    def consistency(self) -> pd.DataFrame:
+        return _consistency(self.plan)
+
+    @property
+    def nearest(self) -> pd.DataFrame:
+        return _nearest(self.plan)
+
+
+def _scores(runs: list[Run]) -> pd.DataFrame:
     """FID from 5 to 250, KID that is negative at times, and a metric of one library of which higher is better."""
-    random, rows = np.random.default_rng(0), []
-    for run in plan.runs.values():
+    rows = []
+    for run in runs:
+        # The same, whichever other runs there are.
+        random = np.random.default_rng(list(run.name.encode()))
         name, treated = run.formulation_name, run.objective.kind != "baseline"
         level = _LEVELS[name] * (_EFFECTS[name] if treated else 1.0) * (1 + 0.05 * run.seed)
         for steps in run.sampling.steps:
@@ -110,9 +130,9 @@ def _nearest(plan: Plan) -> pd.DataFrame:
     return pd.DataFrame([(*cell, 12, 500, 0.012, 0.004, 0.5, 3) for cell in cells], columns=names)
 
 
-def _runs(plan: Plan) -> pd.DataFrame:
+def _runs(runs: list[Run]) -> pd.DataFrame:
     rows = []
-    for run in plan.runs.values():
+    for run in runs:
         treated = run.objective.kind != "baseline"
         rows.append(
             {
@@ -144,13 +164,20 @@ def _write_records(plan: Plan, results: Path) -> None:
     """What stages leave behind, as far as the page reads it."""
     files = DatasetLayout(results, "digits")
     write_json(files.summary, {"sha256": "a1" * 32, "images": 1797, "resolution": 8, "channels": 1, "classes": 10})
-    write_json(files.classifier_report, {"test_accuracy": 0.99, "test_images": 360})
+    write_json(
+        files.classifier_report,
+        {"test_accuracy": 0.99, "test_images": 360, "channels": 1, "classes": 10, "sha256": "b" * 64}
+        | {"provenance": provenance()},
+    )
     origin = provenance()
     hardware = {"device": "cpu", "threads": 1, "processor": "x86_64", "logical_cpus": 2}
     for run in plan.runs.values():
         layout = RunLayout(results, run)
-        parts = [{"from_step": step, "hardware": hardware} for step in ([0, 120] if run.name == RESUMED else [0])]
-        write_json(layout.settings, {"parts": parts, "provenance": origin})
+        begun = [0, 120] if run.name == RESUMED else [0]
+        parts = [{"from_step": step, "hardware": hardware, "provenance": origin} for step in begun]
+        data = {"sha256": "a1" * 32, "images": 1797, "resolution": 8, "channels": 1, "classes": 10}
+        facts = {"run": {}, "data": data, "parameters": 164625, "hardware": hardware}
+        write_json(layout.settings, facts | {"parts": parts, "provenance": origin})
         write_json(layout.snapshots, {"snapshots": [{"images": run.training.images_at(run.training.steps)}]})
         write_json(layout.samples, {"samples": list(run.sampling.steps)})
         write_json(layout.scores, {"scores": []})

@@ -24,8 +24,10 @@ from tdbench.evaluation.classifier import train_classifier
 from tdbench.evaluation.scores import write_references
 from tdbench.experiment.load import load_plan
 from tdbench.records.layout import DatasetLayout, ReportLayout
+from tdbench.records.report import PARTS
 from tdbench.reporting.crate import export, gather
-from tdbench.reporting.report import write_ablations, write_comparison, write_report
+from tdbench.reporting.findings import Findings
+from tdbench.reporting.report import write_part
 from tdbench.reporting.status.plan_file import write_outline
 from tdbench.runtime import provenance
 from tdbench.runtime.files import write_json
@@ -72,8 +74,9 @@ def made(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         for stage in ("train", "sample", "evaluate"):
             marker = ReportLayout(results, "short").job("digits/comparison/edm-1", stage)
             do_stage(stage, list(plan.runs.values()), results, keep_finished=False, marker=marker)
-        for write in (write_comparison, write_ablations, write_report):
-            write(plan, results)
+        found = Findings(plan, results)
+        for part in PARTS:
+            write_part(found, part)
     return folder
 
 

@@ -10,15 +10,10 @@ import pandas as pd
 import pytest
 
 from tdbench.errors import TdbenchError
-from tdbench.records.layout import ReportLayout
-from tdbench.reporting import captions, tables
-from tdbench.reporting.collect import mean_over_snapshots
-from tdbench.reporting.cost import cost_against_quality, readable_cost_against_quality
+from tdbench.records.report import TABLES
+from tdbench.reporting import tables
 from tdbench.reporting.latex import PREAMBLE, check_columns, latex, latex_table
-from tdbench.reporting.nearest import readable_nearest
-from tdbench.reporting.statistics import agreement
-from tests.reporting import conftest
-from tests.reporting.conftest import MadePage
+from tests.reporting.conftest import MadePage, MadeUp
 
 OVERFULL = re.compile(r"Overfull \\hbox \(([\d.]+)pt too wide\)")
 TOLERANCE_PT = 1.0
@@ -27,27 +22,11 @@ TOLERANCE_PT = 1.0
 @pytest.fixture(scope="module")
 def written(made_page: MadePage, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Every table of the default experiment as LaTeX."""
-    plan, per_run = made_page.plan, mean_over_snapshots(made_page.scores)
-    layout = ReportLayout(tmp_path_factory.mktemp("latex"), plan.experiment.name)
-    comparison, runs = tables.comparison_table(plan, per_run), conftest._runs(plan)
-    consistency = tables.comparison_table(plan, conftest._consistency(plan))
-    readable = tables.readable_comparison(comparison)
-    against = readable_cost_against_quality(cost_against_quality(plan, comparison, runs))
-    made: dict[str, tuple[pd.DataFrame, str]] = {
-        "comparison": (readable, captions.COMPARISON_CAPTION),
-        "comparison-final": (readable, captions.FINAL_CAPTION),
-        "cost": (tables.cost_table(plan, runs), captions.COST_CAPTION),
-        "cost-against-quality": (against, captions.COST_QUALITY_CAPTION),
-        "consistency": (tables.readable_consistency(consistency), captions.CONSISTENCY_CAPTION),
-        "nearest": (readable_nearest(conftest._nearest(plan)), captions.NEAREST_CAPTION),
-        "agreement": (agreement(made_page.scores), captions.AGREEMENT_CAPTION),
-    }
-    for name in plan.ablations:
-        found = tables.readable_ablation(tables.ablation_table(plan, name, per_run))
-        made[f"ablation-{name}"] = (found, captions.ablation_caption(plan, name))
-    for name, (table, caption) in made.items():
-        tables.write_table(layout.table(name), table, table, caption)
-    return [path for name in made for path in layout.table(name) if path.suffix == ".tex"]
+    found = MadeUp(made_page.plan, tmp_path_factory.mktemp("latex"))
+    names = [one.name for row in TABLES if row.on_disk for one in row.of(found.plan)]
+    for name in names:
+        tables.write_table(found.layout.table(name), found.table(name))
+    return [path for name in names for path in found.layout.table(name) if path.suffix == ".tex"]
 
 
 def compiled(folder: Path, files: list[Path], body: str = "") -> str:

@@ -1,13 +1,16 @@
 """What the page's tables are sorted by."""
 
+import math
+
 import pandas as pd
 import pytest
 
+from tdbench.reporting.cells import NOTHING, Cell, budget, fixed, interval, number, probability, spread
 from tdbench.reporting.page.table import page_table
 
 
 def keys(*cells: object) -> list[str]:
-    (table,) = [page_table(pd.DataFrame({"column": list(cells)}), "caption")]
+    table = page_table(pd.DataFrame({"column": list(cells)}), "caption")
     assert [row[0][0] for row in table.rows] == ["" if pd.isna(cell) else str(cell) for cell in cells]
     return [row[0][1] for row in table.rows] if table.columns[0].numeric else []
 
@@ -15,25 +18,31 @@ def keys(*cells: object) -> list[str]:
 @pytest.mark.parametrize(
     ("cells", "order"),
     [
-        (["41.72 ± 4.7", "9.1 ± 2", "136.3 ± 6.6"], [1, 0, 2]),
-        (["+12.7 [+5.86, +19.5]", "-4.02 [-7.72, -0.331]", "−5"], [2, 1, 0]),
-        (["0.001", "< 0.001", "0.02"], [1, 0, 2]),
-        (["1000", "> 1000", "4"], [1, 2, 0]),
-        (["1,797", "200", "1e-05"], [2, 1, 0]),
-        (["29.03 ± 2.1, worse", "8", "12.5, better"], [2, 0, 1]),
+        ([spread(41.72, 4.7), spread(9.1, 2), spread(136.3, 6.6)], [1, 0, 2]),
+        ([interval(12.7, 5.86, 19.5), interval(-4.02, -7.72, -0.331), interval(-5, math.nan, math.nan)], [2, 1, 0]),
+        ([probability(0.001), probability(0.0004), probability(0.02), probability(math.nan)], [1, 0, 2, None]),
+        ([Cell("1000", 1000), Cell("> 1000", math.inf), number(4, 2)], [1, 2, 0]),
+        ([Cell("29.03 ± 2.1, worse", 29.03), number(8, 2), Cell("12.5, better", 12.5)], [2, 0, 1]),
+        ([budget(12), budget(1), budget(4)], [2, 0, 1]),
+        ([fixed(1.5, 2), fixed(1.0, 2)], [1, 0]),
         ([3, 20, 100], [0, 1, 2]),
         ([2.5, None, -1.0], [1, None, 0]),
-        (["4", "—", ""], [0, None, None]),
+        ([number(4, 2), NOTHING, ""], [0, None, None]),
     ],
 )
-def test_a_column_of_numbers_is_sorted_by_the_number_that_cells_begin_with(cells: list, order: list) -> None:
+def test_a_column_of_numbers_is_sorted_by_what_its_cells_were_made_of(cells: list, order: list) -> None:
     found = [float(key) if key else None for key in keys(*cells)]
     known = sorted(value for value in found if value is not None)
     assert [None if value is None else known.index(value) for value in found] == order
 
 
-@pytest.mark.parametrize(
-    "cells", [["undecided", "better"], ["2026-11-24 12:00:00", "2026-11-25 12:00:00"], ["4", "four"], ["—", "—"]]
-)
-def test_words_dates_and_mixtures_stay_words(cells: list[str]) -> None:
+@pytest.mark.parametrize("cells", [["undecided", "better"], ["2026-11-24", "4"], [number(4, 2), "four"], [NOTHING]])
+def test_words_and_mixtures_stay_words(cells: list[str]) -> None:
+    """Also where they look like numbers: nothing is read out of a text."""
     assert keys(*cells) == []
+
+
+def test_a_cell_is_a_plain_text_to_all_who_print_it() -> None:
+    frame = pd.DataFrame({"column": [spread(1.5, 0.25)]})
+    assert frame.to_markdown(index=False) == frame.map(str).to_markdown(index=False)
+    assert f"{spread(1.5, 0.25)}" == "1.5 ± 0.25" == str(spread(1.5, 0.25))

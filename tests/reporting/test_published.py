@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from tdbench.errors import TdbenchError
-from tdbench.experiment.extractors import RESIZES
+from tdbench.experiment.extractors import LIBRARIES
 from tdbench.experiment.load import load_plan
 from tdbench.experiment.run import Plan
 from tdbench.networks import NETWORKS
@@ -53,7 +53,7 @@ def test_what_others_say_of_these_figures_stands_beside_them() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "results" / "published").glob("*.csv")), ids=lambda p: p.stem)
 def test_every_resize_that_figures_name_is_one_of_a_library(path: Path) -> None:
     figures = published.read_figures(path)
-    assert set(figures.resize.dropna()) <= set(RESIZES.values())
+    assert set(figures.resize.dropna()) <= {library.resize for library in LIBRARIES.values()}
     assert figures[figures.source == PAPER].resize.notna().all()
 
 

@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from tdbench.reporting.cells import interval, number, spread
+from tdbench.reporting.findings import Table
 from tdbench.reporting.statistics import (
     agreement,
     bootstrap_intervals,
@@ -14,7 +16,7 @@ from tdbench.reporting.statistics import (
     paired_difference,
     seeds_needed,
 )
-from tdbench.reporting.tables import interval, number, spread, write_table
+from tdbench.reporting.tables import write_table
 
 
 def test_interval_is_that_of_the_paired_t_test() -> None:
@@ -188,7 +190,7 @@ def test_latex_escapes_every_special_character_once() -> None:
     frame = pd.DataFrame({r"a_b": [r"50 % & {x} \ $y$ ± 1"]})
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "t.tex"
-        write_table([path], frame, frame, "100 %")
+        write_table([path], Table(frame, frame, "100 %"))
         text = path.read_text()
     assert r"50 \% \& \{x\} {\textbackslash} \$y\$ \ensuremath{\pm} 1" in text and r"a\_b" in text and r"100 \%" in text
 

@@ -71,16 +71,16 @@ def test_every_formulation_is_compared_and_every_ablation_has_a_table(plan: Plan
     assert list(compared.formulation.unique()) == ["ddpm", "ddim", "vp", "ve", "edm", "ct"]
     assert set(plan.ablations) == {"weight", "weight-ct", "lambda", "stride", "span", "coupling", "target"}
     for name in plan.ablations:
-        table = ablation_table(plan, name, per_run)
+        table = ablation_table(plan, name, scores_of_ablation(plan, name, per_run))
         assert set(table["case"]) == {"baseline", *(case.label for case in plan.ablations[name])}
 
 
 def test_an_ablation_shows_only_the_formulations_that_it_varies(plan: Plan, per_run: pd.DataFrame) -> None:
     # The case λ = 0.5 is the comparison's own TD, which other formulations have too.
     assert "td" in {case.objective_name for case in plan.ablations["lambda"]}
-    assert set(ablation_table(plan, "lambda", per_run).formulation) == {"edm"}
+    assert set(ablation_table(plan, "lambda", scores_of_ablation(plan, "lambda", per_run)).formulation) == {"edm"}
     assert set(scores_of_ablation(plan, "weight-ct", per_run).formulation) == {"ct"}
-    readable = readable_ablation(ablation_table(plan, "lambda", per_run))
+    readable = readable_ablation(ablation_table(plan, "lambda", scores_of_ablation(plan, "lambda", per_run)))
     assert not readable.isna().to_numpy().any()
     assert len(readable) == 1 + len(plan.ablations["lambda"])
 
@@ -108,7 +108,7 @@ def test_a_case_is_another_objective_where_the_presets_differ(tmp_path: Path) ->
     """DDPM's preset has the coupling markov and DDIM's has shared: ``td`` is the one case here, the other there."""
     vary = {"objective.coupling": ["markov", "shared"]}
     plan = changed(tmp_path, ablations={"coupling": {"base": "td", "formulations": ["ddpm", "ddim"], "vary": vary}})
-    table = ablation_table(plan, "coupling", scores(plan))
+    table = ablation_table(plan, "coupling", scores_of_ablation(plan, "coupling", scores(plan)))
     cases = table.drop_duplicates(["formulation", "case"]).set_index(["formulation", "case"]).objective
     assert cases["ddpm", "coupling = markov"] == cases["ddim", "coupling = shared"] == "td"
     assert cases["ddpm", "coupling = shared"] == "td-coupling-shared"
@@ -127,7 +127,7 @@ def test_a_case_is_another_objective_where_the_presets_differ(tmp_path: Path) ->
 def test_an_ablation_of_the_sampler_has_means_and_no_differences(tmp_path: Path) -> None:
     vary = {"sampling.sampler": ["euler", "ddim"]}
     plan = changed(tmp_path, ablations={"sampler": {"base": "td", "formulations": ["edm"], "vary": vary}})
-    table = ablation_table(plan, "sampler", scores(plan))
+    table = ablation_table(plan, "sampler", scores_of_ablation(plan, "sampler", scores(plan)))
     assert table["mean"].notna().all() and table.difference.isna().all()
     # Heun's budgets are others than Euler's.
     readable = readable_ablation(table)

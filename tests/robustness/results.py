@@ -7,11 +7,10 @@ from typing import Any
 from tdbench.experiment.metrics import METRICS
 from tdbench.experiment.run import Plan, Run
 from tdbench.records.layout import RunLayout
-from tdbench.records.stored import _key as sampling_key
+from tdbench.records.stored import Records, sample_key
 from tdbench.reporting.status.plan_file import write_outline
 from tdbench.runtime.files import write_json
 from tdbench.runtime.provenance import provenance
-from tdbench.sampling.consistency import _key as consistency_key
 
 DATA = {"sha256": "d" * 64, "images": 1797, "resolution": 8, "channels": 1, "classes": 10}
 HARDWARE = {"device": "cpu", "threads": 1, "processes": 1}
@@ -37,7 +36,7 @@ def write_results(plan: Plan, results: Path) -> None:
     write_outline(plan, results)
     for run in plan.runs.values():
         layout = RunLayout(results, run)
-        origin = provenance()
+        origin = provenance().written()
         part = {"from_step": 0, "hardware": HARDWARE, "engine": {}, "provenance": origin}
         record = {"name": run.name, "run": run.model_dump(mode="json", by_alias=True), "data": DATA, "parameters": 9}
         write_json(layout.settings, record | {"hardware": HARDWARE, "provenance": origin, "parts": [part]})
@@ -48,7 +47,7 @@ def write_results(plan: Plan, results: Path) -> None:
         write_json(
             layout.consistency,
             {
-                "key": consistency_key(run, layout),
+                "key": Records(results).of(run).consistency_key,
                 "mean": 0.1,
                 "weighted_mean": 0.2,
                 "provenance": origin,
@@ -70,7 +69,7 @@ def snapshots(run: Run) -> dict[str, Any]:
 def samples(run: Run) -> list[dict[str, Any]]:
     return [
         {
-            "key": sampling_key(run, "e" * 64, steps),
+            "key": sample_key(run, "e" * 64, steps),
             "snapshot_images": images,
             "steps": steps,
             "nfe": 2 * steps - 1,
@@ -78,7 +77,7 @@ def samples(run: Run) -> list[dict[str, Any]]:
             "file": f"samples/{images:09d}/steps-{steps:03d}.npz",
             "sha256": "f" * 64,
             "seconds": 1.0,
-            "provenance": provenance(),
+            "provenance": provenance().written(),
         }
         for images in run.scored_snapshots()
         for steps in run.sampling.steps
@@ -125,7 +124,7 @@ def scores(run: Run) -> dict[str, Any]:
         "scores": rows,
         "nearest": nearest,
         "references": dict.fromkeys(run.evaluation.libraries, "a" * 64),
-        "provenance": provenance(),
+        "provenance": provenance().written(),
     }
 
 

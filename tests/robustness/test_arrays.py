@@ -14,6 +14,7 @@ from numpy.lib import format as npy
 from tdbench.diffusion.verification import verify_file
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.features import ReferenceFeatures, Statistics, load_reference, read_facts, save_reference
+from tdbench.records.schema import Reference
 from tdbench.records.stored import read_samples
 from tdbench.runtime.arrays import read_arrays
 from tdbench.runtime.provenance import provenance
@@ -32,7 +33,7 @@ FACTS = {
     "data": "b" * 64,
     "extracted_by": "clean-fid",
     "batch_size": 4,
-    "provenance": provenance(),
+    "provenance": provenance().written(),
 }
 
 
@@ -152,7 +153,7 @@ def test_plain_files_of_numpy_are_read_as_numpy_does(tmp_path: Path) -> None:
 
 
 def reference(path: Path) -> bytes:
-    save_reference(path, ReferenceFeatures(FEATURES, FACTS, Statistics.of(FEATURES)))
+    save_reference(path, ReferenceFeatures(FEATURES, Reference.model_validate(FACTS), Statistics.of(FEATURES)))
     return path.read_bytes()
 
 

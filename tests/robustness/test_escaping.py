@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from tdbench.errors import TdbenchError
 from tdbench.experiment.load import load_plan
 from tdbench.reporting.captions import ablation_caption
+from tdbench.reporting.findings import Table
 from tdbench.reporting.tables import write_table
 from tests.conftest import TINY
 from tests.reporting.conftest import FAILED, MadePage, make_page
@@ -65,7 +66,7 @@ def test_the_page_shows_what_was_written_and_obeys_none_of_it(evil_page: MadePag
 def files(tmp_path: Path) -> dict[str, Path]:
     paths = [tmp_path / f"table.{suffix}" for suffix in ("csv", "md", "tex")]
     table = pd.DataFrame({"case | a": [EVIL, "two\nlines \x1b[2J"], "value_1": ["< 0.001", "1 ± 2"]})
-    write_table(paths, table, table, f"{EVIL}\n\n\\end{{table}}")
+    write_table(paths, Table(table, table, f"{EVIL}\n\n\\end{{table}}"))
     return {path.suffix: path for path in paths}
 
 

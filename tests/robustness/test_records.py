@@ -13,15 +13,16 @@ from tdbench.evaluation.classifier import load_classifier
 from tdbench.experiment.load import load_plan
 from tdbench.experiment.run import Plan
 from tdbench.records.layout import RunLayout
-from tdbench.records.stored import read_nearest
-from tdbench.reporting import collect, tables
-from tdbench.reporting.cost import cost_against_quality
-from tdbench.reporting.nearest import nearest_table
+from tdbench.records.report import TABLES
+from tdbench.records.stored import Records
+from tdbench.reporting import collect
+from tdbench.reporting.findings import Findings
 from tdbench.reporting.page import history
 from tdbench.reporting.status.table import show_status
+from tdbench.runtime.provenance import provenance
 from tests.conftest import TINY
 from tests.robustness.damage import bad_json, damaged, written
-from tests.robustness.results import HARDWARE, LINE, log, write_results
+from tests.robustness.results import LINE, log, write_results
 from tests.robustness.tally import inputs, judge
 
 
@@ -41,26 +42,18 @@ def layout(plan: Plan, tmp_path: Path) -> RunLayout:
 
 
 def report(plan: Plan, results: Path) -> None:
-    """All that a report makes of records, but for its pictures."""
-    runs = list(plan.runs.values())
-    consistency = collect.collect_consistency(runs, results)
-    collect.collect_residuals(runs, results)
-    scores, facts = collect.collect_scores(runs, results), collect.collect_runs(runs, results)
-    comparison = tables.comparison_table(plan, collect.mean_over_snapshots(scores))
-    tables.readable_comparison(comparison)
-    tables.cost_table(plan, facts)
-    cost_against_quality(plan, comparison, facts)
-    collect.collect_curves(runs, results)
-    tables.readable_consistency(tables.comparison_table(plan, consistency))
-    nearest_table(runs, results)
-    for find in (history.stage_times, history.failures, history.hardware, history.library_versions):
-        find(plan, results)
-    assert history.span(plan, results) is not None
+    """All that a report makes of records, but for its pictures, and for the data set, which is not there."""
+    found = Findings(plan, results)
+    for row in TABLES:
+        for one in row.of(plan):
+            if row.name not in ("data", "published"):
+                found.table(one.name)
+    assert len(found.curves) and len(found.residuals) and history.span(found) is not None
 
 
 def test_the_records_that_are_damaged_are_good(plan: Plan, layout: RunLayout, tmp_path: Path) -> None:
     report(plan, tmp_path)
-    assert read_nearest(plan.run("edm-td-seed0"), layout)["samples"] == 128
+    assert Records(tmp_path).of(plan.run("edm-td-seed0")).scored.nearest.samples == 128
 
 
 FILES = ["settings", "snapshots", "samples", "scores", "consistency"]
@@ -96,7 +89,7 @@ def test_metrics(plan: Plan, layout: RunLayout, tmp_path: Path, little_memory: N
     @given(lines_of([LINE | {"step": step} for step in (20, 40, 60)]))
     def check(content: bytes) -> None:
         layout.metrics.write_bytes(content)
-        judge("metrics.jsonl", layout.metrics, lambda: collect.collect_curves(plan.runs.values(), tmp_path))
+        judge("metrics.jsonl", layout.metrics, lambda: collect.collect_curves(plan.runs.values(), Records(tmp_path)))
 
     check()
 
@@ -109,8 +102,9 @@ def seen(results: Path, plan: Plan, capsys: pytest.CaptureFixture[str]) -> Calla
             show_status(results, every_run, None, as_json)
             said = capsys.readouterr().out
             assert said and all(line.isprintable() for line in said.splitlines()), said
-        history.failures(plan, results)
-        history.stage_times(plan, results)
+        found = Findings(plan, results)
+        history.failures(found)
+        history.stage_times(found)
 
     return look
 
@@ -173,11 +167,21 @@ def test_records_seen_by_status(
     check()
 
 
+CLASSIFIER = {
+    "test_accuracy": 0.99,
+    "test_images": 360,
+    "channels": 1,
+    "classes": 10,
+    "sha256": "a" * 64,
+    "provenance": provenance().written(),
+}
+
+
 def test_reports_of_classifiers(tmp_path: Path, little_memory: None) -> None:
     path = tmp_path / "classifier.json"
 
     @inputs(150)
-    @given(bad_json({"channels": 1, "classes": 10, "sha256": "a" * 64, "hardware": HARDWARE}))
+    @given(bad_json(CLASSIFIER))
     def check(content: bytes) -> None:
         path.write_bytes(content)
         judge("classifier.json", tmp_path, lambda: load_classifier(tmp_path / "classifier.safetensors", path))

@@ -13,6 +13,7 @@ from tdbench.records.layout import ReportLayout
 from tdbench.reporting import published, show
 from tdbench.reporting.collect import CELL, mean_over_snapshots
 from tdbench.reporting.compare import compare_results
+from tdbench.reporting.findings import Table
 from tdbench.reporting.tables import comparison_table, write_table
 from tests.conftest import ROOT
 from tests.robustness.damage import damaged
@@ -174,7 +175,7 @@ def test_what_is_shown(tiny: Plan, tmp_path: Path, little_memory: None) -> None:
     plan = tiny.model_copy(update={"ablations": {}})
     layout, table = ReportLayout(tmp_path, "tiny"), comparison_table(plan, mean_over_snapshots(scores(plan)))
     for name in ("comparison", "cost", "agreement"):
-        write_table(layout.table(name), table, table, "caption")
+        write_table(layout.table(name), Table(table, table, "caption"))
     scores(plan).to_parquet(layout.scores_parquet, index=False)
     path, text = layout.table("comparison")[0], io.StringIO()
     table.to_csv(text, index=False)

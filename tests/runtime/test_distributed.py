@@ -89,11 +89,11 @@ def weights(results: Path, run: Run, images: int) -> dict[str, torch.Tensor]:
 def test_two_processes_follow_the_same_curve_as_one(alone: Path, together: Path, run: Run) -> None:
     """Up to the order of sums: the batch, its noise, augmentation and dropout are those of one process."""
     one, two = (read_metrics(RunLayout(results, run).metrics) for results in (alone, together))
-    assert [line["step"] for line in one] == [line["step"] for line in two] == list(range(1, 41))
+    assert [line.step for line in one] == [line.step for line in two] == list(range(1, 41))
     for a, b in zip(one, two, strict=True):
         for key in ("loss", "base_loss", "td_loss", "grad_norm"):
-            assert b[key] == pytest.approx(a[key], rel=2e-4)
-        assert a["valid_share"] == b["valid_share"] and a["images"] == b["images"]
+            assert getattr(b, key) == pytest.approx(getattr(a, key), rel=2e-4)
+        assert a.valid_share == b.valid_share and a.images == b.images
     mine, theirs = weights(alone, run, 2560), weights(together, run, 2560)
     worst = max((mine[key] - theirs[key]).abs().max().item() for key in mine)
     assert worst < 1e-3 and all(torch.isfinite(value).all() for value in theirs.values())

@@ -10,12 +10,12 @@ import torch
 import yaml
 
 from tdbench.data.archive import read_archive, write_archive
+from tdbench.data.summary import DataSummary
 from tdbench.errors import TdbenchError
 from tdbench.experiment.load import load_plan
 from tdbench.experiment.run import Plan
 from tdbench.records.layout import RunLayout
-from tdbench.records.schema import same_data
-from tdbench.records.stored import read_trained
+from tdbench.records.stored import Records
 from tdbench.sampling.stage import Latents, class_order, image_noise, sample_run
 from tdbench.seeds import generator
 from tdbench.training.loop import train
@@ -93,8 +93,8 @@ def test_the_default_is_the_datas_proportions_and_another_word_is_refused(tmp_pa
 
 def test_a_record_without_the_numbers_of_images_by_class_is_refused(tmp_path: Path) -> None:
     plan, archive = imbalanced(tmp_path)
-    data = read_archive(archive).summary()
-    del data["class_counts"]
+    known = read_archive(archive).summary().written()
+    data = DataSummary(**{key: value for key, value in known.items() if key != "class_counts"})
     with pytest.raises(TdbenchError, match=r"of an earlier version.*run `tdbench train .*edm-baseline-seed0` again"):
         Latents.of(plan.run("edm-baseline-seed0"), data)
 
@@ -119,14 +119,14 @@ def test_a_run_of_an_earlier_version_is_refused_with_the_command_that_makes_it_a
     with pytest.raises(
         TdbenchError, match=r"of another version of tdbench; run `tdbench train tiny .*-seed0 --results .*` again"
     ):
-        read_trained(run, layout)
+        assert Records(tmp_path / "r").of(run).trained
 
 
 def test_a_data_set_of_an_earlier_version_is_still_the_same_data(tmp_path: Path) -> None:
     """Its summary has no counts; trainings on it are not made again for that."""
     _, archive = imbalanced(tmp_path)
     summary = read_archive(archive).summary()
-    earlier = {key: value for key, value in summary.items() if key != "class_counts"}
-    assert same_data(summary, earlier) and same_data(summary, summary)
-    assert not same_data(summary, earlier | {"sha256": "0" * 64})
-    assert not same_data(summary, summary | {"class_counts": [100, 100]})
+    earlier = DataSummary(**{key: value for key, value in summary.written().items() if key != "class_counts"})
+    assert summary.same_data(earlier) and earlier.same_data(summary) and summary.same_data(summary)
+    assert not summary.same_data(earlier.model_copy(update={"sha256": "0" * 64}))
+    assert not summary.same_data(summary.model_copy(update={"class_counts": [100, 100]}))

@@ -40,7 +40,7 @@ def kept(plan: Plan, name: str = "edm-td-seed0", **training: Any) -> Run:
 def outcome(layout: RunLayout) -> tuple[dict[str, bytes], list[dict[str, Any]], Any]:
     """Snapshots to the bit, metrics but for times, and what snapshots.json says of them."""
     files = {path.name: path.read_bytes() for path in sorted(layout.snapshot(0).parent.iterdir())}
-    lines = [{k: v for k, v in line.items() if k not in TIMES} for line in read_metrics(layout.metrics)]
+    lines = [{k: v for k, v in line.figures.items() if k not in TIMES} for line in read_metrics(layout.metrics)]
     return files, lines, json.loads(layout.snapshots.read_text())["snapshots"]
 
 

@@ -30,7 +30,7 @@ BF16 = {"precision": "bf16", "target_precision": "bf16"}
 
 
 def losses(layout: RunLayout) -> list[float]:
-    return [line["loss"] for line in read_metrics(layout.metrics)]
+    return [line.loss for line in read_metrics(layout.metrics)]
 
 
 def recorded(layout: RunLayout) -> Any:

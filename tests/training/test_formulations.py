@@ -52,8 +52,8 @@ def test_baseline_and_td_train_and_sample(kind: str, plan: Plan, archive: Path, 
         run = plan.run(f"{kind}-{objective}-seed0")
         layout = trained(run, archive, tmp_path)
         lines = read_metrics(layout.metrics)
-        assert lines[-1]["loss"] < lines[0]["loss"] * 1.5 and lines[-1]["grad_norm"] > 0
-        assert (lines[0]["valid_share"] > 0.5) == (objective == "td")
+        assert lines[-1].loss < lines[0].loss * 1.5 and lines[-1].grad_norm > 0
+        assert (lines[0].valid_share > 0.5) == (objective == "td")
         counted = json.loads(layout.snapshots.read_text())["forward_passes_a_step"]
         assert counted == {"network": 1, "target": int(objective == "td" or kind == "ct")}
         sample_run(run, layout)

@@ -11,7 +11,7 @@ from tdbench.data.loading import Batches
 from tdbench.errors import TdbenchError, TrainingDiverged
 from tdbench.experiment.run import Plan, Run
 from tdbench.records.layout import RunLayout
-from tdbench.records.stored import read_metrics, read_sampled
+from tdbench.records.stored import Records, read_metrics
 from tdbench.sampling.stage import sample_run
 from tdbench.training.loop import train
 from tdbench.training.metrics import FIELDS
@@ -54,7 +54,7 @@ def test_the_gradient_step_lowers_the_loss(tiny: Plan, archive: Path, tmp_path: 
     run = shorter(tiny.run("edm-baseline-seed0"), duration_kimg=6.4)
     train(run, archive, RunLayout(tmp_path, run))
     lines = read_metrics(RunLayout(tmp_path, run).metrics)
-    assert lines[-1]["loss"] < 0.75 * lines[0]["loss"]
+    assert lines[-1].loss < 0.75 * lines[0].loss
 
 
 def test_training_again_gives_the_same_bytes(trained: tuple[Run, RunLayout], archive: Path, tmp_path: Path) -> None:
@@ -71,9 +71,9 @@ def test_what_a_training_leaves(trained: tuple[Run, RunLayout]) -> None:
     assert Run.model_validate(record["run"]) == run
     assert {"git_commit", "versions", "platform"} <= set(record["provenance"]) and record["data"]["sha256"]
     lines = read_metrics(layout.metrics)
-    assert [line["step"] for line in lines] == [5, 10]
+    assert [line.step for line in lines] == [5, 10]
     expected = set(FIELDS) | {"images_per_s", "seconds", "memory_mb", "learning_rate"}
-    assert expected <= set(lines[0]) and lines[0]["valid_share"] > 0.9
+    assert expected <= set(lines[0].written()) and lines[0].valid_share > 0.9
     snapshots = json.loads(layout.snapshots.read_text())["snapshots"]
     assert [s["images"] for s in snapshots] == [320, 640]
 
@@ -131,17 +131,17 @@ def test_samples_of_other_settings_or_snapshots_are_refused(tiny: Plan, archive:
     layout = RunLayout(tmp_path, run)
     train(run, archive, layout)
     sample_run(run, layout)
-    assert [r["steps"] for r in read_sampled(run, layout)] == [2, 4]
+    assert [record.steps for record in Records(tmp_path).of(run).sampled] == [2, 4]
     content = run.model_dump(by_alias=True)
     content["sampling"]["steps"] = [2, 5]
     with pytest.raises(TdbenchError, match=r"samples\.json: of other snapshots or settings"):
-        read_sampled(Run.model_validate(content), layout)
+        Records(tmp_path).of(Run.model_validate(content)).sampled  # noqa: B018
     other = shorter(tiny.run("edm-td-seed0"), learning_rate=1e-3)
     train(other, archive, layout)
     with pytest.raises(TdbenchError, match=r"run\.json: was trained with other settings"):
         sample_run(run, layout)
     with pytest.raises(TdbenchError, match=r"samples\.json: of other snapshots or settings"):
-        read_sampled(other, layout)
+        Records(tmp_path).of(other).sampled  # noqa: B018
 
 
 def test_a_training_that_fails_leaves_no_older_one_behind(tiny: Plan, archive: Path, tmp_path: Path) -> None:

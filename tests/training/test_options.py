@@ -103,7 +103,7 @@ def test_metrics_have_the_norm_before_it_is_clipped(tiny: Plan, archive: Path, t
         run = with_training(tiny, metrics_every_steps=1, **settings)
         layout = RunLayout(tmp_path / name, run)
         train(run, archive, layout)
-        norms.append(read_metrics(layout.metrics)[0]["grad_norm"])
+        norms.append(read_metrics(layout.metrics)[0].grad_norm)
     assert norms[0] == norms[1] > 0.01
 
 

@@ -89,7 +89,9 @@ def test_published_weights_are_fetched_by_one_job_and_given_ones_are_an_input(tm
     done = planned(path, results)
     assert done.returncode == 0, done.stderr[-3000:]
     counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, re.M))
-    assert (counts["weights"], counts["inception"]) == ("1", "3") and not {"classifier", "reference"} & set(counts)
+    assert (counts["weights"], counts["reference_by_library"]) == ("1", "3") and not {"classifier", "reference"} & set(
+        counts
+    )
     assert "tdbench weights inception --library clean-fid --library torch-fidelity --results" in done.stdout
     assert counts["distance_weights"] == "1" and f"tdbench weights lpips --results {results}" in done.stdout
     assert inputs_of_trainings(done.stdout) == {"edm": {""}, "ct": {f"{results}/weights/lpips-torchvision.json"}}

@@ -98,7 +98,7 @@ def test_an_error_of_the_machine_costs_the_others_nothing_either(
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB\nmore words")
         real(run, *rest)
 
-    monkeypatch.setattr(stages, "train", out_of_memory)
+    monkeypatch.setattr(stages, "train_run", out_of_memory)
     words = "digits/edm-baseline-seed0: OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB$"
     with pytest.raises(TdbenchError, match=words):
         do_stage("train", runs, results, keep_finished=True, marker=None)

@@ -61,7 +61,7 @@ rule reference:
     output:
         W.dataset("{dataset}").references("{features}", DEFAULT_LIBRARIES),
     wildcard_constraints:
-        features="|".join(set(FEATURES) - {"inception"}),
+        features="|".join(SHARED),
     priority: 3000
     threads: 1
     resources:
@@ -72,18 +72,20 @@ rule reference:
 
 
 # Each library has its own network or resize.
-rule inception:
+rule reference_by_library:
     input:
         archive=W.dataset("{dataset}").archive,
-        weights=lambda wildcards: W.weights.files(**wildcards),
+        weights=lambda wildcards: W.weights.files(wildcards.dataset, wildcards.library),
     output:
-        W.dataset("{dataset}").reference("inception", "{library}"),
+        W.dataset("{dataset}").reference("{features}", "{library}"),
+    wildcard_constraints:
+        features="|".join(OWN),
     priority: 3000
     threads: 1
     resources:
-        mem_mb=ask.mem_mb("inception"),
-        runtime=ask.minutes("inception"),
+        mem_mb=ask.mem_mb("reference"),
+        runtime=ask.minutes("reference"),
     params:
-        weights=lambda wildcards: W.weights.option(**wildcards),
+        weights=lambda wildcards: W.weights.option(wildcards.dataset, wildcards.library),
     shell:
-        "tdbench reference {wildcards.dataset:q} --features inception --library {wildcards.library:q} {params.weights} --results {W.results:q} --threads {threads}"
+        "tdbench reference {wildcards.dataset:q} --features {wildcards.features:q} --library {wildcards.library:q} {params.weights} --results {W.results:q} --threads {threads}"

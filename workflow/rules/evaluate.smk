@@ -14,7 +14,7 @@ rule evaluate:
         mem_mb=ask.mem_mb("evaluate"),
         runtime=ask.minutes("evaluate"),
     params:
-        settings=lambda wildcards: W[wildcards.experiment].evaluation_settings(wildcards.batch),
+        settings=lambda wildcards: W[wildcards.experiment].settings("evaluate", wildcards.batch),
         runs=lambda wildcards: W[wildcards.experiment].runs_of_job("evaluate", wildcards.batch),
         experiment=lambda wildcards: W[wildcards.experiment].path,
     shell:

@@ -13,7 +13,7 @@ rule sample:
         mem_mb=ask.mem_mb("sample"),
         runtime=ask.minutes("sample"),
     params:
-        settings=lambda wildcards: W[wildcards.experiment].sampling_settings(wildcards.batch),
+        settings=lambda wildcards: W[wildcards.experiment].settings("sample", wildcards.batch),
         runs=lambda wildcards: W[wildcards.experiment].runs_of_job("sample", wildcards.batch),
         experiment=lambda wildcards: W[wildcards.experiment].path,
     shell:

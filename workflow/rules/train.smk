@@ -16,7 +16,7 @@ rule train:
         mem_mb=ask.mem_mb("train"),
         runtime=ask.minutes("train"),
     params:
-        settings=lambda wildcards: W[wildcards.experiment].training_settings(wildcards.batch),
+        settings=lambda wildcards: W[wildcards.experiment].settings("train", wildcards.batch),
         runs=lambda wildcards: W[wildcards.experiment].runs_of_job("train", wildcards.batch),
         experiment=lambda wildcards: W[wildcards.experiment].path,
     shell:

@@ -61,7 +61,7 @@ class Contents:
     @property
     def commits(self) -> list[str]:
         """Commits of the code that made the results, in the order of their first use."""
-        return list(dict.fromkeys(origin["git_commit"] for made in self.activities for origin in made.origins))
+        return list(dict.fromkeys(origin.git_commit for made in self.activities for origin in made.origins))
 
 
 @contextmanager

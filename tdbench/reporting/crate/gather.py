@@ -1,15 +1,14 @@
 """What goes into a crate: the files of an experiment, checked against each other."""
 
 from pathlib import Path, PurePosixPath
-from typing import Any
 
+from tdbench.data.summary import DataSummary
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.features import read_facts
-from tdbench.experiment.extractors import PUBLISHERS
-from tdbench.experiment.run import Plan, Run
-from tdbench.records.layout import DatasetLayout, ReportLayout, RunLayout
-from tdbench.records.schema import Data, Finished, Scored, read_record, same_data
-from tdbench.records.stored import read_consistency, read_metrics, read_sampled, read_scored, read_trained
+from tdbench.experiment.extractors import EXTRACTORS, PUBLISHERS
+from tdbench.experiment.run import Plan
+from tdbench.records.layout import DatasetLayout, ReportLayout
+from tdbench.records.stored import Records, RunRecords
 from tdbench.records.weights import check_snapshot
 from tdbench.reporting.crate import EXPERIMENT, RESOLVED, SOFTWARE, WRITTEN
 from tdbench.reporting.crate import activities as made
@@ -45,11 +44,11 @@ def gather(plan: Plan, results: Path, options: frozenset[str], unfinished: bool)
             f"{layout.folder}: no results of experiment {plan.experiment.name!r}; "
             f"run `{advice.snakemake(plan.path, results)}`, or name another folder with --results"
         )
-    contents = Contents(results, options)
+    contents, records = Contents(results, options), Records(results)
     _add_experiment(contents, plan, layout)
     for run in plan.runs.values():
         try:
-            _add_run(contents, run, RunLayout(results, run))
+            _add_run(contents, records.of(run))
         except TdbenchError as error:
             contents.missing[run.name] = str(error)
     if contents.missing and not unfinished:
@@ -57,9 +56,9 @@ def gather(plan: Plan, results: Path, options: frozenset[str], unfinished: bool)
         more = f" ({others} more of {len(plan.runs)} runs are not finished)" * (others > 0)
         raise TdbenchError(f"{first}{more}; or pack what is finished with --unfinished")
     for name in plan.experiment.datasets:
-        _add_dataset(contents, plan, name)
+        _add_dataset(contents, plan, name, records)
     if not contents.missing:
-        add_report(contents, plan)
+        add_report(contents, plan, records)
     _add_software(contents, layout)
     return contents
 
@@ -80,101 +79,108 @@ def _add_experiment(contents: Contents, plan: Plan, layout: ReportLayout) -> Non
             contents.members[path.as_posix()] = Member(plan.path.parent / plugin, "Plug-in of the experiment")
 
 
-def _add_run(contents: Contents, run: Run, layout: RunLayout) -> None:
+def _add_run(contents: Contents, records: RunRecords) -> None:
     """Add the finished stages of a run, in their order; raises at the first that is not."""
-    train, sample, evaluate = (advice.stage(stage, run, layout.results) for stage in ("train", "sample", "evaluate"))
+    run, layout = records.run, records.layout
+    train, sample, evaluate = (records.command(stage) for stage in ("train", "sample", "evaluate"))
     with keys_of(train):
-        record, finished = read_trained(run, layout), read_record(layout.snapshots, train, Finished)
-        weights = _add_weights(contents, run, layout, finished["snapshots"])
-        if run.weights_name == run.name:
-            if read_metrics(layout.metrics, train)[-1:] != [finished["last_metrics"]]:
-                raise TdbenchError(f"{layout.metrics}: does not end as the training did; run `{train}` again")
-            names = [
-                contents.add(layout.settings, "Settings, data, hardware and code of a training", train),
-                contents.add(layout.metrics, "Losses, speed and memory in the course of a training", train),
-                contents.add(layout.snapshots, "Snapshots of a training with their checksums, and its duration", train),
-            ]
-            data = contents.name(DatasetLayout(contents.results, run.dataset_name).summary)
-            contents.activities.append(made.training(run, layout, record, [EXPERIMENT, data], names + weights))
+        weights = _add_training(contents, records, train)
     with keys_of(sample):
-        records = read_sampled(run, layout)
-        sets = _add_sample_sets(contents, run, layout, records)
+        sets = _add_sample_sets(contents, records)
         samples = contents.add(layout.samples, "Sample sets with checksums, settings, evaluations and times", sample)
         names = [samples, *sets]
-        if read_consistency(run, layout) is not None:
+        if records.consistency is not None:
             names.append(contents.add(layout.consistency, "Residual of the trained denoiser with itself", sample))
         used = [contents.name(layout.snapshots), *weights]
-        contents.activities.append(made.sampling(run, records, used, names))
+        contents.activities.append(made.sampling(run, records.sampled, used, names))
     with keys_of(evaluate):
-        read_scored(run, layout)
-        scored = read_record(layout.scores, evaluate, Scored)
+        scored = records.scored
         scores = contents.add(layout.scores, "Scores of both libraries for each sample set", evaluate)
-        files = DatasetLayout(contents.results, run.dataset_name)
+        files = records.files
         references = [files.reference(run.evaluation.features, library) for library in run.evaluation.libraries]
         used = [samples, *sets, *(contents.name(path.with_suffix(".json")) for path in references)]
-        contents.activities.append(made.evaluation(run, layout, scored, used, [scores]))
+        contents.activities.append(made.evaluation(run, records.progress, scored, used, [scores]))
 
 
-def _add_weights(contents: Contents, run: Run, layout: RunLayout, entries: list[dict[str, Any]]) -> list[str]:
-    by_images, names = {entry["images"]: entry for entry in entries}, []
-    for images in run.scored_snapshots():
-        path = layout.snapshot(images)
+def _add_training(contents: Contents, records: RunRecords, command: str) -> list[str]:
+    """Add a run's training, where it is its own; returns the names of the weights that are packed."""
+    run, layout, record = records.run, records.layout, records.trained
+    weights = _add_weights(contents, records)
+    if run.weights_name != run.name:
+        return weights
+    if records.metrics[-1:] != [records.finished.last_metrics]:
+        raise TdbenchError(f"{layout.metrics}: does not end as the training did; run `{command}` again")
+    names = [
+        contents.add(layout.settings, "Settings, data, hardware and code of a training", command),
+        contents.add(layout.metrics, "Losses, speed and memory in the course of a training", command),
+        contents.add(layout.snapshots, "Snapshots of a training with their checksums, and its duration", command),
+    ]
+    data = contents.name(records.files.summary)
+    contents.activities.append(made.training(run, records.progress, record, [EXPERIMENT, data], names + weights))
+    return weights
+
+
+def _add_weights(contents: Contents, records: RunRecords) -> list[str]:
+    names, command = [], records.command("train")
+    for images in records.run.scored_snapshots():
+        path = records.layout.snapshot(images)
         if WEIGHTS in contents.options:
-            check_snapshot(path, by_images[images], advice.stage("train", run, layout.results))
-        command = advice.stage("train", run, layout.results)
+            check_snapshot(path, records.snapshots[images], command)
         names += contents.add_large(path, f"Averaged weights after {images} images", command, WEIGHTS)
     return names
 
 
-def _add_sample_sets(contents: Contents, run: Run, layout: RunLayout, records: list[dict[str, Any]]) -> list[str]:
-    names, command = [], advice.stage("sample", run, layout.results)
-    for record in records:
-        path = layout.folder / record["file"]
-        if SAMPLES in contents.options and (not path.is_file() or sha256(path) != record["sha256"]):
+def _add_sample_sets(contents: Contents, records: RunRecords) -> list[str]:
+    names, command = [], records.command("sample")
+    for record in records.sampled:
+        path = records.layout.folder / record.file
+        if SAMPLES in contents.options and (not path.is_file() or sha256(path) != record.sha256):
             raise TdbenchError(f"{path}: missing or changed since it was sampled; run `{command}` again")
-        what = f"{run.sampling.images} samples at {record['steps']} steps"
+        what = f"{records.run.sampling.images} samples at {record.steps} steps"
         names += contents.add_large(path, what, command, SAMPLES)
         names += contents.add_large(path.with_suffix(".png"), f"Picture of {what}", command, SAMPLES)
     return names
 
 
-def _add_dataset(contents: Contents, plan: Plan, name: str) -> None:
+def _add_dataset(contents: Contents, plan: Plan, name: str, records: Records) -> None:
     features, files = plan.experiment.evaluation.features, DatasetLayout(contents.results, name)
     runs = [run for run in plan.runs.values() if run.dataset_name == name and run.name not in contents.missing]
     if not runs and not files.summary.is_file():
         return
     command = advice.snakemake(plan.path, contents.results, files.archive)
-    summary = read_record(files.summary, command, Data)
+    summary = records.read(files.summary, command, DataSummary)
     for run in runs:
-        if not same_data(read_trained(run, RunLayout(contents.results, run))["data"], summary):
+        if not records.of(run).trained.data.same_data(summary):
             raise TdbenchError(
                 f"{files.summary}: not the data that {run.name} was trained on; "
-                f"run `{advice.stage('train', run, contents.results)}` again"
+                f"run `{records.of(run).command('train')}` again"
             )
     contents.add(files.summary, f"Data set {name}: checksum, size, classes", command)
-    if DATA in contents.options and (not files.archive.is_file() or sha256(files.archive) != summary["sha256"]):
+    if DATA in contents.options and (not files.archive.is_file() or sha256(files.archive) != summary.sha256):
         raise TdbenchError(f"{files.archive}: missing or changed since {files.summary} was written; run `{command}`")
     contents.add_large(files.archive, f"Images of data set {name}", command, DATA)
-    if features == "classifier" and runs:
+    if EXTRACTORS[features].trained_on_data and runs:
         trained = advice.classifier(files.classifier)
         contents.add(files.classifier_report, "Accuracy of the classifier", trained)
         what = "The classifier whose activations are the features"
         contents.add_large(files.classifier, what, trained, DATA)
     for library in dict.fromkeys(library for run in runs for library in run.evaluation.libraries):
-        _add_reference(contents, files, features, library, runs)
+        _add_reference(contents, files, library, [records.of(run) for run in runs])
 
 
-def _add_reference(contents: Contents, files: DatasetLayout, features: str, library: str, runs: list[Run]) -> None:
+def _add_reference(contents: Contents, files: DatasetLayout, library: str, runs: list[RunRecords]) -> None:
     """Add the facts of a library's reference features, which are those that the runs were scored against."""
-    path, dataset = files.reference(features, library), files.folder.name
-    given = next((run.evaluation.weights.get(PUBLISHERS[library]) for run in runs), None)
+    settings, dataset = runs[0].run.evaluation, files.folder.name
+    path, features = files.reference(settings.features, library), settings.features
+    given = settings.weights.get(PUBLISHERS[library])
     command = advice.reference(path, features, [library], given)
     facts, checksum = read_facts(path, command), sha256(path)
     for run in runs:
-        scores, evaluate = RunLayout(contents.results, run).scores, advice.stage("evaluate", run, contents.results)
-        if read_record(scores, evaluate, Scored)["references"].get(library, checksum) != checksum:
-            raise TdbenchError(f"{scores}: scored against other features than {path}; run `{evaluate}` again")
-    described = {"file": path.name, "sha256": checksum, "bytes": path.stat().st_size, "facts": facts}
+        if run.scored.references.get(library, checksum) != checksum:
+            raise TdbenchError(
+                f"{run.layout.scores}: scored against other features than {path}; run `{run.command('evaluate')}` again"
+            )
+    described = {"file": path.name, "sha256": checksum, "bytes": path.stat().st_size, "facts": facts.written()}
     title = f"{library}'s features of data set {dataset}"
     name = contents.add_json(contents.name(path.with_suffix(".json")), described, f"Where {title} come from")
     names = [name, *contents.add_large(path, title, command, DATA)]

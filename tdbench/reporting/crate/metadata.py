@@ -10,7 +10,6 @@ import re
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from rocrate.model import ContextEntity, Entity
 from rocrate.rocrate import ROCrate
@@ -23,6 +22,7 @@ from tdbench.reporting.crate.contents import Contents, Member
 from tdbench.reporting.crate.readme import readme
 from tdbench.reporting.crate.repeat import is_commit
 from tdbench.runtime.files import sha256
+from tdbench.runtime.provenance import Provenance
 
 PROFILES = {
     "process": ("https://w3id.org/ro/wfrun/process/0.5", "Process Run Crate", "0.5"),
@@ -164,12 +164,12 @@ def _value(entities: list[Entity]) -> list[Entity] | Entity:
     return entities[0] if len(entities) == 1 else entities
 
 
-def _software(crate: ROCrate, origin: dict[str, Any], known: dict[str, Entity]) -> Entity:
+def _software(crate: ROCrate, origin: Provenance, known: dict[str, Entity]) -> Entity:
     """tdbench as it was when it made something, with the libraries that it used."""
-    commit, code = str(origin["git_commit"]), str(origin["code_sha256"])
-    key = hashlib.sha256(json.dumps([commit, code, origin["versions"], origin["platform"]]).encode()).hexdigest()
+    commit, code = origin.git_commit, origin.code_sha256
+    key = hashlib.sha256(json.dumps([commit, code, origin.versions, origin.platform]).encode()).hexdigest()
     if key not in known:
-        libraries = dict(origin["versions"])
+        libraries = dict(origin.versions)
         version = str(libraries.pop("tdbench"))
         # A local version of PEP 440, which takes no hyphen. An installed package says its version itself.
         local = re.sub(r"[^a-z0-9.]", ".", commit.removeprefix(f"{version}+"))
@@ -179,7 +179,7 @@ def _software(crate: ROCrate, origin: dict[str, Any], known: dict[str, Entity]) 
             "name": "tdbench",
             "softwareVersion": f"{version}+{local}",
             "identifier": commit,
-            "description": f"{what} {commit} on {origin['platform']}; SHA-256 of code and plug-ins {code}",
+            "description": f"{what} {commit} on {origin.platform}; SHA-256 of code and plug-ins {code}",
             "softwareRequirements": [_library(crate, name, str(v)) for name, v in libraries.items()],
         }
         known[key] = crate.add(ContextEntity(crate, f"#tdbench-{key[:16]}", properties))

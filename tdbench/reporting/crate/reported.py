@@ -7,7 +7,9 @@ import pandas as pd
 from tdbench.errors import TdbenchError
 from tdbench.experiment.run import Plan
 from tdbench.records.layout import ReportLayout, RunLayout
+from tdbench.records.report import PARTS
 from tdbench.records.schema import Written, read_record
+from tdbench.records.stored import Records
 from tdbench.reporting.collect import collect_scores
 from tdbench.reporting.compare import read_reproductions
 from tdbench.reporting.crate.activities import reporting
@@ -18,7 +20,7 @@ from tdbench.runtime.progress_log import first_line
 _COMPARED = ["run", "snapshot_kimg", "steps", "library", "metric", "samples", "value"]
 
 
-def add_report(contents: Contents, plan: Plan) -> None:
+def add_report(contents: Contents, plan: Plan, records: Records) -> None:
     """Add tables, figures, the page and the scores.
 
     Raises
@@ -35,20 +37,15 @@ def add_report(contents: Contents, plan: Plan) -> None:
         layout.html: "The report, on one page",
     }
     names = [contents.add(path, what, command) for path, what in descriptions.items()]
-    _check_scores(contents, plan, layout, command)
-    expected = [
-        *layout.comparison_tables(),
-        *layout.comparison_figures(plan.experiment.pairs),
-        *layout.ablation_files(plan.ablations),
-        *layout.table("agreement"),
-    ]
+    _check_scores(records, plan, layout, command)
+    expected = [path for part in PARTS for path in (*layout.tables(part, plan), *layout.figures(part, plan))]
     for path in dict.fromkeys([*expected, *_others(layout)]):
         names.append(contents.add(path, f"{path.parent.name.capitalize()}: {path.stem}", command))
     if layout.record.is_file():
         names.append(contents.add(layout.record, "Code that wrote the report", command))
         scores = [contents.name(RunLayout(contents.results, run).scores) for run in plan.runs.values()]
         with keys_of(command):
-            origin = read_record(layout.record, command, Written)["provenance"]
+            origin = read_record(layout.record, command, Written).provenance
             contents.activities.append(reporting(plan, origin, scores, names))
 
 
@@ -58,8 +55,8 @@ def _others(layout: ReportLayout) -> list[Path]:
     return [path for path in files if path.is_file() and not path.name.startswith("ablation-")]
 
 
-def _check_scores(contents: Contents, plan: Plan, layout: ReportLayout, command: str) -> None:
-    collected = _rows(collect_scores(plan.runs.values(), contents.results))
+def _check_scores(records: Records, plan: Plan, layout: ReportLayout, command: str) -> None:
+    collected = _rows(collect_scores(plan.runs.values(), records))
     stored = read_reproductions(layout.folder)[layout.folder.resolve().name].scores
     try:
         # Numbers as they are written, which is without loss.

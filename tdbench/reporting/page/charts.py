@@ -7,7 +7,7 @@ library.
 
 from collections.abc import Iterable
 from functools import cache
-from typing import Any
+from typing import Any, TypedDict
 
 import altair as alt
 import pandas as pd
@@ -15,16 +15,34 @@ import pandas as pd
 from tdbench.experiment.metrics import METRICS
 from tdbench.experiment.schema import pair_name
 from tdbench.reporting.captions import metric_title
+from tdbench.reporting.cells import interval, spread
 from tdbench.reporting.cost import COSTS, LEAST_SHOWN
 from tdbench.reporting.figures import beside, colours_of
 from tdbench.reporting.statistics import compare, summarise
-from tdbench.reporting.tables import interval, spread
+
+Json = dict[str, Any]
+"""An object of Vega-Lite's, or a row of data."""
+Rows = dict[str, list[list[Json]]]
+"""``cell|metric|library`` -> the rows of each chart of the cell."""
+
+
+class Group(TypedDict):
+    """Charts that stand in one place of the page."""
+
+    cells: list[dict[str, str]]
+    """Key and title."""
+    legend: dict[str, str]
+    """Name -> colour."""
+    specs: dict[str, list[Json]]
+    """Metric -> the charts of a cell, one below the other."""
+    rows: Rows
+
 
 _ROWS = alt.NamedData("rows")
 _HEIGHT, _LOWER_HEIGHT = 230, 130
 _KEYS = ["dataset", "formulation", "metric", "library", "objective", "steps", "nfe"]
 # Colours come from the page's style, so that they follow its dark and light mode.
-CONFIG: dict[str, Any] = {
+CONFIG: Json = {
     "background": "transparent",
     "font": "system-ui, sans-serif",
     "view": {"stroke": "transparent"},
@@ -41,7 +59,7 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def scores_group(per_run: pd.DataFrame, labels: list[str], comparable: bool = True) -> dict[str, Any]:
+def scores_group(per_run: pd.DataFrame, labels: list[str], comparable: bool = True) -> Group:
     """Scores against NFE, and differences to the baseline below: a cell a data set and formulation.
 
     Parameters
@@ -51,11 +69,6 @@ def scores_group(per_run: pd.DataFrame, labels: list[str], comparable: bool = Tr
     comparable : bool
         Whether differences to the baseline mean anything.
 
-    Returns
-    -------
-    dict
-        ``cells`` (key and title), ``legend`` (name -> colour), ``specs`` (metric -> charts of a cell, one below the
-        other) and ``rows`` (``cell|metric|library`` -> the rows of each of these charts).
     """
     baseline, *treated = labels
     shown = per_run[per_run.objective.isin(labels)]
@@ -82,7 +95,7 @@ def scores_group(per_run: pd.DataFrame, labels: list[str], comparable: bool = Tr
     }
 
 
-def cost_group(costs: pd.DataFrame) -> dict[str, Any]:
+def cost_group(costs: pd.DataFrame) -> Group:
     """Scores against training time, and against memory below, all of them multiples of the baseline's.
 
     Parameters
@@ -116,9 +129,9 @@ def _said(table: pd.DataFrame) -> list[str]:
     return [interval(*row) for row in zip(table.difference, table.difference_low, table.difference_high, strict=True)]
 
 
-def _by_cell(parts: list[pd.DataFrame]) -> dict[str, list[list[dict[str, Any]]]]:
+def _by_cell(parts: list[pd.DataFrame]) -> Rows:
     """``cell|metric|library`` -> the rows of each chart of the cell, as records for JSON, which has no NaN."""
-    found: dict[str, list[list[dict[str, Any]]]] = {}
+    found: Rows = {}
     for rows in parts:
         for keys, group in rows.groupby(["dataset", "formulation", "metric", "library"], sort=False):
             dataset, formulation, metric, library = map(str, keys)
@@ -201,7 +214,7 @@ def _point(chart: alt.Chart, **encodings: Any) -> alt.Chart:
 
 
 @cache
-def _value_chart(metric: str, log: bool) -> dict[str, Any]:
+def _value_chart(metric: str, log: bool) -> Json:
     title = metric_title(metric)
     shown = alt.Chart(_ROWS).encode(x=_x("nfe", None, whole=True), color=_COLOUR)
     band = shown.mark_area(opacity=0.2, clip=True).encode(y=_y("low", title, log), y2="high:Q")
@@ -212,7 +225,7 @@ def _value_chart(metric: str, log: bool) -> dict[str, Any]:
 
 
 @cache
-def _difference_chart(_: str, percent: bool) -> dict[str, Any]:
+def _difference_chart(_: str, percent: bool) -> Json:
     title = "difference, %" if percent else "difference"
     shown = alt.Chart(_ROWS).encode(x=_x("x", "NFE", whole=True), color=_COLOUR)
     zero = alt.Chart(_ROWS).mark_rule(color="var(--ink)", strokeDash=[4, 3]).encode(y=alt.datum(0))
@@ -222,7 +235,7 @@ def _difference_chart(_: str, percent: bool) -> dict[str, Any]:
     return alt.layer(zero, bar, point).properties(width="container", height=_LOWER_HEIGHT).to_dict()
 
 
-def _cost_chart(metric: str, column: str, title: str) -> dict[str, Any]:
+def _cost_chart(metric: str, column: str, title: str) -> Json:
     label = f"{metric_title(metric)}, × baseline"
     shown = alt.Chart(_ROWS).encode(x=_x(column, title), color=_COLOUR)
     even = alt.Chart(_ROWS).mark_rule(color="var(--ink)", strokeDash=[4, 3])

@@ -5,8 +5,46 @@ import pandas as pd
 from tdbench.experiment.metrics import label as name_of
 from tdbench.experiment.metrics import leading
 from tdbench.experiment.run import Plan
+from tdbench.reporting.cells import budget, number, spread
+from tdbench.reporting.collect import labels_of_ablation
+from tdbench.reporting.findings import Findings
 from tdbench.reporting.statistics import summarise
-from tdbench.reporting.tables import budget, number, spread
+from tdbench.reporting.tables import objectives
+
+
+def comparison(found: Findings) -> str:
+    """Of the comparison against NFE."""
+    return describe_scores(found.per_run("comparison"), objectives(found.plan))
+
+
+def costs(found: Findings) -> str:
+    """Of cost against quality."""
+    return describe_costs(found.table("cost-against-quality").numbers)
+
+
+def consistency(found: Findings) -> str:
+    """Of the cross-time residuals."""
+    return describe_residuals(found.consistency, objectives(found.plan))
+
+
+def training(found: Findings, dataset: str, formulation: str) -> str:
+    """Of training curves."""
+    return describe_curves(found.runs("comparison"), dataset, formulation, objectives(found.plan))
+
+
+def samples(found: Findings, dataset: str, formulation: str) -> str:
+    """Of grids of samples."""
+    return describe_samples(found.plan, found.per_run("comparison"), dataset, formulation, objectives(found.plan))
+
+
+def nearest(found: Findings, dataset: str, formulation: str) -> str:
+    """Of samples and their nearest images."""
+    return describe_nearest(found.nearest, dataset, formulation)
+
+
+def ablation(found: Findings, name: str) -> str:
+    """Of an ablation against NFE."""
+    return describe_scores(found.cases(name), labels_of_ablation(found.plan, name))
 
 
 def describe_scores(per_run: pd.DataFrame, labels: list[str]) -> str:

@@ -1,13 +1,11 @@
 """Tables as the page shows them: every cell with what it is sorted by."""
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-_NUMBER = re.compile(r"(?P<bound>[<>]?) ?(?P<number>[+\-−]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?)(?=$|[ ,])")
-_ABSENT = ("", "—", "–")
+from tdbench.reporting.cells import is_empty, sorts_by
 
 
 @dataclass(frozen=True)
@@ -40,44 +38,35 @@ def page_table(frame: pd.DataFrame, caption: str, choices: dict[str, str] | None
         all.
     """
     choices = choices or {}
-    texts = [[_text(value) for value in row] for row in frame.itertuples(index=False, name=None)]
-    keys = [_keys([row[i] for row in texts]) for i in range(len(frame.columns))]
+    cells = {str(name): frame[name].tolist() for name in frame}
+    numeric = {name: _is_numeric(column) for name, column in cells.items()}
     columns = [
         Column(
-            name=str(name),
-            numeric=keys[i] is not None,
+            name=name,
+            numeric=numeric[name],
             key=name in choices,
-            choosable=name in choices and len({row[i] for row in texts}) > 1,
-            choice=choices.get(str(name), ""),
+            choosable=name in choices and len(set(map(_text, column))) > 1,
+            choice=choices.get(name, ""),
         )
-        for i, name in enumerate(frame.columns)
+        for name, column in cells.items()
     ]
-    rows = [
-        [(text, text if (numbers := keys[i]) is None else numbers[line]) for i, text in enumerate(row)]
-        for line, row in enumerate(texts)
-    ]
-    return PageTable(columns, rows, caption)
+    shown = [[(_text(cell), _key(cell, numeric[name])) for cell in column] for name, column in cells.items()]
+    return PageTable(columns, [list(row) for row in zip(*shown, strict=True)], caption)
 
 
 def _text(value: Any) -> str:
-    return "" if pd.isna(value) else str(value)
+    return "" if value is None or pd.isna(value) else str(value)
 
 
-def _keys(texts: list[str]) -> list[str] | None:
-    """The number that each cell begins with, "" where there is none; None for a column of words.
-
-    ``41.7 ± 12`` is sorted by 41.7, ``< 0.001`` below 0.001, ``> 1000`` above 1000.
-    """
-    keys = [None if text in _ABSENT else _number(text) for text in texts]
-    present = [key for key, text in zip(keys, texts, strict=True) if text not in _ABSENT]
-    if not present or any(key is None for key in present):
-        return None
-    return ["" if key is None else repr(key) for key in keys]
+def _is_numeric(column: list[Any]) -> bool:
+    """Whether all cells that say something are sorted by a number."""
+    said = [cell for cell in column if not is_empty(cell)]
+    return bool(said) and all(sorts_by(cell) is not None for cell in said)
 
 
-def _number(text: str) -> float | None:
-    found = _NUMBER.match(text)
-    if found is None:
-        return None
-    value = float(found["number"].replace("−", "-").replace(",", ""))
-    return value * {"<": 1 - 1e-9, ">": 1 + 1e-9, "": 1}[found["bound"]]
+def _key(cell: Any, numeric: bool) -> str:
+    """What a cell is sorted by: its number, "" where there is none, or in a column of words its text."""
+    if not numeric:
+        return _text(cell)
+    found = sorts_by(cell)
+    return "" if found is None else repr(found)

@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tdbench.experiment.extractors import EXTRACTORS
 from tdbench.records.layout import DatasetLayout, weights_record
-from tdbench.reporting.status.run import number, sign_of_life
+from tdbench.reporting.status.expected import number
+from tdbench.reporting.status.run import sign_of_life
 from tdbench.runtime.files import json_lines
 
 STAGES = ("data", "classifier", "weights", "reference")
@@ -49,7 +51,7 @@ def read_dataset(results: Path, name: str, entry: dict[str, Any]) -> DatasetStat
     """
     layout, features = DatasetLayout(results, name), str(entry["features"])
     files = {"data": [layout.archive, layout.summary]}
-    if features == "classifier":
+    if EXTRACTORS[features].trained_on_data:
         files["classifier"] = [layout.classifier, layout.classifier_report]
     if publishers := [str(publisher) for publisher in entry["publishers"]]:
         files["weights"] = [weights_record(results, features, publisher) for publisher in publishers]

@@ -3,9 +3,13 @@
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from pathlib import Path
+from pkgutil import resolve_name
 
 from tdbench.records.layout import RunLayout
-from tdbench.reporting.status.run import AT_WORK, STAGES, Expected, Stand, content_of, number, sampling_work
+from tdbench.records.stages import STAGES, Stage, following
+from tdbench.reporting.status.expected import Expected
+from tdbench.reporting.status.run import AT_WORK, Stand, content_of
+from tdbench.reporting.status.work import image_steps
 
 
 def seconds_left(results: Path, stands: list[Stand]) -> dict[str, float | None]:
@@ -35,9 +39,9 @@ def _together(parts: list[float | None], at_a_time: int) -> float | None:
 
 
 def _ahead(stand: Stand) -> list[str]:
-    stages = list(STAGES)
-    ahead = stages[stages.index(stand.stage) + (stand.state in AT_WORK) :]
-    return ahead if stand.run.weights_name == stand.run.name else [stage for stage in ahead if stage != "train"]
+    here = [] if stand.state in AT_WORK else [STAGES[stand.stage]]
+    ahead, own = [*here, *following(stand.stage)], stand.run.weights_name == stand.run.name
+    return [stage.name for stage in ahead if own or not stage.shared]
 
 
 class _Costs:
@@ -46,7 +50,9 @@ class _Costs:
     def __init__(self, results: Path, stands: Iterable[Stand]) -> None:
         seen: dict[Hashable, list[tuple[float, float]]] = defaultdict(list)
         for stand in stands:
-            measured = [(stage, _took(results, stand.run, stage), _work(stand.run, stage)) for stage in STAGES]
+            measured = [
+                (name, _took(results, stand.run, stage), _work(stand.run, name)) for name, stage in STAGES.items()
+            ]
             # What is at work tells its pace before it ends.
             measured.append((stand.stage, stand.seconds_left, _work_left(stand)))
             for stage, took, work in measured:
@@ -67,7 +73,7 @@ def _work_left(stand: Stand) -> float | None:
         return None
     if stand.stage != "sample":
         return stand.total - stand.done
-    return sampling_work(stand.run, stand.done, stand.total) if stand.run.steps else None
+    return image_steps(stand.run, stand.done, stand.total) if stand.run.steps else None
 
 
 def _keys(run: Expected, stage: str) -> list[Hashable]:
@@ -80,25 +86,16 @@ def _keys(run: Expected, stage: str) -> list[Hashable]:
 
 
 def _work(run: Expected, stage: str) -> float | None:
-    if stage == "train":
-        return run.training_images
-    if stage == "evaluate":
-        return run.score_sets
-    if run.sample_sets is None or run.set_images is None or not run.steps:
-        return None
-    return sampling_work(run, 0, run.sample_sets * run.set_images)
+    found: float | None = resolve_name(STAGES[stage].work)(run)
+    return found
 
 
-def _took(results: Path, run: Expected, stage: str) -> float | None:
+def _took(results: Path, run: Expected, stage: Stage) -> float | None:
     """Seconds that a finished stage took, as its own file says."""
-    if stage == "train" and run.weights_name != run.name:
+    if stage.shared and run.weights_name != run.name:
         return None
     try:
-        content = content_of(RunLayout(results, run), stage)
-        if stage == "train":
-            return number(content["training_seconds"])
-        if stage == "sample":
-            return float(sum(record["seconds"] for record in content["samples"]))
-        return float(sum(row["seconds"] for row in content["scores"] if row["metric"] == "fid"))
+        found: float | None = resolve_name(stage.seconds)(content_of(RunLayout(results, run), stage.name))
+        return found
     except Exception:  # not there, damaged, or of another version: not measured
         return None

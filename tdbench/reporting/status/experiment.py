@@ -11,7 +11,8 @@ from tdbench.errors import TdbenchError, printable
 from tdbench.records.layout import ReportLayout
 from tdbench.reporting.status.dataset import DatasetStatus, read_dataset
 from tdbench.reporting.status.estimate import seconds_left
-from tdbench.reporting.status.run import AT_WORK, MOST_SETS, Expected, Stand, number, read_stand
+from tdbench.reporting.status.expected import MOST_SETS, Expected, number
+from tdbench.reporting.status.run import AT_WORK, Stand, read_stand
 from tdbench.runtime.files import parse_json
 
 _DATASET = re.compile(r"(?!\.)[A-Za-z0-9_.-]+")

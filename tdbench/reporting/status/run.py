@@ -4,49 +4,28 @@ The log of a stage (`tdbench.runtime.progress_log`) says what happens; the file 
 is done.
 """
 
-import math
 import os
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from tdbench.errors import printable
 from tdbench.records.layout import RunLayout
-from tdbench.runtime.files import json_lines, parse_json
+from tdbench.records.stages import STAGES, following
+from tdbench.reporting.status.expected import Expected, number
+from tdbench.reporting.status.work import image_steps
+from tdbench.runtime.files import Line, json_lines, parse_json
 
-STAGES = {"train": "training", "sample": "sampling", "evaluate": "scoring"}
-AT_WORK = tuple(STAGES.values())
+AT_WORK = tuple(stage.doing for stage in STAGES.values())
 TROUBLE = ("failed", "stopped", "silent", "damaged")
-_LARGEST = 1e15
-"""No count and no time of ours is larger; another one is damage, and would overflow somewhere."""
 _LONGEST_NOTE = 2_000
-MOST_SETS = 1_000_000
 SILENT_AFTER_S = 60.0
 """A log is old after this time, or three of its own intervals: shared file systems show changes late."""
-
-
-@dataclass(frozen=True)
-class Expected:
-    """A run as the plan has it; what is not known is None."""
-
-    experiment: str
-    name: str
-    weights_name: str
-    network: str | None = None
-    sampler: str | None = None
-    training_images: int | None = None
-    sample_sets: int | None = None
-    set_images: int | None = None
-    steps: tuple[int, ...] = ()
-    score_sets: int | None = None
-
-    @property
-    def group(self) -> str:
-        """Data set, formulation and objective."""
-        return self.name.rpartition("-seed")[0] or self.name
 
 
 @dataclass(frozen=True)
@@ -81,8 +60,15 @@ class Stand:
 
 def read_stand(results: Path, run: Expected) -> Stand:
     """Where a run stands now; what cannot be read is noted, never raised."""
+    return find_stand(results, run, json_lines(RunLayout(results, run).progress), amount)
+
+
+def find_stand(
+    results: Path, run: Expected, lines: list[Line], done_by: Callable[[RunLayout, str], int | None]
+) -> Stand:
+    """Where a run stands by the lines of its log, and by ``done_by`` of what each stage has done, as `amount` gives."""
     layout = RunLayout(results, run)
-    last = last_line(layout.progress)
+    last = last_line(lines)
     note = ""
     if last is None and _size(layout.progress):
         note = f"{layout.progress.name}: no line of it can be read"
@@ -91,24 +77,23 @@ def read_stand(results: Path, run: Expected) -> Stand:
         if made is None or made < last["epoch"]:
             return _from_line(run, last)
     try:
-        stand = _from_files(layout, run, last)
+        stand = _from_files(layout, run, last, done_by)
     except _Damaged as error:
         return Stand(run, "damaged", error.stage, note=f"{error.path.name}: {error}")
     return replace(stand, note=stand.note or note)
 
 
-def last_line(path: Path) -> dict[str, Any] | None:
+def last_line(lines: list[Line]) -> Line | None:
     """The last line of a log that makes sense."""
     states = ("running", "finished", "failed", "stopped")
-    line: dict[str, Any]
-    for line in reversed(json_lines(path)):
+    for line in reversed(lines):
         known = line.get("stage") in tuple(STAGES) and line.get("state") in states
         if known and 0 < (number(line.get("epoch")) or 0) < 1e11:
             return line
     return None
 
 
-def _from_line(run: Expected, line: dict[str, Any]) -> Stand:
+def _from_line(run: Expected, line: Line) -> Stand:
     """A stage that is at work, or was cut short."""
     done, total, rate = (number(line.get(key)) for key in ("done", "total", "rate"))
     stage, since = line["stage"], line["epoch"]
@@ -116,14 +101,14 @@ def _from_line(run: Expected, line: dict[str, Any]) -> Stand:
     def shown(key: str) -> str:
         return printable(str(line.get(key) or ""))[:_LONGEST_NOTE]
 
-    stand = Stand(run, STAGES[stage], stage, done, total, shown("unit"), since=since)
+    stand = Stand(run, STAGES[stage].doing, stage, done, total, shown("unit"), since=since)
     state, note = sign_of_life(line)
     if state != "at work":
         return replace(stand, state=state, note=note)
     return replace(stand, rate=rate, seconds_left=_seconds_left(run, stage, done, total, rate))
 
 
-def sign_of_life(line: dict[str, Any]) -> tuple[str, str]:
+def sign_of_life(line: Line) -> tuple[str, str]:
     """State and note of work by the last line of its log, which is not about its end: ``at work``, or what cut it."""
     since = number(line.get("epoch")) or 0.0
 
@@ -150,21 +135,12 @@ def _seconds_left(
         return (total - done) / rate
     # Sets of few steps come first: what counts is steps, at the pace of the set that is at work.
     current = run.steps[min(int(done // run.set_images), int(total // run.set_images) - 1) % len(run.steps)]
-    return sampling_work(run, done, total) / (rate * current)
+    return image_steps(run, done, total) / (rate * current)
 
 
-def sampling_work(run: Expected, begin: float, end: float) -> float:
-    """Images times steps from the ``begin``-th image to the ``end``-th, over all sets in their order."""
-    size, work = run.set_images or 0, 0.0
-    if not size or not run.steps or not 0 <= begin <= end <= size * MOST_SETS:
-        return work
-    for i in range(math.ceil(end / size)):
-        overlap = min(end, (i + 1) * size) - max(begin, i * size)
-        work += max(overlap, 0.0) * run.steps[i % len(run.steps)]
-    return work
-
-
-def _from_files(layout: RunLayout, run: Expected, last: dict[str, Any] | None) -> Stand:
+def _from_files(
+    layout: RunLayout, run: Expected, last: Line | None, done_by: Callable[[RunLayout, str], int | None]
+) -> Stand:
     """What stages have left; ``last`` is the end of one, after which older files of later ones do not count."""
     stages = list(STAGES)
     standing = len(stages)
@@ -172,17 +148,15 @@ def _from_files(layout: RunLayout, run: Expected, last: dict[str, Any] | None) -
         standing = stages.index(last["stage"]) + 1
         while standing < len(stages) and (_time(layout.made_by(stages[standing])) or 0) >= last["epoch"]:
             standing += 1
-    expected = {"train": run.training_images, "sample": run.sample_sets, "evaluate": run.score_sets}
-    units = {"train": "img", "sample": "set", "evaluate": "set"}
     for stage in reversed(stages[:standing]):
-        done = amount(layout, stage)
+        done, expected, unit = done_by(layout, stage), getattr(run, STAGES[stage].expected), STAGES[stage].unit
         if done is None:
             continue
-        if expected[stage] not in (None, done):
-            note = f"{layout.made_by(stage).name}: {done:,} {units[stage]}, of {expected[stage]:,} in the plan"
-            return Stand(run, "waiting", stage, done, expected[stage], units[stage], note=note)
-        following = stages[stages.index(stage) + 1 :]
-        return Stand(run, "waiting", following[0]) if following else Stand(run, "done", stage)
+        if expected not in (None, done):
+            note = f"{layout.made_by(stage).name}: {done:,} {unit}, of {expected:,} in the plan"
+            return Stand(run, "waiting", stage, done, expected, unit, note=note)
+        after = following(stage)
+        return Stand(run, "waiting", after[0].name) if after else Stand(run, "done", stage)
     return _begun(layout, run)
 
 
@@ -210,22 +184,9 @@ def amount(layout: RunLayout, stage: str) -> int | None:
     """How much a stage has done: images trained with, sets sampled or sets scored; None if its file is not there."""
     content = content_of(layout, stage)
     try:
-        if content is None:
-            return None
-        if stage == "train":
-            return max(int(_known(entry["images"])) for entry in content["snapshots"])
-        if stage == "sample":
-            return len(content["samples"])
-        return len({(row["snapshot_kimg"], row["steps"], row["library"]) for row in content["scores"]})
+        return None if content is None else int(resolve_name(STAGES[stage].amount)(content))
     except Exception as error:  # a damaged file fails in many ways
         raise _Damaged(stage, layout.made_by(stage), "not as tdbench writes it") from error
-
-
-def _known(value: Any) -> float:
-    found = number(value)
-    if found is None:
-        raise ValueError("no number")
-    return found
 
 
 def content_of(layout: RunLayout, stage: str) -> Any:
@@ -239,12 +200,6 @@ def content_of(layout: RunLayout, stage: str) -> Any:
         raise _Damaged(stage, path, f"cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
         raise _Damaged(stage, path, "damaged, not JSON") from error
-
-
-def number(value: Any) -> float | None:
-    """A finite number, or None for all else that a damaged file may hold."""
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST < value < _LARGEST
-    return value if usable else None
 
 
 def clock(epoch: float) -> str:

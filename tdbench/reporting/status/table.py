@@ -10,13 +10,13 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from tdbench.records.stages import STAGES
 from tdbench.reporting.status.dataset import DatasetStatus
 from tdbench.reporting.status.experiment import ExperimentStand, read_status
-from tdbench.reporting.status.run import AT_WORK, STAGES, TROUBLE, Stand, clock
+from tdbench.reporting.status.run import AT_WORK, TROUBLE, Stand, clock
 
 _ORDER = ("done", "at work", "waiting", *TROUBLE)
-_WAITING_FOR = {"train": "waiting", "sample": "trained", "evaluate": "sampled"}
-_COLUMNS = ("waiting", "trained", "sampled", "at work", "in trouble", "done")
+_COLUMNS = (*(stage.waiting for stage in STAGES.values()), "at work", "in trouble", "done")
 _SHORTEST_NAME, _NOTES = 16, 20
 
 
@@ -98,8 +98,8 @@ def _whole_time(experiment: ExperimentStand, counts: Counter[str]) -> str:
     left = experiment.seconds_left
     if not left:
         return "– (nothing is at work)"
-    known = {STAGES[stage]: seconds for stage, seconds in left.items() if seconds is not None}
-    unknown = [STAGES[stage] for stage, seconds in left.items() if seconds is None]
+    known = {STAGES[stage].doing: seconds for stage, seconds in left.items() if seconds is not None}
+    unknown = [STAGES[stage].doing for stage, seconds in left.items() if seconds is None]
     if not known:
         return f"– ({', '.join(unknown)}: not measured yet)"
     pace = f"{counts['at work']} at a time, at the pace so far"
@@ -117,7 +117,7 @@ def _runs_table(stands: list[Stand], prefix: str, width: int) -> str:
 
 def _figures(stand: Stand) -> list[str]:
     """State, percentage, amount, rate and time left of a run."""
-    state = _WAITING_FOR[stand.stage] if stand.state == "waiting" else stand.state
+    state = STAGES[stand.stage].waiting if stand.state == "waiting" else stand.state
     if stand.done is None or not stand.total:
         return [state, "", "", "", ""]
     # Rounded down: 100 % is what is done.
@@ -132,8 +132,8 @@ def _figures(stand: Stand) -> list[str]:
 def _reason(stand: Stand) -> str:
     """What happened to a run in trouble, and in which stage."""
     if stand.state == "failed" and stand.since is not None:
-        return f"failed in {STAGES[stand.stage]} at {clock(stand.since)}: {stand.note}"
-    return f"stopped in {STAGES[stand.stage]}: {stand.note}" if stand.state == "stopped" else stand.note
+        return f"failed in {STAGES[stand.stage].doing} at {clock(stand.since)}: {stand.note}"
+    return f"stopped in {STAGES[stand.stage].doing}: {stand.note}" if stand.state == "stopped" else stand.note
 
 
 def _groups_table(stands: list[Stand], prefix: str, width: int) -> str:
@@ -151,7 +151,7 @@ def _groups_table(stands: list[Stand], prefix: str, width: int) -> str:
 def _kind(stand: Stand) -> str:
     """The column that a run counts in."""
     if stand.state == "waiting":
-        return _WAITING_FOR[stand.stage]
+        return STAGES[stand.stage].waiting
     return "at work" if stand.state in AT_WORK else "in trouble" if stand.state in TROUBLE else stand.state
 
 

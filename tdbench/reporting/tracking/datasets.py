@@ -2,40 +2,41 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mlflow.data.schema import TensorDatasetSchema
 from mlflow.entities import Dataset, DatasetInput, InputTag
 from mlflow.types.schema import Schema, TensorSpec
 
+from tdbench.data.summary import DataSummary
 from tdbench.experiment.run import Run
 from tdbench.records.layout import DatasetLayout
+from tdbench.records.schema import Scored, Settings
 
 DIGEST_LENGTH = 16
 """MLflow allows 36, its page shows them all beside the name; the profile holds the whole checksum."""
 
 
-def training_data(run: Run, data: dict[str, Any], files: DatasetLayout) -> Dataset:
-    """The archive that a run was trained on; ``data`` as `ImageSet.summary` describes it."""
-    shape = (data["channels"], data["resolution"], data["resolution"])
+def training_data(run: Run, data: DataSummary, files: DatasetLayout) -> Dataset:
+    """The archive that a run was trained on."""
+    shape = (data.channels, data.resolution, data.resolution)
     images = Schema([TensorSpec(np.dtype(np.uint8), (-1, *shape), "images")])
-    labels = [Schema([TensorSpec(np.dtype(np.int64), (-1,), "labels")])] if data["classes"] else []
-    profile = {"num_rows": data["images"], "num_elements": data["images"] * int(np.prod(shape)), **data}
+    labels = [Schema([TensorSpec(np.dtype(np.int64), (-1,), "labels")])] if data.classes else []
+    profile = {"num_rows": data.images, "num_elements": data.images * int(np.prod(shape)), **data.written()}
     schema = TensorDatasetSchema(images, *labels).to_dict()
-    return _dataset(run.dataset_name, data["sha256"], files.archive, profile, schema)
+    return _dataset(run.dataset_name, data.sha256, files.archive, profile, schema)
 
 
-def reference_data(run: Run, stored: dict[str, Any], files: DatasetLayout) -> dict[str, Dataset]:
-    """Library -> the features of real images that its scores compare with; ``stored`` is scores.json."""
-    found, checksums = {}, stored["references"]
-    for row in stored["scores"]:
-        library, features = row["library"], row["features"]
+def reference_data(run: Run, stored: Scored, files: DatasetLayout) -> dict[str, Dataset]:
+    """Library -> the features of real images that its scores compare with."""
+    found, checksums = {}, stored.references
+    for row in stored.scores:
+        library, features = row.library, row.features
         profile = {
-            "num_rows": row["reference_n"],
+            "num_rows": row.reference_n,
             "features": features,
-            "resize": row["resize"],
-            "data_sha256": row["reference_data"],
+            "resize": row.resize,
+            "data_sha256": row.reference_data,
             "sha256": checksums[library],
         }
         name = f"{run.dataset_name}, {features} features for {library}"
@@ -50,7 +51,7 @@ def as_inputs(training: Dataset | None, compared: dict[str, Dataset]) -> list[Da
     return [DatasetInput(dataset, [InputTag("mlflow.data.context", context)]) for context, dataset in named]
 
 
-def _dataset(name: str, checksum: str, path: Path, profile: dict[str, Any], schema: dict[str, Any] | None) -> Dataset:
+def _dataset(name: str, checksum: str, path: Path, profile: Settings, schema: Settings | None) -> Dataset:
     return Dataset(
         name=name,
         digest=checksum[:DIGEST_LENGTH],

@@ -1,7 +1,6 @@
 """What `mlflow.pyfunc.load_model` calls for a model that `tdbench track` logged."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ class LoadedDenoiser:
     def __init__(self, denoiser: Denoiser, classes: int) -> None:
         self.denoiser, self.classes = denoiser.eval(), classes
 
-    def predict(self, model_input: dict[str, np.ndarray], params: dict[str, Any] | None = None) -> np.ndarray:
+    def predict(self, model_input: dict[str, np.ndarray], params: object = None) -> np.ndarray:
         """Estimates of x0, (N, C, H, W) float32.
 
         Parameters
@@ -56,12 +55,12 @@ def _load_pyfunc(folder: str) -> LoadedDenoiser:
     settings = Path(folder, SETTINGS)
     record = read_record(settings, "tdbench track", Trained)
     try:
-        run = Run.model_validate(record["run"])
+        run = Run.model_validate(record.run)
     except Exception as error:  # settings are refused in many ways, those of a plug-in in any
         raise TdbenchError(
             f"{settings}: settings that this tdbench does not know: of another version, or of a plug-in that must be "
             "imported before the model is loaded"
         ) from error
-    denoiser = build_denoiser(run, record["data"], seed=0)
+    denoiser = build_denoiser(run, record.data, seed=0)
     load_snapshot(Path(folder, WEIGHTS), denoiser)
-    return LoadedDenoiser(denoiser, record["data"]["classes"])
+    return LoadedDenoiser(denoiser, record.data.classes)

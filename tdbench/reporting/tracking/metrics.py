@@ -2,27 +2,23 @@
 
 from collections.abc import Mapping
 from statistics import fmean
-from typing import Any
 
 from mlflow.entities import Metric
 
-from tdbench.records.layout import RunLayout
-from tdbench.records.stored import read_metrics
-
-Scores = list[dict[str, Any]]
+from tdbench.records.schema import MetricsLine, Score
 
 
-def training_metrics(layout: RunLayout, started: int) -> list[Metric]:
+def training_metrics(lines: list[MetricsLine], started: int) -> list[Metric]:
     """One metric a figure and line of metrics.jsonl, by training step; ``started`` is in milliseconds."""
     return [
-        Metric(f"train/{key}", value, started + int(line["seconds"] * 1000), line["step"])
-        for line in read_metrics(layout.metrics)
-        for key, value in line.items()
+        Metric(f"train/{key}", value, started + int(line.seconds * 1000), line.step)
+        for line in lines
+        for key, value in line.figures.items()
         if key not in ("step", "seconds") and value is not None
     ]
 
 
-def score_metrics(scores: Scores, time: int, step: int, about: Mapping[str, Mapping[str, str]]) -> list[Metric]:
+def score_metrics(scores: list[Score], time: int, step: int, about: Mapping[str, Mapping[str, str]]) -> list[Metric]:
     """Scores, as means over the snapshots that ``scores`` are of.
 
     Each twice: ``fid/clean-fid`` at step 17 for the curve by NFE, and ``fid/clean-fid/nfe-017``, so that tables can be
@@ -41,7 +37,7 @@ def score_metrics(scores: Scores, time: int, step: int, about: Mapping[str, Mapp
     """
     values: dict[tuple[str, str, int], list[float]] = {}
     for row in scores:
-        values.setdefault((row["metric"], row["library"], row["nfe"]), []).append(row["value"])
+        values.setdefault((row.metric, row.library, row.nfe), []).append(row.value)
     found = []
     for (metric, library, nfe), several in values.items():
         name, mean = f"{metric}/{library}", fmean(several)

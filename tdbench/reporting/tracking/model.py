@@ -6,7 +6,6 @@ where it is loaded.
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 from mlflow import MlflowClient, pyfunc
@@ -14,6 +13,7 @@ from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import ColSpec, Schema, TensorSpec
 
+from tdbench.data.summary import DataSummary
 from tdbench.experiment.run import Run
 from tdbench.records.layout import RunLayout
 from tdbench.reporting.tracking.loader import SETTINGS, WEIGHTS
@@ -24,17 +24,14 @@ images. `mlflow.pyfunc.load_model("models:/...")` loads it where tdbench is inst
 _LOADER, _DATA = "tdbench.reporting.tracking.loader", "data"
 
 
-def signature(data: dict[str, Any]) -> ModelSignature:
-    """Noisy images, their times and, where there are classes, labels -> estimates of the clean images.
-
-    ``data`` as `ImageSet.summary` describes it.
-    """
-    images = (-1, data["channels"], data["resolution"], data["resolution"])
+def signature(data: DataSummary) -> ModelSignature:
+    """Noisy images, their times and, where there are classes, labels -> estimates of the clean images."""
+    images = (-1, data.channels, data.resolution, data.resolution)
     inputs: list[ColSpec | TensorSpec] = [
         TensorSpec(np.dtype(np.float32), images, "images"),
         TensorSpec(np.dtype(np.float64), (-1,), "times"),
     ]
-    if data["classes"]:
+    if data.classes:
         inputs.append(TensorSpec(np.dtype(np.int64), (-1,), "labels"))
     return ModelSignature(Schema(inputs), Schema([TensorSpec(np.dtype(np.float32), images)]))
 
@@ -44,7 +41,7 @@ def log_model(
     experiment_id: str,
     run_id: str,
     run: Run,
-    data: dict[str, Any],
+    data: DataSummary,
     layout: RunLayout,
     tags: dict[str, str],
 ) -> str:

@@ -5,15 +5,15 @@ import json
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, Param
 
+from tdbench.data.summary import DataSummary
 from tdbench.experiment.run import Run
-from tdbench.records.layout import DatasetLayout, ReportLayout, RunLayout
-from tdbench.records.schema import Finished, Scored, read_record
-from tdbench.records.stored import read_sampled, read_scored, read_trained
+from tdbench.records.layout import DatasetLayout, ReportLayout
+from tdbench.records.schema import Settings, Trained
+from tdbench.records.stored import Records
 from tdbench.records.weights import check_snapshot
 from tdbench.reporting.tracking import metrics
 from tdbench.reporting.tracking.client import log_batches, log_files
@@ -37,45 +37,44 @@ class Writer:
 
     def __init__(self, client: MlflowClient, experiment_id: str, results: Path, there: Ours) -> None:
         self.client, self.experiment_id, self.results, self.there = client, experiment_id, results, there
+        self.records = Records(results)
         self.written = 0
 
     def training(self, run: Run) -> str:
         """The id of a training's run."""
-        layout = RunLayout(self.results, run)
-        record, rows, sets = read_trained(run, layout), read_scored(run, layout), read_sampled(run, layout)
+        records = self.records.of(run)
+        layout, record, scored = records.layout, records.trained, records.scored
         files = [layout.settings, layout.metrics, layout.snapshots, layout.samples, layout.scores]
         content, models = _content(files), int(run.trained_as is None)
         kept = self.there.whole(run.name, content, run.scored_snapshots(), models)
         if kept is not None:
             return kept
-        command = advice.stage("train", run, layout.results)
-        finished, last = read_record(layout.snapshots, command, Finished), run.scored_snapshots()[-1]
-        check_snapshot(layout.snapshot(last), next(e for e in finished["snapshots"] if e["images"] == last), command)
-        began = _milliseconds(record["provenance"]["written_at"])
-        ended = began + int(finished["training_seconds"] * 1000)
+        last = run.scored_snapshots()[-1]
+        check_snapshot(layout.snapshot(last), records.snapshots[last], records.command("train"))
+        began = _milliseconds(record.provenance.written_at)
+        ended = began + int(records.finished.training_seconds * 1000)
         run_id = self._begin(run.name, began, self._tags(run) | _facts(run, record) | {CONTENT: content})
-        compared = self._log_data(run, run_id, record["data"])
+        compared = self._log_data(run, run_id, record.data)
         model_id = None
         if models:
-            model_id = log_model(self.client, self.experiment_id, run_id, run, record["data"], layout, self._tags(run))
+            model_id = log_model(self.client, self.experiment_id, run_id, run, record.data, layout, self._tags(run))
         log_batches(
             self.client,
             run_id,
-            metrics.training_metrics(layout, began) + metrics.score_metrics(rows, ended, run.training.steps, {}),
-            [Param(key, str(value)) for key, value in _flatten(record["run"]).items()],
+            metrics.training_metrics(records.metrics, began)
+            + metrics.score_metrics(scored.scores, ended, run.training.steps, {}),
+            [Param(key, str(value)) for key, value in _flatten(record.run).items()],
         )
         log_files(self.client, run_id, files)
         for images in run.scored_snapshots():
-            self._snapshot(run, run_id, images, rows, sets, compared, model_id if images == last else None)
+            self._snapshot(run, run_id, images, compared, model_id if images == last else None)
         self._end(run_id, ended)
         return run_id
 
-    def _log_data(self, run: Run, run_id: str, data: dict[str, Any]) -> dict[str, Dataset]:
+    def _log_data(self, run: Run, run_id: str, data: DataSummary) -> dict[str, Dataset]:
         """Log what a run was trained on and what its scores compare with; returns the latter, by library."""
         files = DatasetLayout(self.results, run.dataset_name)
-        command = advice.stage("evaluate", run, self.results)
-        stored = read_record(RunLayout(self.results, run).scores, command, Scored)
-        compared = reference_data(run, stored, files)
+        compared = reference_data(run, self.records.of(run).scored, files)
         self.client.log_inputs(run_id, as_inputs(training_data(run, data, files), compared))
         return compared
 
@@ -84,16 +83,14 @@ class Writer:
         run: Run,
         parent: str,
         images: int,
-        rows: metrics.Scores,
-        sets: list[dict[str, Any]],
         compared: dict[str, Dataset],
         model_id: str | None,
     ) -> None:
-        layout = RunLayout(self.results, run)
-        mine = [entry for entry in sets if entry["snapshot_images"] == images]
-        ended = [_milliseconds(entry["provenance"]["written_at"]) for entry in mine]
-        began = min(end - int(entry["seconds"] * 1000) for end, entry in zip(ended, mine, strict=True))
-        scores = [row for row in rows if round(row["snapshot_kimg"] * 1000) == images]
+        records = self.records.of(run)
+        mine = [entry for entry in records.sampled if entry.snapshot_images == images]
+        ended = [_milliseconds(entry.provenance.written_at) for entry in mine]
+        began = min(end - int(entry.seconds * 1000) for end, entry in zip(ended, mine, strict=True))
+        scores = [row for row in records.scored.scores if round(row.snapshot_kimg * 1000) == images]
         run_id = self._begin(
             f"{run.name} at {images / 1000:g} kimg",
             began,
@@ -114,7 +111,7 @@ class Writer:
         }
         step = images // run.training.batch_size
         log_batches(self.client, run_id, metrics.score_metrics(scores, max(ended), step, about))
-        log_files(self.client, run_id, [layout.sample_grid(images, entry["steps"]) for entry in mine], "samples")
+        log_files(self.client, run_id, [records.layout.sample_grid(images, entry.steps) for entry in mine], "samples")
         self._end(run_id, max(ended))
 
     def report(self, layout: ReportLayout) -> str:
@@ -150,15 +147,15 @@ class Writer:
         self.client.set_terminated(run_id, end_time=ended)
 
 
-def _facts(run: Run, record: dict[str, Any]) -> dict[str, str]:
+def _facts(run: Run, record: Trained) -> dict[str, str]:
     """Tags of a training's run: where it comes from."""
     return {
         KIND: "training",
         "mlflow.source.name": "tdbench train",
         "mlflow.source.type": "LOCAL",
-        "mlflow.source.git.commit": record["provenance"]["git_commit"],
+        "mlflow.source.git.commit": record.provenance.git_commit,
         "mlflow.note.content": _describe(run),
-        "tdbench.data_sha256": record["data"]["sha256"],
+        "tdbench.data_sha256": record.data.sha256,
         "tdbench.weights_of": run.weights_name,
     }
 
@@ -183,8 +180,9 @@ def _milliseconds(written_at: str) -> int:
     return int(datetime.fromisoformat(written_at).timestamp() * 1000)
 
 
-def _flatten(block: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _flatten(block: Settings, prefix: str = "") -> Settings:
+    """Dotted key -> value of every setting; lists as JSON."""
+    flat: Settings = {}
     for key, value in block.items():
         name = f"{prefix}{key}"
         flat |= (

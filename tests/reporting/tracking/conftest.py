@@ -14,7 +14,8 @@ import pytest
 from tdbench.experiment.load import load_plan
 from tdbench.experiment.run import Plan
 from tdbench.records.layout import DatasetLayout
-from tdbench.reporting.report import write_comparison, write_report
+from tdbench.reporting.findings import Findings
+from tdbench.reporting.report import write_part
 from tdbench.reporting.tracking.track import track
 from tdbench.workflow.stages import do_stage
 from tests.conftest import ROOT, TINY, results_with_data
@@ -88,8 +89,9 @@ def finished(prepared: DatasetLayout, tmp_path_factory: pytest.TempPathFactory) 
     for stage in ("train", "sample", "evaluate"):
         runs = [run for run in plan.runs.values() if stage != "train" or run.trained_as is None]
         do_stage(stage, runs, results, keep_finished=False, marker=None)
-    write_comparison(plan, results)
-    write_report(plan, results)
+    found = Findings(plan, results)
+    for part in ("comparison", "page"):
+        write_part(found, part)
     return Tracked(plan, results)
 
 

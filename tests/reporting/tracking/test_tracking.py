@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -116,7 +117,7 @@ def test_the_model_gives_what_our_own_loading_gives(tracked: Tracked, client: Ml
         "times": np.array([1.0, 10, 100, 500, 999]),
         "labels": np.array([0, 3, 5, 7, 9]),
     }
-    denoiser = build_denoiser(run, {"channels": 1, "resolution": 8, "classes": 10}, seed=3).eval()
+    denoiser = build_denoiser(run, SimpleNamespace(channels=1, resolution=8, classes=10), seed=3).eval()
     load_snapshot(layout(tracked).snapshot(640), denoiser)
     with torch.no_grad():
         condition = Condition(one_hot(torch.from_numpy(given["labels"]), 10).float())

@@ -1,0 +1,303 @@
+"""The tables and figures of a report: what each is called, which part it belongs to, and which functions make it.
+
+A row holds names alone, so that the workflow knows every file without importing what draws it. Functions are named as
+``module:name``, and are imported when they are called. To add a table or a figure is a function and a row here:
+workflow, writer, page, crates and documentation go through these rows.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+Part = Literal["comparison", "ablations", "page"]
+PARTS: tuple[Part, ...] = ("comparison", "ablations", "page")
+"""``comparison`` needs the runs of the comparison, ``ablations`` those of the ablations, ``page`` all."""
+
+
+class Named(Protocol):
+    """What names of tables and figures are made of: a `Plan`."""
+
+    @property
+    def pairs(self) -> Iterable[tuple[str, str]]:
+        """Every data set with every formulation."""
+
+    @property
+    def ablations(self) -> Iterable[str]: ...
+
+
+class One(NamedTuple):
+    """A table or a figure of an experiment."""
+
+    name: str
+    """Of its files and on the page."""
+    about: tuple[str, ...]
+    """What its functions get beside the findings: data set and formulation, or an ablation, or nothing."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a table and a figure have in common.
+
+    Attributes
+    ----------
+    name : str
+    part : str
+    about : str
+        A line for the documentation.
+    each : str
+        ``pair`` for one of every data set and formulation, ``ablation`` for one of every ablation, empty for one.
+    """
+
+    name: str
+    part: Part
+    about: str
+    each: Literal["", "pair", "ablation"] = ""
+
+    def of(self, plan: Named) -> Iterator[One]:
+        """All that an experiment has of it."""
+        if self.each == "pair":
+            yield from (One(f"{self.name}-{'-'.join(pair)}", pair) for pair in plan.pairs)
+        elif self.each == "ablation":
+            yield from (One(f"{self.name}-{name}", (name,)) for name in plan.ablations)
+        else:
+            yield One(self.name, ())
+
+
+@dataclass(frozen=True)
+class Table(Row):
+    """A table.
+
+    Attributes
+    ----------
+    numbers : str
+        Function (`Findings`, about) -> DataFrame: what the CSV file holds.
+    readable : str
+        Function (that DataFrame) -> DataFrame of what people read, a cell a text (`cells.Cell`) or a number; empty
+        where they read the numbers as they are.
+    caption : str
+        A text, or a function (`Plan`, about) -> text.
+    on_disk : bool
+        Whether it has files of its own; else it is on the page alone.
+    """
+
+    numbers: str = ""
+    readable: str = ""
+    caption: str = ""
+    on_disk: bool = True
+
+
+@dataclass(frozen=True)
+class Figure(Row):
+    """A figure.
+
+    Attributes
+    ----------
+    draw : str
+        Function (`Findings`, about) -> matplotlib's Figure.
+    describe : str
+        Function (`Findings`, about) -> what it shows, in words and numbers.
+    """
+
+    draw: str = ""
+    describe: str = ""
+
+
+_TABLES, _CAPTIONS = "tdbench.reporting.tables", "tdbench.reporting.captions"
+_HISTORY = "tdbench.reporting.page.history"
+
+TABLES: tuple[Table, ...] = (
+    Table(
+        "comparison",
+        "comparison",
+        "each objective beside its baseline, by step budget, metric and library",
+        numbers=f"{_TABLES}:comparison",
+        readable=f"{_TABLES}:readable_comparison",
+        caption=f"{_CAPTIONS}:COMPARISON_CAPTION",
+    ),
+    Table(
+        "comparison-final",
+        "comparison",
+        "the same by the last snapshot alone",
+        numbers=f"{_TABLES}:comparison_final",
+        readable=f"{_TABLES}:readable_comparison",
+        caption=f"{_CAPTIONS}:FINAL_CAPTION",
+    ),
+    Table(
+        "cost",
+        "comparison",
+        "forward passes, time and memory of training beside the baseline's",
+        numbers=f"{_TABLES}:cost",
+        caption=f"{_CAPTIONS}:COST_CAPTION",
+    ),
+    Table(
+        "cost-against-quality",
+        "comparison",
+        "scores, time and memory as multiples of the baseline's",
+        numbers="tdbench.reporting.cost:cost_of_quality",
+        readable="tdbench.reporting.cost:readable_cost_against_quality",
+        caption=f"{_CAPTIONS}:COST_QUALITY_CAPTION",
+    ),
+    Table(
+        "consistency",
+        "comparison",
+        "cross-time residual, and how far the estimate moves along the sampling path",
+        numbers=f"{_TABLES}:consistency",
+        readable=f"{_TABLES}:readable_consistency",
+        caption=f"{_CAPTIONS}:CONSISTENCY_CAPTION",
+    ),
+    Table(
+        "nearest",
+        "comparison",
+        "share of samples that lie near an image of the data",
+        numbers="tdbench.reporting.nearest:nearest",
+        readable="tdbench.reporting.nearest:readable_nearest",
+        caption=f"{_CAPTIONS}:NEAREST_CAPTION",
+    ),
+    Table(
+        "ablation",
+        "ablations",
+        "every case of an ablation beside the baseline",
+        each="ablation",
+        numbers=f"{_TABLES}:ablation",
+        readable=f"{_TABLES}:readable_ablation",
+        caption=f"{_CAPTIONS}:ablation_caption",
+    ),
+    Table(
+        "agreement",
+        "page",
+        "how far two libraries differ on the same samples with the same features",
+        numbers=f"{_TABLES}:agreement_of_libraries",
+        readable=f"{_TABLES}:readable_agreement",
+        caption=f"{_CAPTIONS}:AGREEMENT_CAPTION",
+    ),
+    Table(
+        "published",
+        "page",
+        "published figures beside those of the experiment",
+        numbers="tdbench.reporting.published:published",
+        caption=f"{_CAPTIONS}:PUBLISHED_CAPTION",
+        on_disk=False,
+    ),
+    Table(
+        "data",
+        "page",
+        "size, classes, checksum and features of each data set",
+        numbers="tdbench.reporting.page.facts:data",
+        caption="Data",
+        on_disk=False,
+    ),
+    Table(
+        "failures",
+        "page",
+        "runs that are not done, and trainings that were cut short",
+        numbers=f"{_HISTORY}:failures",
+        caption="Runs that are not done, and trainings that were cut short",
+        on_disk=False,
+    ),
+    Table(
+        "hardware",
+        "page",
+        "the machines that trained",
+        numbers=f"{_HISTORY}:hardware",
+        caption="Hardware of the trainings",
+        on_disk=False,
+    ),
+    Table(
+        "versions",
+        "page",
+        "versions of the libraries that results depend on",
+        numbers=f"{_HISTORY}:library_versions",
+        caption="Versions",
+        on_disk=False,
+    ),
+    Table(
+        "runs",
+        "page",
+        "size, cost, commit and data of every run",
+        numbers="tdbench.reporting.page.facts:runs",
+        caption="Runs",
+        on_disk=False,
+    ),
+    Table(
+        "times",
+        "page",
+        "begin and end of every stage of every run",
+        numbers=f"{_HISTORY}:stage_times",
+        caption="Times (UTC) of the last attempt at each stage",
+        on_disk=False,
+    ),
+)
+"""In the order of the documentation."""
+
+_FIGURES, _WORDS = "tdbench.reporting.figures", "tdbench.reporting.page.descriptions"
+
+FIGURES: tuple[Figure, ...] = (
+    Figure(
+        "fid-against-nfe",
+        "comparison",
+        "the leading metric against NFE, and the paired differences",
+        draw=f"{_FIGURES}:comparison",
+        describe=f"{_WORDS}:comparison",
+    ),
+    Figure(
+        "cost-against-quality",
+        "comparison",
+        "the leading metric against training time and memory, as multiples of the baseline's",
+        draw=f"{_FIGURES}:costs",
+        describe=f"{_WORDS}:costs",
+    ),
+    Figure(
+        "consistency",
+        "comparison",
+        "the cross-time residual by time of the grid",
+        draw=f"{_FIGURES}:consistency",
+        describe=f"{_WORDS}:consistency",
+    ),
+    Figure(
+        "training",
+        "comparison",
+        "losses and gradient norm against images shown",
+        each="pair",
+        draw=f"{_FIGURES}:training",
+        describe=f"{_WORDS}:training",
+    ),
+    Figure(
+        "samples",
+        "comparison",
+        "samples at every step budget, the same noise in the same place",
+        each="pair",
+        draw="tdbench.reporting.pictures:sample_grids",
+        describe=f"{_WORDS}:samples",
+    ),
+    Figure(
+        "nearest",
+        "comparison",
+        "samples that come nearest to an image of the data, above that image",
+        each="pair",
+        draw="tdbench.reporting.pictures:nearest_pairs",
+        describe=f"{_WORDS}:nearest",
+    ),
+    Figure(
+        "ablation",
+        "ablations",
+        "every case of an ablation against NFE",
+        each="ablation",
+        draw=f"{_FIGURES}:ablation",
+        describe=f"{_WORDS}:ablation",
+    ),
+)
+
+
+def find_table(name: str, plan: Named) -> tuple[Table, One]:
+    """The table of that name.
+
+    Raises
+    ------
+    LookupError
+        If the experiment has none.
+    """
+    for row in TABLES:
+        for one in row.of(plan):
+            if one.name == name:
+                return row, one
+    raise LookupError(f"no table {name!r}")

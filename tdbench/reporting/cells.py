@@ -1,0 +1,71 @@
+"""What stands in a cell of a table: a text for people, with the number that it is sorted by."""
+
+import math
+from typing import Any, Self
+
+import pandas as pd
+
+DASH = "—"
+"""Where there is nothing to say."""
+
+
+class Cell(str):
+    """A text that knows the number it was made of; ``sort`` is None where there is none.
+
+    It is a plain text to all who print it.
+    """
+
+    sort: float | None
+
+    def __new__(cls, text: str, sort: float | None = None) -> Self:
+        cell = super().__new__(cls, text)
+        known = sort is not None and not math.isnan(sort)
+        cell.sort = float(sort) if known and sort is not None else None
+        return cell
+
+
+NOTHING = Cell(DASH)
+
+
+def sorts_by(value: Any) -> float | None:
+    """The number that a cell is sorted by; None for words and where there is nothing."""
+    if isinstance(value, Cell):
+        return value.sort
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and not pd.isna(value) else None
+
+
+def is_empty(value: Any) -> bool:
+    """Whether a cell says nothing, which is neither a word nor a number."""
+    return value is None or (isinstance(value, float) and math.isnan(value)) or str(value) in ("", DASH, "–")
+
+
+def number(value: float, digits: int) -> Cell:
+    """``digits`` significant digits, never an exponent for the sizes that scores have."""
+    return Cell(f"{value:.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}", value)
+
+
+def fixed(value: float, decimals: int) -> Cell:
+    """``1.23``."""
+    return Cell(f"{value:.{decimals}f}", value)
+
+
+def spread(mean: float, std: float) -> Cell:
+    """``12.34 ± 0.4``; without a spread (one seed) the mean alone."""
+    return number(mean, 4) if pd.isna(std) else Cell(f"{number(mean, 4)} ± {number(std, 2)}", mean)
+
+
+def interval(mean: float, low: float, high: float) -> Cell:
+    """``-1.2 [-2.3, -0.1]``; without a spread (one seed) the mean alone."""
+    texts = [("+" if value >= 0 else "") + number(value, 3) for value in (mean, low, high) if not pd.isna(value)]
+    return Cell(texts[0] if len(texts) == 1 else f"{texts[0]} [{texts[1]}, {texts[2]}]", mean)
+
+
+def probability(p: float) -> Cell:
+    """``0.03``; small ones as a bound, none as a dash."""
+    return NOTHING if pd.isna(p) else Cell("< 0.001", p) if p < 0.001 else number(p, 2)
+
+
+def budget(steps: int) -> Cell:
+    """``1 step``, ``4 steps``."""
+    return Cell(f"{steps} step{'s' if steps != 1 else ''}", steps)

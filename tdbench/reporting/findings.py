@@ -1,0 +1,151 @@
+"""What an experiment's results say: every record is read once, every frame and table computed once, for all who ask."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+from tdbench.data.archive import ImageSet, read_archive
+from tdbench.experiment.run import Plan, Run, runs_of
+from tdbench.records import report
+from tdbench.records.layout import DatasetLayout, ReportLayout
+from tdbench.records.stored import Records
+from tdbench.reporting import collect
+
+GRID = 49
+"""Samples of a set that a figure shows."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the report.
+
+    Attributes
+    ----------
+    numbers : DataFrame
+        What the CSV file holds.
+    readable : DataFrame
+        What people read: cells are texts (`cells.Cell`) or numbers.
+    caption : str
+    """
+
+    numbers: pd.DataFrame
+    readable: pd.DataFrame
+    caption: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Images of a run's last snapshot that figures show, (N, H, W, C) uint8."""
+
+    first: dict[int, np.ndarray]
+    """Step budget -> the first `GRID` samples."""
+    nearest: np.ndarray
+    """The samples that come nearest to images of the data."""
+
+
+class Findings:
+    """The findings of one experiment; each is made when it is first asked for, and kept.
+
+    Whatever is missing, damaged or of other settings raises a `TdbenchError` then.
+
+    Parameters
+    ----------
+    plan : Plan
+    results : Path
+    """
+
+    def __init__(self, plan: Plan, results: Path) -> None:
+        self.plan, self.results = plan, results
+        self.layout = ReportLayout(results, plan.experiment.name)
+        self.records = Records(results)
+        self._kept: dict[tuple[str, ...], object] = {}
+
+    def _once(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
+        if key not in self._kept:
+            self._kept[key] = make()
+        found: T = self._kept[key]  # type: ignore[assignment]
+        return found
+
+    def scores(self, part: str) -> pd.DataFrame:
+        """`collect.collect_scores` of the runs that a part of the report needs (`runs_of`)."""
+        return self._once(("scores", part), lambda: collect.collect_scores(runs_of(self.plan, part), self.records))
+
+    def per_run(self, part: str) -> pd.DataFrame:
+        """`collect.mean_over_snapshots` of those."""
+        return self._once(("per run", part), lambda: collect.mean_over_snapshots(self.scores(part)))
+
+    def runs(self, part: str) -> pd.DataFrame:
+        """`collect.collect_runs` of those."""
+        return self._once(("runs", part), lambda: collect.collect_runs(runs_of(self.plan, part), self.records))
+
+    def cases(self, ablation: str) -> pd.DataFrame:
+        """`collect.scores_of_ablation` of an ablation."""
+        make = collect.scores_of_ablation
+        return self._once(("cases", ablation), lambda: make(self.plan, ablation, self.per_run("ablations")))
+
+    @cached_property
+    def consistency(self) -> pd.DataFrame:
+        """`collect.collect_consistency` of the comparison."""
+        return collect.collect_consistency(self.plan.comparison, self.records)
+
+    @cached_property
+    def residuals(self) -> pd.DataFrame:
+        """`collect.collect_residuals` of the comparison."""
+        return collect.collect_residuals(self.plan.comparison, self.records)
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """`collect.collect_curves` of the comparison."""
+        return collect.collect_curves(self.plan.comparison, self.records)
+
+    @cached_property
+    def nearest(self) -> pd.DataFrame:
+        """`collect.collect_nearest` of the comparison."""
+        return collect.collect_nearest(self.plan.comparison, self.records)
+
+    def images(self, dataset: str) -> ImageSet:
+        """A data set's images."""
+        read = read_archive
+        return self._once(("images", dataset), lambda: read(DatasetLayout(self.results, dataset).archive))
+
+    def shown(self, run: Run) -> Shown:
+        """The samples of a run that figures show; each set is read once for all of them."""
+        return self._once(("shown", run.name), lambda: self._read_shown(run))
+
+    def _read_shown(self, run: Run) -> Shown:
+        records, first, near = self.records.of(run), dict[int, np.ndarray](), np.zeros(0, np.uint8)
+        found = records.scored.nearest
+        for steps in run.sampling.steps:
+            pixels = records.images_at(found.snapshot_images, steps)
+            first[steps] = pixels[:GRID].copy()
+            if steps == found.steps:
+                near = pixels[[pair.sample for pair in found.pairs]]
+        return Shown(first, near)
+
+    def table(self, name: str) -> Table:
+        """A table by the name of its files; see `records.report.TABLES`."""
+        row, one = report.find_table(name, self.plan)
+        return self._once(("table", name), lambda: self._made(row, one))
+
+    def _made(self, row: report.Table, one: report.One) -> Table:
+        numbers = resolve_name(row.numbers)(self, *one.about)
+        return Table(numbers, readable(row, numbers), caption(row, one, self.plan))
+
+
+def readable(row: report.Table, numbers: pd.DataFrame) -> pd.DataFrame:
+    """The numbers of a table as people read them."""
+    found: pd.DataFrame = resolve_name(row.readable)(numbers) if row.readable else numbers
+    return found
+
+
+def caption(row: report.Table, one: report.One, plan: Plan) -> str:
+    """The caption of a table."""
+    said = resolve_name(row.caption) if row.caption.startswith("tdbench.") else row.caption
+    return str(said(plan, *one.about) if callable(said) else said)

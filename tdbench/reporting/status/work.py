@@ -1,0 +1,74 @@
+"""How much each stage has done and took, from the files that stages write, and how much it has to do.
+
+Files are taken as they are, unchecked, since the schema would take longer to import than all of it: what is damaged
+raises in many ways, which whoever asks catches.
+"""
+
+import math
+from typing import Any
+
+from tdbench.reporting.status.expected import MOST_SETS, Expected, number
+
+
+def _known(value: Any) -> float:
+    found = number(value)
+    if found is None:
+        raise ValueError("no number")
+    return found
+
+
+def images_trained(content: Any) -> int:
+    """Images shown by the last snapshot."""
+    return max(int(_known(entry["images"])) for entry in content["snapshots"])
+
+
+def sets_sampled(content: Any) -> int:
+    return len(content["samples"])
+
+
+def sets_scored(content: Any) -> int:
+    """Sample sets, by each library."""
+    return len({(row["snapshot_kimg"], row["steps"], row["library"]) for row in content["scores"]})
+
+
+def training_seconds(content: Any) -> float | None:
+    return number(content["training_seconds"])
+
+
+def sampling_seconds(content: Any) -> float:
+    return float(sum(record["seconds"] for record in content["samples"]))
+
+
+def scoring_seconds(content: Any) -> float:
+    """The rows of a set by a library say the same."""
+    return float(
+        sum({(r["snapshot_kimg"], r["steps"], r["library"]): r["seconds"] for r in content["scores"]}.values())
+    )
+
+
+def training_work(run: Expected) -> float | None:
+    """Images."""
+    return run.training_images
+
+
+def sampling_work(run: Expected) -> float | None:
+    """Images times steps, of all sets."""
+    if run.sample_sets is None or run.set_images is None or not run.steps:
+        return None
+    return image_steps(run, 0, run.sample_sets * run.set_images)
+
+
+def scoring_work(run: Expected) -> float | None:
+    """Sample sets, by each library."""
+    return run.score_sets
+
+
+def image_steps(run: Expected, begin: float, end: float) -> float:
+    """Images times steps from the ``begin``-th image to the ``end``-th, over all sets in their order."""
+    size, work = run.set_images or 0, 0.0
+    if not size or not run.steps or not 0 <= begin <= end <= size * MOST_SETS:
+        return work
+    for i in range(math.ceil(end / size)):
+        overlap = min(end, (i + 1) * size) - max(begin, i * size)
+        work += max(overlap, 0.0) * run.steps[i % len(run.steps)]
+    return work
