@@ -10,7 +10,8 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 from tdbench.experiment.extractors import DEFAULT_LIBRARIES, FEATURES, LIBRARIES, OWN, SHARED
-from tdbench.workflow.flow import Workflow, limit_gpus, need_cores
+from tdbench.workflow.config import limit_gpus, need_cores
+from tdbench.workflow.flow import Workflow
 from tdbench.workflow.kubernetes import let_pods_share_a_volume
 from tdbench.workflow.resources import Requests
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from tdbench.data.raw import RawImages
 from tdbench.data.sources import Nominal, Source
-from tdbench.experiment.plugins import register
+from tdbench.plugins import register
 
 
 def read(path: Path | None, resolution: int | None) -> RawImages:

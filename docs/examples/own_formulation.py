@@ -1,16 +1,16 @@
 """A formulation of one's own: alpha = cos, sigma = sin of an angle, whose sum of squares is 1."""
 
 import math
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from tdbench.diffusion.formulations.base import Formulation, uniform
+from tdbench.diffusion.formulations.base import Formulation, TDPreset, uniform
 from tdbench.diffusion.grid import LinearGrid
 from tdbench.diffusion.preconditioning import NoisePrediction
 from tdbench.diffusion.processes import Level
-from tdbench.experiment.plugins import register
+from tdbench.plugins import register
 
 _STEEPEST = 0.99 * math.pi / 2  # at a right angle nothing of the image would be left
 
@@ -22,9 +22,8 @@ class Flow(Formulation):
     kind: Literal["flow"] = "flow"
     grid: LinearGrid = LinearGrid()
     # What the TD objective takes where the experiment says nothing. In continuous time the stride is below the span.
-    td_presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "paper": {"weight": "pairwise", "lambda": 0.5, "span": 1.0, "stride": 0.25}
-        | {"coupling": "markov", "posterior": "ancestral"}
+    td_presets: ClassVar[dict[str, TDPreset]] = {
+        "paper": TDPreset("pairwise", lambda_=0.5, span=1.0, stride=0.25, coupling="markov", posterior="ancestral")
     }
 
     def level(self, t: Tensor) -> Level:

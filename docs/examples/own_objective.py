@@ -11,7 +11,7 @@ from tdbench.diffusion.formulations.base import Formulation, Losses, Noise, per_
 from tdbench.diffusion.objectives.base import Objective
 from tdbench.diffusion.preconditioning import Condition, DenoiserCall
 from tdbench.diffusion.processes import like
-from tdbench.experiment.plugins import register
+from tdbench.plugins import register
 
 
 @register("objective")

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from tdbench.diffusion.samplers import FreshNoise, Path, Sampler
-from tdbench.experiment.plugins import register
+from tdbench.plugins import register
 
 
 @register("sampler")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tdbench.diffusion.formulations.base import Formulation, per_image_mean
-from tdbench.diffusion.objectives.td import TD, draw_pair, pair_coefficients, residual
+from tdbench.diffusion.objectives.td import TD, TDSettings, draw_pair, pair_coefficients, residual
 from tdbench.diffusion.preconditioning import Condition, CountingDenoiser, DenoiserCall
 from tdbench.diffusion.processes import like
 
@@ -61,19 +61,18 @@ def residuals(
     list of Residual
         One a time, from the noisiest one. Fewer where a grid of whole indices has fewer.
     """
-    settings = TD(preset=YARDSTICK).resolved(formulation)
-    span, stride = float(settings.span or 0), float(settings.stride or 0)
-    indices = torch.linspace(0, formulation.grid.last - span - stride, points, dtype=torch.float64)
+    td = TDSettings(preset=YARDSTICK).resolved(formulation)
+    indices = torch.linspace(0, formulation.grid.last - td.span - td.stride, points, dtype=torch.float64)
     if formulation.whole_indices:
         indices = indices.round().unique()
-    return [_at(denoiser, formulation, settings, x0, condition, float(i), source) for i in indices]
+    return [_at(denoiser, formulation, td, x0, condition, float(i), source) for i in indices]
 
 
 @torch.no_grad()
 def _at(
     denoiser: DenoiserCall,
     formulation: Formulation,
-    settings: TD,
+    td: TD,
     x0: Tensor,
     condition: Condition,
     index: float,
@@ -81,8 +80,8 @@ def _at(
 ) -> Residual:
     t = formulation.grid.time(torch.full((len(x0), 1, 1, 1), index, dtype=torch.float64))
     noise, other = (torch.randn(x0.shape, generator=source).to(x0) for _ in range(2))
-    pair = draw_pair(formulation, settings, x0, t, noise, other)
-    a, a_prime, weight = pair_coefficients(formulation, settings, pair)
+    pair = draw_pair(formulation, td, x0, t, noise, other)
+    a, a_prime, weight = pair_coefficients(formulation, td, pair)
     points = ((pair.x_t, t), (pair.x_prime, pair.times.t_prime))
     error, error_prime = (x0 - denoiser(x, at, condition) for x, at in points)
     squared = per_image_mean(residual(like(a, x0), error, like(a_prime, x0), error_prime) ** 2).double().cpu()

@@ -13,57 +13,70 @@ TD + CT, told by its ``indices``: ``x0``, ``noise``, ``indices``, and image by i
 import ast
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from tdbench.diffusion.formulations.base import Losses, Noise, PairTimes
+from tdbench.diffusion.formulations.base import Losses, PairTimes
 from tdbench.diffusion.formulations.ct import CT, Scales
 from tdbench.diffusion.formulations.edm import EDM
 from tdbench.diffusion.grid import KarrasGrid
-from tdbench.diffusion.objectives.td import TD, td_losses
+from tdbench.diffusion.objectives.td import TD, Pair, TDSettings, draw_pair, td_losses
 from tdbench.diffusion.preconditioning import UNCONDITIONAL, Condition, Denoiser, DenoiserCall
+from tdbench.diffusion.processes import couple
 from tdbench.errors import TdbenchError
 from tdbench.runtime.arrays import read_arrays
+from tdbench.settings import Parameters
 
 TOLERANCE = 1e-10
-# The released code's names of the settings, and what they are without being given.
-_KNOWN_CT: dict[str, Any] = {
-    "num_scales": 18,
-    "loss_norm": "l2",
-    "weight_schedule": "uniform",
-    "lambda_td": 0.5,
-    "one_idx": 0.25,
-    "weight_td": True,
-    "sigma_data": 0.5,
-    "sigma_min": 0.002,
-    "sigma_max": 80.0,
-    "rho": 7.0,
-}
-_KNOWN: dict[str, Any] = {
-    "td_coupling": "markov",
-    "weight_td": True,
-    "k_idx": 1.0,
-    "one_idx": 0.25,
-    "lambda_edm": 0.5,
-    "steps": 18,
-    "sigma_data": 0.5,
-    "sigma_min": 0.002,
-    "sigma_max": 80.0,
-    "rho": 7.0,
-    "P_mean": -1.2,
-    "P_std": 1.2,
-}
+
+
+class _Released(Parameters):
+    """The released code's names of the settings, and what they are without being given."""
+
+    weight_td: bool = True
+    one_idx: float = 0.25
+    sigma_data: float = 0.5
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+    rho: float = 7.0
+
+    def shown(self) -> str:
+        """Those that were given."""
+        return " ".join(f"{key}={getattr(self, key)}" for key in self.model_fields_set)
+
+
+class _ReleasedEDM(_Released):
+    """Of TD + EDM."""
+
+    td_coupling: str = "markov"
+    k_idx: float = 1.0
+    lambda_edm: float = 0.5
+    steps: int = 18
+    P_mean: float = -1.2
+    P_std: float = 1.2
+
+
+class _ReleasedCT(_Released):
+    """Of TD + CT."""
+
+    num_scales: int = 18
+    loss_norm: str = "l2"
+    weight_schedule: str = "uniform"
+    lambda_td: float = 0.5
+
+
+S = TypeVar("S", bound=_Released)
 
 
 class VerifiedCase(NamedTuple):
     """One case of a file."""
 
     name: str
-    settings: dict[str, Any]
+    settings: _Released
     expected: np.ndarray
     """One number, or one an image."""
     got: np.ndarray
@@ -81,11 +94,10 @@ class VerifiedCase(NamedTuple):
         return self.relative_error <= TOLERANCE
 
     def line(self) -> str:
-        settings = " ".join(f"{k}={v}" for k, v in self.settings.items())
         verdict = "ok  " if self.passed else "MISS"
         mean = f"expected {self.expected.mean():.15g}, got {self.got.mean():.15g}"
         numbers = f"{mean}, relative error {self.relative_error:.1e}"
-        return f"{verdict} {self.name}: {settings} (valid pairs {self.valid}): {numbers}"
+        return f"{verdict} {self.name}: {self.settings.shown()} (valid pairs {self.valid}): {numbers}"
 
 
 def verify_file(path: Path) -> Iterator[VerifiedCase]:
@@ -102,8 +114,13 @@ def verify_file(path: Path) -> Iterator[VerifiedCase]:
         raise TdbenchError(f"{path}: holds no cases; expected keys such as 0/x0, 0/loss and 0/kwargs")
     for case in cases:
         consistency = f"{case}/indices" in content
-        settings = _settings(path, case, content, _KNOWN_CT if consistency else _KNOWN)
-        losses = (_ct_losses if consistency else _edm_losses)(path, case, content, settings)
+        settings: _Released
+        if consistency:
+            settings = _settings(path, case, content, _ReleasedCT)
+            losses = _ct_losses(path, case, content, settings)
+        else:
+            settings = _settings(path, case, content, _ReleasedEDM)
+            losses = _edm_losses(path, case, content, settings)
         valid = f"{int(losses.valid.sum())} of {len(losses.valid)}"
         pairs = {"loss": losses.total, "loss_ct": losses.base, "loss_td": losses.td} if consistency else {}
         values = [(key, content[f"{case}/{key}"], found) for key, found in pairs.items()]
@@ -112,39 +129,44 @@ def verify_file(path: Path) -> Iterator[VerifiedCase]:
             yield VerifiedCase(f"{path.name} case {case} {key}", settings, np.asarray(expected), found.numpy(), valid)
 
 
-def _edm_losses(path: Path, case: str, content: dict[str, np.ndarray], given: dict[str, Any]) -> Losses:
-    s = _KNOWN | given
+def _edm_losses(path: Path, case: str, content: dict[str, np.ndarray], s: _ReleasedEDM) -> Losses:
     try:
         formulation = EDM(
-            sigma_data=s["sigma_data"],
-            p_mean=s["P_mean"],
-            p_std=s["P_std"],
-            grid={"num_steps": s["steps"], "sigma_min": s["sigma_min"], "sigma_max": s["sigma_max"], "rho": s["rho"]},
+            sigma_data=s.sigma_data,
+            p_mean=s.P_mean,
+            p_std=s.P_std,
+            grid=KarrasGrid(num_steps=s.steps, sigma_min=s.sigma_min, sigma_max=s.sigma_max, rho=s.rho),
         )
-        settings = TD(
-            weight="source" if s["weight_td"] else "constant",
-            lambda_=s["lambda_edm"],
-            span=s["k_idx"],
-            stride=s["one_idx"],
-            coupling=s["td_coupling"],
+        td = TDSettings(
+            weight="source" if s.weight_td else "constant",
+            lambda_=s.lambda_edm,
+            span=s.k_idx,
+            stride=s.one_idx,
+            coupling=s.td_coupling,
         ).resolved(formulation)
     except ValueError as error:
         raise _refused(path, case, error) from error
     shape = _image_shape(path, content, case)
     wanted = {"x0": shape, "draw0": (shape[0], 1, 1, 1), "draw1": shape, "draw2": shape, "loss": ()}
-    if s["td_coupling"] == "shared":
+    if s.td_coupling == "shared":
         del wanted["draw2"]
     _check_shapes(path, case, content, wanted)
     x0, time, image = (torch.from_numpy(_get(path, content, case, k)) for k in ("x0", "draw0", "draw1"))
-    pair = (
-        torch.from_numpy(_get(path, content, case, "draw2")) if s["td_coupling"] == "markov" else torch.zeros_like(x0)
-    )
-    noise = Noise(time, image, pair)
+    pair = torch.from_numpy(_get(path, content, case, "draw2")) if s.td_coupling == "markov" else torch.zeros_like(x0)
+    drawn = _forward_pair(formulation, td, x0, formulation.sample_time(time), image, pair)
     network, target = _denoiser(0.9, 0.05), _denoiser(0.8, -0.02)
-    return td_losses(network, target, formulation, settings, x0, UNCONDITIONAL, noise, rotate=False)
+    return td_losses(network, target, formulation, td, x0, UNCONDITIONAL, drawn)
 
 
-class _ReleasedCT(CT):
+def _forward_pair(formulation: EDM, td: TD, x0: Tensor, t: Tensor, noise_prime: Tensor, noise: Tensor) -> Pair:
+    """The pair as the released code draws it: x_t' from its own noise, then x_t from x_t' (`couple`)."""
+    times = formulation.pair_times(t, td.span, td.stride)
+    level, level_prime = formulation.level(t), formulation.level(times.t_prime)
+    x_t, x_prime = couple(td.coupling, x0, level, level_prime, noise_prime, noise)
+    return Pair(t, times, level, level_prime, x_t, x_prime)
+
+
+class _SinglePrecisionCT(CT):
     """CT as the released code computes it: the noise levels of tau and tau' in single precision."""
 
     def pair_times(self, t: Tensor, span: float, stride: float) -> PairTimes:
@@ -154,29 +176,28 @@ class _ReleasedCT(CT):
         return times._replace(tau=single[0], tau_prime=single[1])
 
 
-def _ct_losses(path: Path, case: str, content: dict[str, np.ndarray], given: dict[str, Any]) -> Losses:
-    s = _KNOWN_CT | given
-    n = s["num_scales"]
+def _ct_losses(path: Path, case: str, content: dict[str, np.ndarray], s: _ReleasedCT) -> Losses:
+    n = s.num_scales
     try:
-        grid = KarrasGrid(num_steps=n, sigma_min=s["sigma_min"], sigma_max=s["sigma_max"], rho=s["rho"])
-        formulation = _ReleasedCT(
-            sigma_data=s["sigma_data"],
-            distance=s["loss_norm"],
-            loss_weight=s["weight_schedule"],
+        grid = KarrasGrid(num_steps=n, sigma_min=s.sigma_min, sigma_max=s.sigma_max, rho=s.rho)
+        formulation = _SinglePrecisionCT(
+            sigma_data=s.sigma_data,
+            distance=s.loss_norm,
+            loss_weight=s.weight_schedule,
             grid=grid,
             scales=Scales(initial=n, final=n),
         )
-        settings = TD(
+        td = TDSettings(
             preset="release",
-            weight="pairwise" if s["weight_td"] else "constant",
-            lambda_=s["lambda_td"],
-            stride=s["one_idx"],
+            weight="pairwise" if s.weight_td else "constant",
+            lambda_=s.lambda_td,
+            stride=s.one_idx,
         ).resolved(formulation)
     except ValueError as error:
         raise _refused(path, case, error) from error
     if formulation.distance_weights_needed:
         raise TdbenchError(
-            f"{path}: {case}/kwargs: loss_norm {s['loss_norm']!r}: has a network in single precision, which does not "
+            f"{path}: {case}/kwargs: loss_norm {s.loss_norm!r}: has a network in single precision, which does not "
             "agree to 10 digits; known here: l2, l1, pseudo-huber"
         )
     shape = _image_shape(path, content, case)
@@ -188,11 +209,11 @@ def _ct_losses(path: Path, case: str, content: dict[str, np.ndarray], given: dic
     x0, image = (torch.from_numpy(_get(path, content, case, k)) for k in ("x0", "noise"))
     # The normal draw for which the formulation picks that index.
     picked = torch.special.ndtri((torch.from_numpy(indices) + 0.5) / (n - 1)).view(-1, 1, 1, 1)
-    noise = Noise(picked, image, torch.zeros_like(image))
     raws = (_Raw(0.7, 0.1), _Raw(0.6, -0.05))
     network, target = (Denoiser(raw, formulation.preconditioning()) for raw in raws)
-    losses = td_losses(network, target, formulation, settings, x0, UNCONDITIONAL, noise)
-    unpaired = _rounded_share(float(settings.lambda_ or 0)) * losses.base
+    pair = draw_pair(formulation, td, x0, formulation.sample_time(picked), image, torch.zeros_like(image))
+    losses = td_losses(network, target, formulation, td, x0, UNCONDITIONAL, pair)
+    unpaired = _rounded_share(td.lambda_) * losses.base
     return losses._replace(total=losses.total.where(losses.valid, unpaired))
 
 
@@ -259,7 +280,7 @@ def _get(path: Path, content: dict[str, np.ndarray], case: str, key: str) -> np.
     return content[f"{case}/{key}"]
 
 
-def _settings(path: Path, case: str, content: dict[str, np.ndarray], known: dict[str, Any]) -> dict[str, Any]:
+def _settings(path: Path, case: str, content: dict[str, np.ndarray], shape: type[S]) -> S:
     text = str(_get(path, content, case, "kwargs"))
     try:
         settings = ast.literal_eval(text)
@@ -267,7 +288,11 @@ def _settings(path: Path, case: str, content: dict[str, np.ndarray], known: dict
         raise TdbenchError(f"{path}: {case}/kwargs: {text!r:.60}: not the repr of a dict") from error
     if not isinstance(settings, dict):
         raise TdbenchError(f"{path}: {case}/kwargs: {text!r:.60}: not the repr of a dict")
+    known = shape.model_fields
     unknown = [key for key in settings if key not in known]
     if unknown:
         raise TdbenchError(f"{path}: {case}/kwargs: unknown settings {unknown!r:.60}; known: {', '.join(known)}")
-    return settings
+    try:
+        return shape.model_validate(settings)
+    except ValidationError as error:
+        raise _refused(path, case, error) from error

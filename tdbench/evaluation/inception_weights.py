@@ -64,7 +64,7 @@ def all_published_weights(publishers: Iterable[str]) -> dict[str, Path]:
 
 
 def fetch_weights(libraries: Iterable[str], results: Path) -> list[Path]:
-    """Have the files that these libraries publish, or all, in the cache, and a record of each in the results (`downloads.write_weights_record`).
+    """Have the files that these libraries publish, or all, in the cache, and a record of each in the results.
 
     Raises
     ------

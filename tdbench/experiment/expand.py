@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from tdbench.diffusion.formulations.base import Formulation
 from tdbench.errors import TdbenchError
-from tdbench.experiment.run import Case, Plan, Run
+from tdbench.experiment.run import Case, NoSuchSetting, Plan, Run
 from tdbench.experiment.schema import Ablation, Experiment, pair_name
+from tdbench.experiment.yaml import Content
 from tdbench.networks import misfit
 from tdbench.validation import did_you_mean, explain, same_but_for_case
 
@@ -174,10 +175,10 @@ class _Builder:
         e = self.experiment
         return itertools.product(e.datasets, e.formulations, e.objectives, e.seeds)
 
-    def run(self, dataset: str, formulation: str, objective: str, seed: int, varied: dict[str, Any], where: str) -> Run:
+    def run(self, dataset: str, formulation: str, objective: str, seed: int, varied: Content, where: str) -> Run:
         """One run: the experiment's settings, its overrides for that cell, then ``varied``."""
         e = self.experiment
-        content: dict[str, Any] = {
+        content: Content = {
             "file": self.path,
             "experiment": e.name,
             "dataset_name": dataset,
@@ -197,27 +198,24 @@ class _Builder:
         for i, override in enumerate(e.overrides):
             if all(not getattr(override, axis) or name in getattr(override, axis) for axis, name in cell.items()):
                 replaced += [(key, value, f"{self.path}: overrides.{i}.set") for key, value in override.set.items()]
-        _replace_all(content, [*replaced, *((key, value, where) for key, value in varied.items())])
+        _Cell(content).replace_all([*replaced, *((key, value, where) for key, value in varied.items())])
         if varied:
             content["objective_name"] = f"{objective}-{_suffix(varied)}"
         return self._validated(content, where, objective)
 
-    def _validated(self, content: dict[str, Any], where: str, objective: str) -> Run:
+    def _validated(self, content: Content, where: str, objective: str) -> Run:
         try:
             run = Run.model_validate(content)
         except ValidationError as error:
-            raise TdbenchError(*explain(where, content, error)) from error
+            place = f"{self.path}: objectives.{objective}" if where == str(self.path) else where
+            raise TdbenchError(*_explained(error, where, place, content)) from error
         resolution, _ = run.dataset.size(self.path)
         if resolution is not None and (misfitting := misfit(run.network.kind, resolution)) is not None:
             raise TdbenchError(f"{self.path}: network: {run.network.kind!r}: {run.dataset_name}: {misfitting}")
         if (wrong := _infinite(run.formulation)) is not None:
             place = f"{self.path}: formulations.{run.formulation_name}" if where == str(self.path) else where
             raise TdbenchError(f"{place}: {run.formulation.kind}: {wrong}")
-        try:
-            return run.model_copy(update={"objective": run.objective.resolved(run.formulation)})
-        except ValueError as error:
-            place = f"{self.path}: objectives.{objective}" if where == str(self.path) else where
-            raise TdbenchError(f"{place}: {run.formulation_name}: {error}") from error
+        return run
 
     def ablation(self, name: str, ablation: Ablation, known: _Known) -> tuple[tuple[Case, ...], tuple[Run, ...]]:
         """Cases and runs of one ablation; a case equal to a run that exists already uses that run."""
@@ -253,6 +251,13 @@ class _Builder:
         return known.shared(run)
 
 
+def _explained(error: ValidationError, where: str, objective: str, content: Content) -> list[str]:
+    """What is wrong with a run; ``objective`` is where a setting stands that its formulation does not have."""
+    unset = [e["ctx"]["error"] for e in error.errors() if isinstance(e.get("ctx", {}).get("error"), NoSuchSetting)]
+    others = [] if len(unset) == error.error_count() else explain(where, content, error)
+    return others or [f"{objective}: {content['formulation_name']}: {found}" for found in unset]
+
+
 _ENDS: dict[tuple[type, str], str | None] = {}
 """What was found of a formulation, by its class and settings: most runs of an experiment share it."""
 
@@ -271,50 +276,56 @@ def _infinite(formulation: Formulation) -> str | None:
     return _ENDS[key]
 
 
-def _replace_all(content: dict[str, Any], replaced: list[tuple[str, Any, str]]) -> None:
-    """Set dotted keys, each given with its value and its place for messages; raises all mistakes at once."""
-    wrong: list[str] = []
-    for key, value, where in replaced:
-        try:
-            _replace(content, key, value, where)
-        except TdbenchError as error:
-            wrong += error.mistakes
-    if wrong:
-        raise TdbenchError(*wrong)
+_ONE_A_FILE = {
+    "evaluation.features": "one experiment has one kind of features; write another experiment for others",
+    "evaluation.weights": "one experiment has one file of weights a library; write another for others",
+    "training.distance_weights": "one experiment has one file for the distance; write another for others",
+}
+"""Settings that are the same for all runs, or lie below such a one."""
 
 
-def _replace(content: dict[str, Any], key: str, value: Any, where: str) -> None:
-    """Set a dotted key, such as ``objective.lambda``, in the settings of a run."""
-    if key == "evaluation.features":
-        raise TdbenchError(
-            f"{where}: {key}: one experiment has one kind of features; write another experiment for others"
-        )
-    if key.startswith("evaluation.weights"):
-        raise TdbenchError(
-            f"{where}: {key}: one experiment has one file of weights a library; write another for others"
-        )
-    if key == "training.distance_weights":
-        raise TdbenchError(f"{where}: {key}: one experiment has one file for the distance; write another for others")
-    *parents, leaf = key.split(".")
-    block: Any = content
-    for parent in parents:
-        block = block.get(parent) if isinstance(block, dict) else None
-    if not parents or parents[0] not in VARIABLE or not isinstance(block, dict) or leaf not in block:
-        allowed, near = ", ".join(VARIABLE), did_you_mean(key, _dotted(content))
-        raise TdbenchError(
-            f"{where}: {key}{_NO_SUCH_SETTING}{content['formulation_name']}-{content['objective_name']}{near}; "
-            f"give a dotted key below {allowed}, such as objective.weight"
-        )
-    block[leaf] = value
+class _Cell:
+    """The settings of a run before they are checked: overrides and varied values replace some of them."""
 
+    def __init__(self, content: Content) -> None:
+        self.content = content
 
-def _dotted(content: dict[str, Any]) -> Iterator[str]:
-    """The dotted keys that may be set."""
-    for name in VARIABLE:
-        for key, value in content[name].items():
-            yield f"{name}.{key}"
-            if isinstance(value, dict):
-                yield from (f"{name}.{key}.{inner}" for inner in value)
+    def replace_all(self, replaced: list[tuple[str, Any, str]]) -> None:
+        """Set dotted keys, each given with its value and its place for messages; raises all mistakes at once."""
+        wrong: list[str] = []
+        for key, value, where in replaced:
+            try:
+                self._replace(key, value, where)
+            except TdbenchError as error:
+                wrong += error.mistakes
+        if wrong:
+            raise TdbenchError(*wrong)
+
+    def _replace(self, key: str, value: Any, where: str) -> None:
+        """Set a dotted key, such as ``objective.lambda``."""
+        for fixed, reason in _ONE_A_FILE.items():
+            if key == fixed or key.startswith(f"{fixed}."):
+                raise TdbenchError(f"{where}: {key}: {reason}")
+        *parents, leaf = key.split(".")
+        block: Any = self.content
+        for parent in parents:
+            block = block.get(parent) if isinstance(block, dict) else None
+        if not parents or parents[0] not in VARIABLE or not isinstance(block, dict) or leaf not in block:
+            allowed, near = ", ".join(VARIABLE), did_you_mean(key, self._dotted())
+            cell = f"{self.content['formulation_name']}-{self.content['objective_name']}"
+            raise TdbenchError(
+                f"{where}: {key}{_NO_SUCH_SETTING}{cell}{near}; give a dotted key below {allowed}, "
+                "such as objective.weight"
+            )
+        block[leaf] = value
+
+    def _dotted(self) -> Iterator[str]:
+        """The dotted keys that may be set."""
+        for name in VARIABLE:
+            for key, value in self.content[name].items():
+                yield f"{name}.{key}"
+                if isinstance(value, dict):
+                    yield from (f"{name}.{key}.{inner}" for inner in value)
 
 
 def _words(value: Any) -> str:
@@ -324,7 +335,7 @@ def _words(value: Any) -> str:
     return " ".join(str(value[key]) for key in sorted(value, key=lambda key: (key != "kind", key)))
 
 
-def _suffix(settings: dict[str, Any]) -> str:
+def _suffix(settings: Content) -> str:
     """What a varied run's objective is called beyond its base."""
     text = "-".join(f"{key.rsplit('.', 1)[-1]}-{_words(value)}" for key, value in settings.items())
     return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")

@@ -49,7 +49,7 @@ class Extractor(NamedTuple):
     loader: str
     """Function (library, DatasetLayout, file of weights in place of the published one or None) -> FeatureExtractor."""
     describe: str
-    """Function (DatasetLayout, libraries, name) -> a line for people: how good it is, or where its features come from."""
+    """Function (DatasetLayout, libraries, name) -> a line for people: how good it is, or where it comes from."""
     gflops: float
     """1e9 operations an image."""
     dimensions: int

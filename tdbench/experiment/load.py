@@ -1,7 +1,6 @@
 """Reading an experiment, or a collection of them, by name or by path, and expanding it."""
 
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -11,7 +10,7 @@ from tdbench.experiment.expand import expand
 from tdbench.experiment.plugins import load_plugins
 from tdbench.experiment.run import Plan
 from tdbench.experiment.schema import Collection, Dataset, Experiment
-from tdbench.experiment.yaml import read_yaml
+from tdbench.experiment.yaml import Content, read_yaml
 from tdbench.validation import did_you_mean, explain, same_but_for_case
 
 
@@ -42,6 +41,11 @@ def load_plan(name: str) -> Plan:
     content = read_yaml(path)
     if "includes" in content:
         raise TdbenchError(f"{path}: is a collection of experiments; name one of them: {_listed(content['includes'])}")
+    return _plan(path, content)
+
+
+def _plan(path: Path, content: Content) -> Plan:
+    """The experiment that a file holds, expanded."""
     load_plugins(content.get("plugins", []), path)
     try:
         experiment = Experiment.model_validate(content, context={FOLDER: path.parent})
@@ -61,29 +65,30 @@ def load_plans(name: str) -> list[Plan]:
     path = find_experiment(name)
     content = read_yaml(path)
     if "includes" not in content:
-        return [load_plan(name)]
+        return [_plan(path, content)]
     try:
         included = Collection.model_validate(content).includes
     except ValidationError as error:
         raise TdbenchError(*explain(path, content, error)) from error
-    plans = [load_plan(str(_included(one, path))) for one in included]
+    plans = [_plan(*_included(one, path)) for one in included]
     _check_together(path, plans)
     return plans
 
 
-def _included(name: str, collection: Path) -> Path:
-    """The file of an experiment that a collection names; a file's path is seen from the collection."""
+def _included(name: str, collection: Path) -> tuple[Path, Content]:
+    """The file of an experiment that a collection names, and what it holds; its path is seen from the collection."""
     is_file = name.endswith((".yaml", ".yml"))
     try:
         path = find_experiment(str(collection.parent / name) if is_file else name)
-        nested = read_yaml(path).get("includes")
+        content = read_yaml(path)
     except TdbenchError as error:
         raise TdbenchError(f"{collection}: includes: {error}") from error
-    if nested is not None:
+    if "includes" in content:
         raise TdbenchError(
-            f"{collection}: includes: {name!r}: is a collection itself; name its experiments: {_listed(nested)}"
+            f"{collection}: includes: {name!r}: is a collection itself; "
+            f"name its experiments: {_listed(content['includes'])}"
         )
-    return path
+    return path, content
 
 
 def _check_together(path: Path, plans: list[Plan]) -> None:
@@ -107,5 +112,5 @@ def _check_together(path: Path, plans: list[Plan]) -> None:
                 )
 
 
-def _listed(names: Any) -> str:
+def _listed(names: object) -> str:
     return ", ".join(map(str, names)) if isinstance(names, list) else str(names)

@@ -31,7 +31,7 @@ from tdbench.runtime.provenance import trace_code
 from tdbench.settings import Parameters
 
 GROUP = "tdbench.plugins"
-_CLASSES: dict[str, tuple[dict[str, Any], type[Parameters]]] = {
+_CLASSES: dict[str, tuple[Any, type[Parameters]]] = {
     "formulation": (FORMULATIONS, Formulation),
     "objective": (OBJECTIVES, Objective),
     "sampler": (SAMPLERS, Sampler),

@@ -7,16 +7,22 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from tdbench.diffusion.objectives.base import Objective
 from tdbench.errors import TdbenchError
 from tdbench.experiment.evaluation import Evaluation
 from tdbench.experiment.extractors import LIBRARIES
 from tdbench.experiment.metrics import impossible, left_out
-from tdbench.experiment.schema import AnyFormulation, AnyObjective, Dataset, Experiment, Name, Sampling, Training
+from tdbench.experiment.schema import AnyFormulation, AnyObjective, Dataset, Experiment, Name, Sampling
+from tdbench.experiment.training import Training
 from tdbench.networks import NetworkSettings
 from tdbench.runtime import advice
 from tdbench.settings import Parameters
+
+
+class NoSuchSetting(ValueError):
+    """A setting of an objective that the formulation does not have."""
 
 
 class Run(Parameters):
@@ -38,6 +44,18 @@ class Run(Parameters):
     """Name of the run whose weights are sampled, where another one trains the very same."""
     file: Annotated[Path, Field(exclude=True, repr=False)] = Path()
     """The experiment file as it was given; no part of any record."""
+
+    @field_validator("objective")
+    @classmethod
+    def _every_setting_explicit(cls, objective: Objective, info: ValidationInfo) -> Objective:
+        """What an experiment left out is filled in here, after all overrides: a run has every setting."""
+        formulation = info.data.get("formulation")
+        if formulation is None:
+            return objective
+        try:
+            return objective.resolved(formulation)
+        except ValueError as error:
+            raise NoSuchSetting(str(error)) from error
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

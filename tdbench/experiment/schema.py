@@ -4,7 +4,6 @@ An experiment says what varies; `tdbench.experiment.load` expands it to runs. Th
 the schema.
 """
 
-import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,6 @@ from pydantic import (
     BeforeValidator,
     Field,
     SerializeAsAny,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -28,7 +26,8 @@ from tdbench.diffusion.formulations.base import Formulation
 from tdbench.diffusion.objectives import OBJECTIVES
 from tdbench.diffusion.objectives.base import Objective
 from tdbench.diffusion.samplers import SAMPLERS, Heun, Sampler
-from tdbench.experiment.evaluation import Evaluation, seen_from_experiment
+from tdbench.experiment.evaluation import Evaluation
+from tdbench.experiment.training import LARGEST_BATCH, Training
 from tdbench.networks import NetworkSettings
 from tdbench.settings import Parameters, kind_from_name, of_kind, one_of
 from tdbench.validation import Mistakes, did_you_mean, same_but_for_case
@@ -36,8 +35,7 @@ from tdbench.validation import Mistakes, did_you_mean, same_but_for_case
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 RESERVED = ("datasets", "mlflow", "published", "weights")
 # Far beyond any use: what exceeds them is a slip, and would fill a memory or a night before it is noticed.
-LARGEST_BATCH, MOST_IMAGES = 2**20, 100_000_000
-MOST_STEPS, MOST_SNAPSHOTS, MOST_THREADS = 10_000, 10_000, 4_096
+MOST_IMAGES, MOST_STEPS = 100_000_000, 10_000
 
 
 def _name(value: Any) -> Any:
@@ -52,14 +50,8 @@ def _text(value: str) -> str:
     return value
 
 
-def _file(value: Any, info: ValidationInfo) -> Any:
-    return None if value is None else seen_from_experiment(value, info)
-
-
 Name = Annotated[str, BeforeValidator(_name)]
 Text = Annotated[str, AfterValidator(_text)]
-Positive = Annotated[float, Field(gt=0)]
-Precision = Literal["auto", "fp32", "tf32", "bf16"]
 AnyFormulation = Annotated[SerializeAsAny[Formulation], of_kind(FORMULATIONS, "formulation")]
 AnyObjective = Annotated[SerializeAsAny[Objective], of_kind(OBJECTIVES, "objective")]
 AnySampler = Annotated[SerializeAsAny[Sampler], of_kind(SAMPLERS, "sampler")]
@@ -97,139 +89,6 @@ class Dataset(Parameters):
         if self.source == "archive" and path is not None and (found := archive_size(path)) is not None:
             return found
         return self.resolution, None
-
-
-class Optimizer(Parameters):
-    """What turns gradients into updates; PyTorch's own, with its meaning of every setting."""
-
-    kind: Literal["adam", "adamw", "radam"] = "adam"
-    betas: Annotated[
-        tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]],
-        Field(description="decay of the averages of the gradient and of its square, a step"),
-    ] = (0.9, 0.999)
-    epsilon: Annotated[float, Field(ge=1e-12, le=1, description="added to the root of the average square")] = 1e-8
-    weight_decay: Annotated[
-        float,
-        Field(ge=0, le=1000, description="of adamw a share of the weights, of adam and radam a part of the gradient"),
-    ] = 0.0
-
-
-def _optimizer(value: Any) -> Any:
-    """``radam`` means ``{kind: radam}``."""
-    if isinstance(value, str):
-        return {"kind": value}
-    if not isinstance(value, dict | Optimizer):
-        raise ValueError("should be adam, adamw or radam, or a mapping such as {kind: radam, weight_decay: 0}")
-    return value
-
-
-class Training(Parameters):
-    """How a network is trained. One kimg is 1,000 images shown."""
-
-    duration_kimg: Annotated[float, Field(gt=0, le=1e9)]
-    batch_size: Annotated[int, Field(ge=1, le=LARGEST_BATCH)]
-    learning_rate: Positive
-    rampup_kimg: Annotated[float, Field(ge=0, description="linear ramp-up of the learning rate")] = 0.0
-    optimizer: Annotated[Optimizer, BeforeValidator(_optimizer)] = Optimizer()
-    gradient_clip_norm: Annotated[
-        float | None, Field(ge=1e-6, description="a longer gradient of all weights is scaled down to this norm")
-    ] = None
-    ema_half_life_kimg: Annotated[
-        float | None, Field(gt=0, description="images after which an old weight counts half in the average sampled")
-    ] = None
-    ema_decay: Annotated[
-        float | None,
-        Field(ge=0, lt=1, description="in place of the half-life: the share of the old average that each step keeps"),
-    ] = None
-    ema_rampup_ratio: Annotated[
-        float | None,
-        Field(gt=0, description="the half-life is at most this share of the images shown; null where there is none"),
-    ] = 0.05
-    horizontal_flips: Annotated[bool, Field(description="every second image, at random, is shown mirrored")] = False
-    augmentation: Annotated[
-        float, Field(ge=0, lt=1, description="probability of each of EDM's non-leaking augmentations; 0 for none")
-    ] = 0.0
-    snapshot_kimg: Annotated[float, Field(gt=0, description="interval between snapshots")]
-    metrics_every_steps: Annotated[int, Field(ge=1)] = 20
-    checkpoint_minutes: Annotated[
-        float, Field(ge=0, description="how often the state is kept, to go on from after a crash")
-    ] = 10.0
-    microbatch_size: Annotated[
-        int | None,
-        Field(ge=1, description="images that go through the network at once; gradients accumulate over a batch"),
-    ] = None
-    precision: Annotated[Precision, Field(description="of the network's products; auto: bf16 where it pays")] = "auto"
-    target_precision: Annotated[Precision, Field(description="of the target network's; auto: the same")] = "auto"
-    compile: Annotated[bool | Literal["auto"], Field(description="torch.compile; auto: on a GPU")] = "auto"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Annotated[int, Field(ge=1, le=MOST_THREADS, description="CPU threads; part of the result, to the bit")] = 1
-    processes: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=MOST_THREADS,
-            description="processes of one training, each with a GPU of its own where there are any",
-        ),
-    ] = 1
-    distance_weights: Annotated[
-        Path | None,
-        BeforeValidator(_file),
-        Field(description="file of VGG16's weights for distance lpips, in place of the published one"),
-    ] = None
-
-    @property
-    def steps(self) -> int:
-        return math.ceil(round(self.duration_kimg * 1000 / self.batch_size, 6))
-
-    def snapshot_steps(self) -> list[int]:
-        """Steps after which a snapshot is taken: the first at or past each multiple of the interval, and the last."""
-        count = math.floor(round(self.duration_kimg / self.snapshot_kimg, 6))
-        reached = {math.ceil(round(k * self.snapshot_kimg * 1000 / self.batch_size, 6)) for k in range(1, count + 1)}
-        return sorted(reached | {self.steps})
-
-    def images_at(self, step: int) -> int:
-        return step * self.batch_size
-
-    @model_validator(mode="before")
-    @classmethod
-    def _moved(cls, content: Any) -> Any:
-        if not isinstance(content, dict):
-            return content
-        if "betas" in content:
-            raise ValueError(
-                f"betas: {content['betas']!r:.60}: belong to the optimizer; write such as "
-                "optimizer: {kind: adam, betas: [0.9, 0.999]}"
-            )
-        if content.get("ema_decay") is not None and content.get("ema_half_life_kimg") is None:
-            # A part of the half-life, and none of the result without one.
-            return {**content, "ema_rampup_ratio": None}
-        return content
-
-    @model_validator(mode="after")
-    def _one_average(self) -> Self:
-        if self.ema_half_life_kimg is None and self.ema_decay is None:
-            raise ValueError("ema_half_life_kimg: is missing; give it, or ema_decay, for the average that is sampled")
-        if self.ema_half_life_kimg is not None and self.ema_decay is not None:
-            raise ValueError(
-                f"ema_decay: {self.ema_decay:g}: beside ema_half_life_kimg {self.ema_half_life_kimg:g}; one of them "
-                "must be null: the average has one rate"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.snapshot_kimg > self.duration_kimg:
-            raise ValueError(f"snapshot_kimg {self.snapshot_kimg:g} exceeds duration_kimg {self.duration_kimg:g}")
-        if self.duration_kimg > MOST_SNAPSHOTS * self.snapshot_kimg:
-            raise ValueError(
-                f"snapshot_kimg {self.snapshot_kimg:g}: makes more than {MOST_SNAPSHOTS:,} snapshots of "
-                f"duration_kimg {self.duration_kimg:g}"
-            )
-        if self.steps < 1:
-            raise ValueError(f"duration_kimg {self.duration_kimg:g} is less than one image")
-        if self.processes > 1 and self.device == "cpu":
-            raise ValueError(f"processes {self.processes} are for GPUs; with device: cpu give threads")
-        return self
 
 
 class Sampling(Parameters):

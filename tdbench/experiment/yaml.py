@@ -13,11 +13,13 @@ from ruamel.yaml.nodes import ScalarNode
 from tdbench.errors import TdbenchError
 from tdbench.validation import _SHOWN
 
+Content = dict[str, Any]
+"""Settings as somebody wrote them."""
 LARGEST, DEEPEST, MOST = 2**20, 40, 100_000
 """Of an experiment file: bytes, blocks within blocks, and values once every alias is written out."""
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> Content:
     """The mapping that a YAML 1.2 file holds; a key named twice is an error.
 
     Raises

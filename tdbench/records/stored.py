@@ -27,7 +27,8 @@ from tdbench.records.schema import (
 )
 from tdbench.runtime import advice
 from tdbench.runtime.arrays import read_arrays
-from tdbench.runtime.files import json_lines, parse_json
+from tdbench.runtime.files import parse_json
+from tdbench.runtime.progress_log import LogLine, read_log
 from tdbench.validation import Record
 
 R = TypeVar("R", bound=Record)
@@ -207,9 +208,9 @@ class RunRecords:
         return stored
 
     @cached_property
-    def progress(self) -> list[Any]:
-        """The lines of progress.jsonl, unchecked: another version or a killed process may have written them."""
-        return json_lines(self.layout.progress, last_bytes=None)
+    def progress(self) -> list[LogLine]:
+        """The lines of progress.jsonl."""
+        return read_log(self.layout.progress)
 
 
 def sample_key(run: Run, snapshot: str, steps: int) -> Settings:

@@ -1,8 +1,8 @@
 """Weights of networks that others trained, read so that nothing in the file can run."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -48,7 +48,7 @@ def damaged_weights(path: Path, error: Exception, remedy: str) -> TdbenchError:
     return TdbenchError(f"{path}: no readable weights ({said}); {remedy}")
 
 
-def save_snapshot(path: Path, network: nn.Module, facts: dict[str, Any]) -> str:
+def save_snapshot(path: Path, network: nn.Module, facts: Mapping[str, int | str]) -> str:
     """Write a network's weights, with ``facts`` as JSON; returns the file's SHA-256.
 
     The same weights and facts give the same bytes.

@@ -30,6 +30,8 @@ plt.rcParams.update({"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt":
 sns.set_theme(style="whitegrid", palette="colorblind", context="notebook")
 
 
+Colours = dict[str, tuple[float, float, float]]
+"""Name -> red, green and blue, 0..1."""
 _COLUMNS = 3
 _DATES = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 
@@ -98,24 +100,11 @@ def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, c
     keys = ["dataset", "formulation", "library"]
     panels = list(means.groupby(keys, sort=False))
     columns = min(len(panels), _COLUMNS)
-    rows = -(-len(panels) // columns)
-    legend_height = 0.28 * -(-len(labels) // columns)
-    figure, axes = plt.subplots(
-        2 * rows,
-        columns,
-        figsize=(5.4 * columns, 6.6 * rows + legend_height),
-        squeeze=False,
-        height_ratios=[3, 2] * rows,
-        layout="constrained",
-    )
+    figure, places = _pairs_of_panels(len(panels), columns, legend_height=0.28 * -(-len(labels) // columns))
     colours = dict(zip(labels, _palette(len(labels)), strict=True))
     seeds = means.groupby("objective")["n"].max()
-    places = [(axes[2 * row][column], axes[2 * row + 1][column]) for row in range(rows) for column in range(columns)]
-    for above, below in places[len(panels) :]:
-        above.remove()
-        below.remove()
     legends = {name: f"{label} (n = {seeds.get(name, 0)})" for name, label in labels.items()}
-    for (above, below), (cell, panel) in zip(places, panels, strict=False):
+    for (above, below), (cell, panel) in zip(places, panels, strict=True):
         above.sharex(below)
         _lines(above, panel, legends, colours)
         if comparable:
@@ -126,7 +115,7 @@ def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, c
             above.set(yscale="log")
             _plain_ticks(above)
         below.set(xlabel="NFE (network evaluations)", xticks=sorted(panel.nfe.unique()))
-    for above, below in places[: len(panels) : columns]:
+    for above, below in places[::columns]:
         above.set_ylabel(f"{name_of(metric)} on {means.features.iloc[0]} features")
         below.set_ylabel("difference to\nbaseline" + ", %" * positive)
     # Below the panels, where long labels hide no line.
@@ -135,12 +124,30 @@ def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, c
     return figure
 
 
+def _pairs_of_panels(count: int, columns: int, legend_height: float) -> tuple[Figure, list[tuple[Axes, Axes]]]:
+    """A figure of so many pairs of panels, a lower one below a higher one, with room for a legend (inches)."""
+    rows = -(-count // columns)
+    figure, axes = plt.subplots(
+        2 * rows,
+        columns,
+        figsize=(5.4 * columns, 6.6 * rows + legend_height),
+        squeeze=False,
+        height_ratios=[3, 2] * rows,
+        layout="constrained",
+    )
+    places = [(axes[2 * row][column], axes[2 * row + 1][column]) for row in range(rows) for column in range(columns)]
+    for above, below in places[count:]:
+        above.remove()
+        below.remove()
+    return figure, places[:count]
+
+
 def _palette(count: int) -> Any:
     """Distinct colours; those for the colour-blind are ten."""
     return sns.color_palette("colorblind" if count <= 10 else "husl", count)
 
 
-def _lines(axis: Axes, panel: pd.DataFrame, legends: dict[str, str], colours: dict[str, object]) -> None:
+def _lines(axis: Axes, panel: pd.DataFrame, legends: dict[str, str], colours: Colours) -> None:
     """A line with its band for each objective."""
     for objective, legend in legends.items():
         _line(axis, panel[panel.objective == objective].sort_values("nfe"), legend, colours[objective])
@@ -154,7 +161,7 @@ def _line(axis: Axes, data: pd.DataFrame, label: str, colour: object) -> None:
 
 
 def _differences(
-    axis: Axes, data: pd.DataFrame, treated: list[str], colours: dict[str, object], scale: pd.Series | float
+    axis: Axes, data: pd.DataFrame, treated: list[str], colours: Colours, scale: pd.Series | float
 ) -> None:
     """Paired differences with their intervals, side by side so that they do not hide each other."""
     axis.axhline(0, color="0.3", linewidth=1)

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pandas as pd
 from scipy import stats
@@ -13,7 +13,7 @@ from tdbench.experiment.metrics import label
 from tdbench.experiment.run import Plan, Run
 from tdbench.networks import NETWORKS
 from tdbench.records.layout import published_file
-from tdbench.reporting.cells import DASH, NOTHING, Cell, fixed, number, spread
+from tdbench.reporting.cells import NOTHING, Cell, fixed, number, spread
 from tdbench.reporting.findings import Findings
 from tdbench.reporting.statistics import CONFIDENCE, summarise
 from tdbench.runtime.progress_log import first_line
@@ -102,28 +102,68 @@ def published_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
     figures = pd.concat([read_published(name) for name in names], ignore_index=True)
     figures = figures[figures.dataset.isin(plan.experiment.datasets)]
     runs = {(run.dataset_name, run.formulation_name, run.objective_name): run for run in plan.runs.values()}
-    ours = {(tuple(row[key] for key in KEY), row["library"]): row for row in summarise(per_run).to_dict("records")}
-    libraries = list(per_run.library.unique())
-    rows = []
-    columns = [str(name) for name in figures]
-    for values in figures.itertuples(index=False, name=None):
-        figure = dict(zip(columns, values, strict=True))
-        run = runs.get((figure["dataset"], figure["formulation"], figure["objective"]))
-        found = {name: ours[key] for name in libraries if (key := (tuple(figure[k] for k in KEY), name)) in ours}
-        rows.append(_row(figure, libraries, found, run))
+    ours = [Ours(*row) for row in summarise(per_run)[list(Ours._fields)].itertuples(index=False, name=None)]
+    libraries, rows = list(per_run.library.unique()), []
+    for values in figures[COLUMNS].itertuples(index=False, name=None):
+        figure = Figure(*values)
+        found = {mine.library: mine for mine in ours if mine.key == figure.key}
+        rows.append(_row(figure, libraries, found, runs.get(figure.key[:3])))
     return pd.DataFrame(rows)
 
 
-def _row(figure: dict[str, Any], libraries: list[str], found: dict[str, Any], run: Run | None) -> dict[str, Any]:
+class Figure(NamedTuple):
+    """A published figure: a row of a file, NaN where a cell is empty."""
+
+    dataset: str
+    resolution: float
+    network: str
+    learning_rate: float
+    formulation: str
+    objective: str
+    steps: int
+    metric: str
+    features: str
+    resize: str
+    images: float
+    snapshots: str
+    value: float
+    note: str
+    source: str
+
+    @property
+    def key(self) -> tuple[str, str, str, int, str]:
+        """What it has in common with ours."""
+        return self.dataset, self.formulation, self.objective, self.steps, self.metric
+
+
+class Ours(NamedTuple):
+    """A score of ours over seeds."""
+
+    dataset: str
+    formulation: str
+    objective: str
+    steps: int
+    metric: str
+    library: str
+    features: str
+    mean: float
+    std: float
+    n: int
+
+    @property
+    def key(self) -> tuple[str, str, str, int, str]:
+        return self.dataset, self.formulation, self.objective, self.steps, self.metric
+
+
+def _row(figure: Figure, libraries: list[str], found: dict[str, Ours], run: Run | None) -> dict[str, float | str]:
     """A published figure beside ours of each library."""
-    row = {key.replace("_", " "): "" if pd.isna(figure[key]) else figure[key] for key in _SHOWN}
-    known = not pd.isna(figure["value"])
-    row |= {"metric": label(figure["metric"]), "published": number(figure["value"], 4) if known else NOTHING}
+    row = {key.replace("_", " "): "" if pd.isna(cell := getattr(figure, key)) else cell for key in _SHOWN}
+    known = not pd.isna(figure.value)
+    row |= {"metric": label(figure.metric), "published": number(figure.value, 4) if known else NOTHING}
     for name in libraries:
         mine = found.get(name)
-        text = f"{spread(mine['mean'], mine['std'])} (n = {mine['n']})" if mine else DASH
-        row[name] = Cell(text, mine["mean"] if mine else None)
-        ratio = mine["mean"] / figure["value"] if mine and known and figure["value"] else None
+        row[name] = Cell(f"{spread(mine.mean, mine.std)} (n = {mine.n})", mine.mean) if mine else NOTHING
+        ratio = mine.mean / figure.value if mine and known and figure.value else None
         row[f"{name}, × published"] = NOTHING if ratio is None else fixed(ratio, 3)
     if not known:
         result = "no figure given"
@@ -131,44 +171,43 @@ def _row(figure: dict[str, Any], libraries: list[str], found: dict[str, Any], ru
         result = "not measured here"
     else:
         result = _results(figure, found, run)
-    note = "" if pd.isna(figure["note"]) else figure["note"]
-    return row | {"result": result, "note": note, "source": figure["source"]}
+    return row | {"result": result, "note": "" if pd.isna(figure.note) else figure.note, "source": figure.source}
 
 
-def _results(figure: dict[str, Any], found: dict[str, Any], run: Run) -> str:
+def _results(figure: Figure, found: dict[str, Ours], run: Run) -> str:
     """The result of each library, said once for those that have the same."""
     libraries: dict[str, list[str]] = {}
     for name, mine in found.items():
         reasons = _differs_in_library(figure, mine) + _differs(figure, run)
-        result = f"not comparable ({'; '.join(reasons)})" if reasons else _result(figure["value"], mine)
+        result = f"not comparable ({'; '.join(reasons)})" if reasons else _result(figure.value, mine)
         libraries.setdefault(result, []).append(name)
     if len(libraries) == 1:
         return next(iter(libraries))
     return "; ".join(f"{', '.join(names)}: {result}" for result, names in libraries.items())
 
 
-def _differs_in_library(figure: dict[str, Any], mine: dict[str, Any]) -> list[str]:
+def _differs_in_library(figure: Figure, mine: Ours) -> list[str]:
     """How a library's features differ from those of a published figure."""
     # Inception with weights of a user's own is called otherwise.
-    if mine["features"] != figure["features"]:
-        return [_against("features", mine["features"], figure["features"])]
+    if mine.features != figure.features:
+        return [_against("features", mine.features, figure.features)]
     # Other features have the same resize in all libraries.
-    if figure["features"] not in OWN or figure["resize"] == LIBRARIES[mine["library"]].resize:
+    if figure.features not in OWN or figure.resize == LIBRARIES[mine.library].resize:
         return []
-    return ["resize unknown" if pd.isna(figure["resize"]) else "resize"]
+    return ["resize unknown" if pd.isna(figure.resize) else "resize"]
 
 
-def _differs(figure: dict[str, Any], run: Run) -> list[str]:
+def _differs(figure: Figure, run: Run) -> list[str]:
     """How our protocol differs from that of a published figure, for all libraries, as far as the harness knows."""
     images, snapshots = run.sampling.images, f"last {run.evaluation.last_percent:g} %"
     reasons = []
-    if pd.isna(figure["images"]):
+    if pd.isna(figure.images):
         reasons.append("number of images unknown")
-    elif images != figure["images"]:
-        reasons.append(f"{images:,} images, not {int(figure['images']):,}")
-    if snapshots != figure["snapshots"]:
-        reasons.append(_against("snapshots", snapshots, figure["snapshots"]))
-    network, rate = figure["network"], figure["learning_rate"]
+    elif images != figure.images:
+        reasons.append(f"{images:,} images, not {int(figure.images):,}")
+    if snapshots != figure.snapshots:
+        reasons.append(_against("snapshots", snapshots, figure.snapshots))
+    network, rate = figure.network, figure.learning_rate
     if network in NETWORKS and network != run.network.kind:
         reasons.append(_against("network", run.network.kind, network))
     if not (pd.isna(rate) or math.isclose(rate, run.training.learning_rate)):
@@ -176,23 +215,23 @@ def _differs(figure: dict[str, Any], run: Run) -> list[str]:
     return reasons
 
 
-def _against(what: str, ours: str, theirs: Any) -> str:
+def _against(what: str, ours: str, theirs: str) -> str:
     """``features classifier, not inception``."""
     return f"{what} unknown" if pd.isna(theirs) else f"{what} {ours}, not {theirs}"
 
 
-def _result(published: float, mine: dict[str, Any]) -> str:
+def _result(published: float, mine: Ours) -> str:
     """Whether a published figure is what one more training of ours could give.
 
     It is set against the 95 % prediction interval, mean ± t s sqrt(1 + 1/n) over our n seeds: a published figure has
     the chance of its own seeds in it. An interval wider than `WITHIN` on each side would let everything pass, and
     decides nothing.
     """
-    n = int(mine["n"])
+    n = mine.n
     if n < 2:
         return "undecided (one seed)"
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * mine["std"] * (1 + 1 / n) ** 0.5
-    if abs(published - mine["mean"]) > half:
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * mine.std * (1 + 1 / n) ** 0.5
+    if abs(published - mine.mean) > half:
         return "not reproduced"
     width = half / abs(published) if published else math.inf
     return "reproduced" if width <= WITHIN else f"undecided (our interval: ±{100 * width:.0f} %)"

@@ -13,11 +13,12 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
-from tdbench.errors import TdbenchError
+from tdbench.errors import TdbenchError, printable
 from tdbench.runtime.files import Line, json_lines, write_text
 
 FIRST_INTERVAL_S = 5.0
@@ -28,6 +29,67 @@ RATE_WINDOW_S = 60.0
 """A rate is that of the last minute, or of the last few lines where they are further apart."""
 
 State = Literal["running", "finished", "failed", "stopped"]
+
+
+_STATES = ("running", "finished", "failed", "stopped")
+_LARGEST = 1e15
+"""No count and no time of ours is larger; another one is damage, and would overflow somewhere."""
+_LONGEST = 2_000
+
+
+def number(value: object) -> float | None:
+    """A finite number, or None for all else that a damaged file may hold."""
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST < value < _LARGEST
+    return value if usable and isinstance(value, int | float) else None
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line of a log, as far as it makes sense: another version, or a process that was killed, may have written it."""
+
+    stage: str
+    state: str
+    """``running``, ``finished``, ``failed`` or ``stopped``; empty for anything else."""
+    epoch: float | None
+    """When it was written, in seconds; None where that is no moment which a calendar has."""
+    time: str
+    done: float | None
+    total: float | None
+    unit: str
+    rate: float | None
+    every_s: float
+    host: str
+    pid: str
+    error: str
+
+    @classmethod
+    def of(cls, content: Line) -> Self:
+        """What an object of a log says."""
+        epoch, state = number(content.get("epoch")), content.get("state")
+
+        def text(key: str) -> str:
+            value = content.get(key)
+            return "" if value is None else printable(str(value))[:_LONGEST]
+
+        return cls(
+            stage=text("stage"),
+            state=state if isinstance(state, str) and state in _STATES else "",
+            epoch=epoch if 0 < (epoch or 0) < 1e11 else None,
+            time=text("time"),
+            done=number(content.get("done")),
+            total=number(content.get("total")),
+            unit=text("unit"),
+            rate=number(content.get("rate")),
+            every_s=number(content.get("every_s")) or 0.0,
+            host=text("host"),
+            pid=text("pid"),
+            error=text("error"),
+        )
+
+
+def read_log(path: Path, last_bytes: int | None = None) -> list[LogLine]:
+    """The lines of a log, of its end only or of all of it; a file that is missing or cannot be read has none."""
+    return [LogLine.of(content) for content in json_lines(path, last_bytes)]
 
 
 class Counter(Protocol):

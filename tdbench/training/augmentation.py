@@ -13,7 +13,8 @@ and mirrored without limit at the centres of their border pixels. As with every 
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from functools import partial
+from typing import Annotated, Self
 
 import torch
 from pydantic import Field
@@ -97,11 +98,11 @@ def draw_transforms(count: int, settings: AugmentationSettings, generator: torch
 
     The generator, on the CPU, gives the same numbers whatever the settings: they only choose which are used.
     """
-    kind: dict[str, Any] = {"generator": generator, "dtype": torch.float64}
-    chosen = (torch.rand(count, 5, **kind) < settings.probability).double()
-    flips = (torch.rand(count, 2, **kind) < 0.5).double()
-    turns = math.pi * (2 * torch.rand(count, 2, **kind) - 1)
-    normal = torch.randn(count, 4, **kind)
+    uniform, gauss = (partial(draw, generator=generator, dtype=torch.float64) for draw in (torch.rand, torch.randn))
+    chosen = (uniform(count, 5) < settings.probability).double()
+    flips = (uniform(count, 2) < 0.5).double()
+    turns = math.pi * (2 * uniform(count, 2) - 1)
+    normal = gauss(count, 4)
     return Transforms(
         x_flip=flips[:, 0] * settings.mirror,
         y_flip=flips[:, 1] * chosen[:, 0],

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from tdbench.experiment.schema import Training
+from tdbench.experiment.training import Training
 
 Network = TypeVar("Network", bound=nn.Module)
 

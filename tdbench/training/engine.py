@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tdbench.diffusion.preconditioning import Condition, Denoiser, DenoiserCall
-from tdbench.experiment.schema import Precision, Training
+from tdbench.experiment.training import Precision, Training
 from tdbench.runtime.device import native_bf16, without_gradient
 from tdbench.runtime.progress import say
 

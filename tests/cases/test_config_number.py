@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tdbench.errors import TdbenchError
-from tdbench.workflow.flow import config_text
+from tdbench.workflow.config import config_text
 from tests.cases.calls import INPUTS, environment
 from tests.conftest import ROOT
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tdbench.workflow import flow
+from tdbench.workflow import config
 from tests.cases.test_config_number import snakemake
 
 
@@ -19,6 +19,6 @@ def test_the_case(tmp_path: Any) -> None:
 def test_what_snakemake_counts(cores: int | None, ends: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """None is a cluster's, whose jobs have cores of their own."""
     codes: list[int] = []
-    monkeypatch.setattr(flow.os, "_exit", codes.append)
-    flow.need_cores(SimpleNamespace(resource_settings=SimpleNamespace(cores=cores)))
+    monkeypatch.setattr(config.os, "_exit", codes.append)
+    config.need_cores(SimpleNamespace(resource_settings=SimpleNamespace(cores=cores)))
     assert codes == [2] * ends

@@ -8,7 +8,7 @@ from tdbench.errors import TdbenchError
 from tdbench.experiment.load import load_plan
 from tdbench.reporting.tracking.client import connect
 from tdbench.reporting.tracking.uri import tracking_uri
-from tdbench.workflow.flow import check_paths
+from tdbench.workflow.config import check_paths
 from tests.cases.calls import INPUTS, refused
 from tests.conftest import TINY
 

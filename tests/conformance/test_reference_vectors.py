@@ -142,7 +142,7 @@ def test_a_miss_exits_with_1(
         ({"0/kwargs": np.array("{'k_index': 1.0}")}, "unknown settings ['k_index']"),
         ({"0/kwargs": np.array("{'k_idx': 0.1}")}, "must be below span"),
         ({"0/draw1": np.zeros((5, 3, 4, 4))}, "0/draw1: float64 (5, 3, 4, 4); expected float64 (6, 3, 4, 4)"),
-        ({"0/kwargs": np.array("{'lambda_edm': 'much'}")}, "0/kwargs: ('lambda_',): 'much': Input should be"),
+        ({"0/kwargs": np.array("{'lambda_edm': 'much'}")}, "0/kwargs: ('lambda_edm',): 'much': Input should be"),
         ({"3/loss": np.zeros(6)}, "3/loss: float64 (6,); expected float64 ()"),
     ],
 )

@@ -12,7 +12,7 @@ from tdbench.diffusion.formulations.ct import Scales
 from tdbench.diffusion.formulations.ddpm import log_alpha_bar
 from tdbench.diffusion.objectives.base import Baseline
 from tdbench.diffusion.objectives.targets import TargetEMA, TargetHard, TargetOnline, TargetOwn
-from tdbench.diffusion.objectives.td import TD
+from tdbench.diffusion.objectives.td import TDSettings
 from tdbench.diffusion.preconditioning import UNCONDITIONAL, Condition, CountingDenoiser
 from tdbench.diffusion.processes import posterior_coefficients
 
@@ -45,7 +45,7 @@ def test_forward_passes_of_a_step(kind: str, capsys: pytest.CaptureFixture[str])
     """One of the network, one of the target where there is one; TD + CT needs no more than CT."""
     f, (x0, noise) = formulation(kind), draw()
     passes = {}
-    for objective in (Baseline(), TD().resolved(f)):
+    for objective in (Baseline(), TDSettings().resolved(f)):
         network, other = CountingDenoiser(denoiser), CountingDenoiser(target)
         objective.losses(network, other, f, x0, UNCONDITIONAL, noise)
         passes[objective.kind] = (network.calls, other.calls)
@@ -58,7 +58,7 @@ def test_forward_passes_of_a_step(kind: str, capsys: pytest.CaptureFixture[str])
 def test_a_td_run_sees_the_very_points_of_its_baseline(kind: str) -> None:
     f, (x0, noise) = formulation(kind), draw()
     base = Baseline().losses(denoiser, target, f, x0, UNCONDITIONAL, noise)
-    td = TD().resolved(f).losses(denoiser, target, f, x0, UNCONDITIONAL, noise)
+    td = TDSettings().resolved(f).losses(denoiser, target, f, x0, UNCONDITIONAL, noise)
     torch.testing.assert_close(td.base, base.total, rtol=1e-7, atol=0)
 
 
@@ -69,7 +69,9 @@ def test_outside_the_range_the_loss_is_one_plus_lambda_times_the_base(kind: str)
     z = torch.where(torch.arange(64).view(-1, 1, 1, 1) % 2 == 0, noise.time, -6.0 if kind != "ct" else 6.0)
     if kind in ("ddpm", "ddim", "cosine", "vp", "ve"):
         z = torch.where(z == -6.0, -7.0, z)
-    losses = TD(**{"lambda": 0.3}).resolved(f).losses(denoiser, target, f, x0, UNCONDITIONAL, noise._replace(time=z))
+    losses = (
+        TDSettings(**{"lambda": 0.3}).resolved(f).losses(denoiser, target, f, x0, UNCONDITIONAL, noise._replace(time=z))
+    )
     assert not losses.valid[1::2].any() and losses.valid[::2].any()
     out = ~losses.valid
     torch.testing.assert_close(losses.total[out], 1.3 * losses.base[out], rtol=1e-12, atol=0)
@@ -83,7 +85,7 @@ def test_losses_and_gradients_are_finite_everywhere(kind: str, z: float) -> None
     f, (x0, noise) = formulation(kind), draw(8, torch.float32)
     weight = torch.ones((), requires_grad=True)
     losses = (
-        TD()
+        TDSettings()
         .resolved(f)
         .losses(
             lambda x, t, c: weight * denoiser(x, t, c),

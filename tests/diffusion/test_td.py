@@ -7,7 +7,7 @@ from torch import Tensor
 from tdbench.diffusion.formulations import CT, EDM, FORMULATIONS
 from tdbench.diffusion.formulations.base import Noise, per_image_mean
 from tdbench.diffusion.objectives.base import Baseline
-from tdbench.diffusion.objectives.td import TD, residual, td_losses
+from tdbench.diffusion.objectives.td import TDSettings, residual
 from tdbench.diffusion.preconditioning import UNCONDITIONAL, Condition
 from tdbench.diffusion.processes import couple, posterior_coefficients
 
@@ -66,7 +66,9 @@ def test_outside_the_range_the_loss_is_one_plus_lambda_times_the_base() -> None:
     x0, noise = draw()
     z = torch.where(torch.arange(64).view(-1, 1, 1, 1) % 2 == 0, noise.time, -4.0)  # sigma below the last pair
     noise = noise._replace(time=z)
-    losses = td_losses(denoiser, target, FORMULATION, TD(lambda_=0.3).resolved(FORMULATION), x0, UNCONDITIONAL, noise)
+    losses = (
+        TDSettings(lambda_=0.3).resolved(FORMULATION).losses(denoiser, target, FORMULATION, x0, UNCONDITIONAL, noise)
+    )
     assert not losses.valid[1::2].any() and losses.valid[::2].all()
     torch.testing.assert_close(losses.total[1::2], 1.3 * losses.base[1::2], rtol=1e-14, atol=0)
     assert (losses.td[1::2] == 0).all()
@@ -77,11 +79,10 @@ def test_outside_the_range_the_loss_is_one_plus_lambda_times_the_base() -> None:
 def test_losses_and_gradients_are_finite_at_and_beyond_the_ends_of_the_range(z: float) -> None:
     x0, noise = draw(8, dtype=torch.float32)
     weight = torch.ones((), requires_grad=True)
-    settings = TD(span=3, stride=0.2).resolved(FORMULATION)
+    td = TDSettings(span=3, stride=0.2).resolved(FORMULATION)
     noise = noise._replace(time=torch.full_like(noise.time, z))
-    losses = td_losses(
-        lambda x, s, _: weight * denoiser(x, s, None), target, FORMULATION, settings, x0, UNCONDITIONAL, noise
-    )
+    scaled = lambda x, s, _: weight * denoiser(x, s, None)  # noqa: E731
+    losses = td.losses(scaled, target, FORMULATION, x0, UNCONDITIONAL, noise)
     losses.total.mean().backward()
     assert losses.total.isfinite().all() and weight.grad is not None and weight.grad.isfinite()
 
@@ -96,9 +97,8 @@ def test_a_td_run_sees_the_very_points_of_its_baseline() -> None:
     x0, noise = draw()
     base = Baseline().losses(denoiser, None, FORMULATION, x0, UNCONDITIONAL, noise)
     for coupling in ("markov", "shared"):
-        losses = td_losses(
-            denoiser, target, FORMULATION, TD(coupling=coupling).resolved(FORMULATION), x0, UNCONDITIONAL, noise
-        )
+        td = TDSettings(coupling=coupling).resolved(FORMULATION)
+        losses = td.losses(denoiser, target, FORMULATION, x0, UNCONDITIONAL, noise)
         torch.testing.assert_close(losses.base, base.total, rtol=1e-9, atol=0)
 
 
@@ -151,7 +151,7 @@ def test_target_gets_no_gradient() -> None:
     def followed(x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
         return weight * target(x, sigma, condition)
 
-    losses = td_losses(denoiser, followed, FORMULATION, TD().resolved(FORMULATION), x0, UNCONDITIONAL, noise)
+    losses = TDSettings().resolved(FORMULATION).losses(denoiser, followed, FORMULATION, x0, UNCONDITIONAL, noise)
     assert not losses.total.requires_grad
 
 
@@ -175,7 +175,7 @@ def test_target_gets_no_gradient() -> None:
 )
 def test_settings_that_a_formulation_does_not_have(kind: str, settings: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        TD.model_validate(settings).resolved(FORMULATIONS[kind]())
+        TDSettings.model_validate(settings).resolved(FORMULATIONS[kind]())
 
 
 @pytest.mark.parametrize("kind", FORMULATIONS)
@@ -183,7 +183,7 @@ def test_every_preset_keeps_the_order_of_times(kind: str) -> None:
     """tau' < t' < tau < t in continuous time; tau = t' is a whole index's alone."""
     formulation = FORMULATIONS[kind]()
     for preset in formulation.td_presets:
-        settings = TD(preset=preset).resolved(formulation)
+        settings = TDSettings(preset=preset).resolved(formulation)
         t = formulation.grid.time(torch.full((1, 1, 1, 1), 2.0, dtype=F64))
         times = formulation.pair_times(t, settings.span, settings.stride)
         order = [formulation.grid.index(time).item() for time in (t, times.tau, times.t_prime, times.tau_prime)]
@@ -191,5 +191,5 @@ def test_every_preset_keeps_the_order_of_times(kind: str) -> None:
 
 
 def test_whole_indices_may_have_a_stride_as_long_as_the_span() -> None:
-    settings = TD(span=3, stride=3).resolved(FORMULATIONS["ddim"]())
+    settings = TDSettings(span=3, stride=3).resolved(FORMULATIONS["ddim"]())
     assert (settings.span, settings.stride) == (3, 3)

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tdbench.diffusion.formulations import FORMULATIONS
-from tdbench.diffusion.objectives.td import TD
+from tdbench.diffusion.objectives.td import TDSettings
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
@@ -34,7 +34,7 @@ def test_every_preset_has_a_column() -> None:
 
 @pytest.mark.parametrize(("kind", "preset"), sorted({(kind, preset) for kind, preset, _ in presets()}))
 def test_the_table_of_presets_is_what_is_computed(kind: str, preset: str) -> None:
-    settings = TD(preset=preset).resolved(FORMULATIONS[kind]())
+    settings = TDSettings(preset=preset).resolved(FORMULATIONS[kind]())
     cells = {setting: cell for (k, p, setting), cell in presets().items() if (k, p) == (kind, preset)}
     assert len(cells) == 7
     for name in ("weight", "coupling", "posterior"):

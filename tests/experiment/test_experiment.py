@@ -160,8 +160,8 @@ def test_the_papers_experiments_follow_its_protocol() -> None:
         assert set(theirs.network.dropna()) == {edm.network.kind}
         assert set(theirs.learning_rate.dropna()) == {edm.training.learning_rate}
         # One column for each way in which Inception's FIDs are published.
-        assert edm.evaluation.libraries == ct.evaluation.libraries == LIBRARIES
-    assert all(run.evaluation.libraries == LIBRARIES for run in load_plan("ablation-cifar10").runs.values())
+        assert edm.evaluation.libraries == ct.evaluation.libraries == tuple(LIBRARIES)
+    assert all(run.evaluation.libraries == tuple(LIBRARIES) for run in load_plan("ablation-cifar10").runs.values())
     ablations = load_plan("ablation-cifar10").ablations
     assert {name: len(cases) for name, cases in ablations.items()} == {
         "weight": 3,

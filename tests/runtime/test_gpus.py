@@ -20,7 +20,8 @@ from tdbench.experiment.run import Plan, Run
 from tdbench.records.layout import DatasetLayout, ReportLayout
 from tdbench.runtime.gpus import take_gpus, visible_gpus
 from tdbench.workflow.batches import Batch
-from tdbench.workflow.flow import ExperimentFlow, limit_gpus
+from tdbench.workflow.config import limit_gpus
+from tdbench.workflow.flow import ExperimentFlow
 from tests.conftest import ROOT, TINY
 
 # Takes argv[1] GPUs, holds them for argv[2] seconds and prints what it had from when to when.

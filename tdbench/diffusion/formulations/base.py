@@ -14,16 +14,25 @@ from tdbench.settings import Parameters
 
 Weight = Literal["pairwise", "source", "constant", "linear"]
 
-WHOLE_STEPS: Mapping[str, Any] = {
-    "weight": "pairwise",
-    "lambda": 0.5,
-    "span": 1.0,
-    "stride": 1.0,
-    "coupling": "markov",
-    "posterior": "ancestral",
-}
-"""Settings of the TD objective for a discrete process: tau = t - 1 and t' = t - 1. The posterior is the paper's."""
-BETWEEN_STEPS: Mapping[str, Any] = {**WHOLE_STEPS, "stride": 0.25}
+
+class TDPreset(NamedTuple):
+    """Settings of the temporal difference for a formulation, which fill in what an experiment leaves out."""
+
+    weight: Weight
+    """w(t, t'), the weight of a pair."""
+    lambda_: float
+    """lambda, the weight of the base loss."""
+    span: float
+    """k, grid indices from t to t'."""
+    stride: float
+    """Delta, grid indices from t to tau."""
+    coupling: Coupling
+    posterior: Posterior
+
+
+WHOLE_STEPS = TDPreset("pairwise", lambda_=0.5, span=1.0, stride=1.0, coupling="markov", posterior="ancestral")
+"""For a discrete process: tau = t - 1 and t' = t - 1. The posterior is the paper's."""
+BETWEEN_STEPS = WHOLE_STEPS._replace(stride=0.25)
 """The same in continuous time, where tau' < t' < tau < t: the stride is below the span. Span and stride as for EDM."""
 
 
@@ -117,9 +126,13 @@ class Formulation(Parameters):
     """The couplings of the two points that it allows."""
     own_target: ClassVar[bool] = False
     """Whether its own loss compares with a target network, which the temporal difference then shares."""
+    no_matter_to_baseline: ClassVar[Mapping[str, bool | set[str]]] = {"grid": True}
+    """Settings that no weight of a baseline depends on: the grid serves pairs and samplers. In pydantic's form."""
+    baseline_kind: ClassVar[str | None] = None
+    """The kind whose baselines its own are, where that is another one."""
     whole_indices: ClassVar[bool] = False
     """Whether times lie on grid points only, as those of a discrete process do."""
-    td_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    td_presets: ClassVar[Mapping[str, TDPreset]] = {}
     """Settings of the TD objective by preset, each with every key of `td.TDSettings` but the target."""
 
     @property
@@ -231,8 +244,9 @@ class Formulation(Parameters):
                     )
 
     def baseline_settings(self) -> dict[str, Any]:
-        """What the weights of a baseline depend on: all but the grid, which serves pairs and samplers."""
-        return self.model_dump(mode="json", exclude={"grid"})
+        """What the weights of a baseline depend on."""
+        settings = self.model_dump(mode="json", exclude=self.no_matter_to_baseline)
+        return settings | ({} if self.baseline_kind is None else {"kind": self.baseline_kind})
 
 
 def per_image_mean(x: Tensor) -> Tensor:

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
 from tdbench.diffusion.distances import DISTANCES, GFLOPS, Distance
-from tdbench.diffusion.formulations.base import Estimates, Formulation, Weight, uniform
+from tdbench.diffusion.formulations.base import Estimates, Formulation, TDPreset, Weight, uniform
 from tdbench.diffusion.grid import KarrasGrid
 from tdbench.diffusion.preconditioning import ConsistencyPreconditioning
 from tdbench.diffusion.processes import Coupling, Level, like, variance_exploding
@@ -77,23 +77,11 @@ class CT(Formulation):
     weights: ClassVar[tuple[Weight, ...]] = ("pairwise", "linear", "constant")
     couplings: ClassVar[tuple[Coupling, ...]] = ("shared",)
     own_target: ClassVar[bool] = True
-    td_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {
-            "weight": "pairwise",
-            "lambda": 0.5,
-            "span": 1.0,
-            "stride": 0.25,
-            "coupling": "shared",
-            "posterior": "deterministic",
-        },
-        "release": {
-            "weight": "pairwise",
-            "lambda": 0.5,
-            "span": 1.0,
-            "stride": 0.25,
-            "coupling": "shared",
-            "posterior": "ancestral",
-        },
+    # The range and rho of the grid matter; the number of its points follows `scales`.
+    no_matter_to_baseline: ClassVar[Mapping[str, bool | set[str]]] = {"grid": {"num_steps"}}
+    td_presets: ClassVar[Mapping[str, TDPreset]] = {
+        "paper": TDPreset("pairwise", lambda_=0.5, span=1.0, stride=0.25, coupling="shared", posterior="deterministic"),
+        "release": TDPreset("pairwise", lambda_=0.5, span=1.0, stride=0.25, coupling="shared", posterior="ancestral"),
     }
 
     @property
@@ -148,7 +136,3 @@ class CT(Formulation):
         if name == "constant":
             return torch.ones_like(a)
         return 1 / ((a + a_prime) if name == "linear" else (a**2 + a_prime**2)).clamp_min(0.01)
-
-    def baseline_settings(self) -> dict[str, Any]:
-        """The range and rho of the grid matter; the number of its points follows `scales`."""
-        return self.model_dump(mode="json", exclude={"grid": {"num_steps"}})

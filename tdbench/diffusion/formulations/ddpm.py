@@ -7,13 +7,13 @@ of the one is a baseline of the other and is trained once.
 import math
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from tdbench.diffusion.formulations.base import WHOLE_STEPS, Formulation, uniform
+from tdbench.diffusion.formulations.base import WHOLE_STEPS, Formulation, TDPreset, uniform
 from tdbench.diffusion.grid import DiscreteGrid
 from tdbench.diffusion.preconditioning import NoisePrediction
 from tdbench.diffusion.processes import Level
@@ -43,6 +43,9 @@ class _Discrete(Formulation):
     """alpha_t = sqrt(alpha_bar_t), sigma_t = sqrt(1 - alpha_bar_t) for the steps t = 1..T; F predicts eps."""
 
     whole_indices: ClassVar[bool] = True
+    no_matter_to_baseline: ClassVar[Mapping[str, bool | set[str]]] = {}
+    # One baseline model serves two TD objectives and two samplers.
+    baseline_kind: ClassVar[str | None] = "ddpm"
 
     schedule: Schedule = "linear"
     grid: DiscreteGrid = DiscreteGrid()
@@ -67,17 +70,13 @@ class _Discrete(Formulation):
         """t ~ U{1, ..., T}."""
         return (1 + (uniform(z) * self.grid.num_steps).floor()).clamp(max=self.grid.num_steps)
 
-    def baseline_settings(self) -> dict[str, Any]:
-        """Those of `DDPM` for both: one baseline model serves two TD objectives and two samplers."""
-        return self.model_dump(mode="json") | {"kind": "ddpm"}
-
 
 class DDPM(_Discrete):
     """The Markov forward process with the ancestral posterior."""
 
     kind: Literal["ddpm"] = "ddpm"
 
-    td_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": WHOLE_STEPS}
+    td_presets: ClassVar[Mapping[str, TDPreset]] = {"paper": WHOLE_STEPS}
 
 
 class DDIM(_Discrete):
@@ -85,6 +84,6 @@ class DDIM(_Discrete):
 
     kind: Literal["ddim"] = "ddim"
 
-    td_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {**WHOLE_STEPS, "coupling": "shared", "posterior": "deterministic"}
+    td_presets: ClassVar[Mapping[str, TDPreset]] = {
+        "paper": WHOLE_STEPS._replace(coupling="shared", posterior="deterministic")
     }

@@ -1,12 +1,12 @@
 """EDM (Karras et al. 2022): noise added to images that keep their scale, time measured by sigma."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
 
-from tdbench.diffusion.formulations.base import Formulation
+from tdbench.diffusion.formulations.base import Formulation, TDPreset
 from tdbench.diffusion.grid import KarrasGrid
 from tdbench.diffusion.preconditioning import EDMPreconditioning
 from tdbench.diffusion.processes import Level, variance_exploding
@@ -25,23 +25,9 @@ class EDM(Formulation):
     p_std: Annotated[float, Field(gt=0, description="standard deviation of ln sigma in training")] = 1.2
     grid: KarrasGrid = KarrasGrid()
 
-    td_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {
-            "weight": "pairwise",
-            "lambda": 0.5,
-            "span": 1.0,
-            "stride": 0.25,
-            "coupling": "markov",
-            "posterior": "ancestral",
-        },
-        "release": {
-            "weight": "source",
-            "lambda": 0.5,
-            "span": 3.0,
-            "stride": 0.2,
-            "coupling": "markov",
-            "posterior": "ancestral",
-        },
+    td_presets: ClassVar[Mapping[str, TDPreset]] = {
+        "paper": TDPreset("pairwise", lambda_=0.5, span=1.0, stride=0.25, coupling="markov", posterior="ancestral"),
+        "release": TDPreset("source", lambda_=0.5, span=3.0, stride=0.2, coupling="markov", posterior="ancestral"),
     }
 
     def preconditioning(self) -> EDMPreconditioning:

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from tdbench.diffusion.formulations.base import BETWEEN_STEPS, Formulation, uniform
+from tdbench.diffusion.formulations.base import BETWEEN_STEPS, Formulation, TDPreset, uniform
 from tdbench.diffusion.grid import GeometricGrid
 from tdbench.diffusion.preconditioning import VEPreconditioning
 from tdbench.diffusion.processes import Level, variance_exploding
@@ -22,7 +22,9 @@ class VE(Formulation):
     kind: Literal["ve"] = "ve"
     grid: GeometricGrid = GeometricGrid()
 
-    td_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": BETWEEN_STEPS}
+    # The range of the noise levels matters, the number of grid points does not.
+    no_matter_to_baseline: ClassVar[Mapping[str, bool | set[str]]] = {"grid": {"num_steps"}}
+    td_presets: ClassVar[Mapping[str, TDPreset]] = {"paper": BETWEEN_STEPS}
 
     def preconditioning(self) -> VEPreconditioning:
         return VEPreconditioning()
@@ -37,7 +39,3 @@ class VE(Formulation):
         """ln sigma ~ U(ln sigma_min, ln sigma_max)."""
         low, high = math.log(self.grid.sigma_min), math.log(self.grid.sigma_max)
         return (low + uniform(z) * (high - low)).exp()
-
-    def baseline_settings(self) -> dict[str, Any]:
-        """The range of the noise levels matters, the number of grid points does not."""
-        return self.model_dump(mode="json", exclude={"grid": {"num_steps"}})

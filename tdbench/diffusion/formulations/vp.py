@@ -1,13 +1,13 @@
 """VP-SDE (Song et al. 2021): images shrink as noise is added, so that their variance stays near 1."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from tdbench.diffusion.formulations.base import BETWEEN_STEPS, Formulation, uniform
+from tdbench.diffusion.formulations.base import BETWEEN_STEPS, Formulation, TDPreset, uniform
 from tdbench.diffusion.grid import LinearGrid
 from tdbench.diffusion.preconditioning import NoisePrediction
 from tdbench.diffusion.processes import Level
@@ -28,7 +28,7 @@ class VP(Formulation):
     time_min: Annotated[float, Field(gt=0, lt=1, description="the smallest time of training")] = 1e-5
     grid: LinearGrid = LinearGrid()
 
-    td_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": BETWEEN_STEPS}
+    td_presets: ClassVar[Mapping[str, TDPreset]] = {"paper": BETWEEN_STEPS}
 
     def preconditioning(self) -> NoisePrediction:
         return NoisePrediction(self.level, lambda t: (_STEPS - 1) * t)

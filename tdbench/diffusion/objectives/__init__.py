@@ -1,7 +1,7 @@
 """The objectives by kind."""
 
 from tdbench.diffusion.objectives.base import Baseline, Objective
-from tdbench.diffusion.objectives.td import TD
+from tdbench.diffusion.objectives.td import TDSettings
 
-OBJECTIVES: dict[str, type[Objective]] = {"baseline": Baseline, "td": TD}
+OBJECTIVES: dict[str, type[Objective]] = {"baseline": Baseline, "td": TDSettings}
 """kind -> class."""

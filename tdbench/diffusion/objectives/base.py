@@ -1,7 +1,7 @@
 """What is minimised: the interface of an objective, and the formulation's own as the baseline."""
 
 from abc import abstractmethod
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ class Objective(Parameters):
 
     kind: str
 
-    def resolved(self, formulation: Formulation) -> Self:
+    def resolved(self, formulation: Formulation) -> "Objective":
         """The objective with every setting explicit for that formulation.
 
         Raises

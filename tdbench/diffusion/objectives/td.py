@@ -10,24 +10,34 @@ where D' is the target network. The kappa x terms of the long form cancel exactl
 them keeps the digits that the long form loses at large sigma.
 """
 
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from collections.abc import Mapping
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from tdbench.diffusion.formulations.base import Estimates, Formulation, Losses, Noise, PairTimes, Weight, per_image_mean
+from tdbench.diffusion.formulations.base import (
+    Estimates,
+    Formulation,
+    Losses,
+    Noise,
+    PairTimes,
+    TDPreset,
+    Weight,
+    per_image_mean,
+)
 from tdbench.diffusion.objectives.base import Objective
 from tdbench.diffusion.objectives.targets import Target, TargetEMA, TargetOwn
 from tdbench.diffusion.preconditioning import Condition, DenoiserCall
-from tdbench.diffusion.processes import Coupling, Level, Posterior, couple, couple_behind, like, posterior_coefficients
+from tdbench.diffusion.processes import Coupling, Level, Posterior, couple_behind, like, posterior_coefficients
 
 Preset = Literal["paper", "release"]
 _OWN_POSTERIOR: dict[str, Posterior] = {"markov": "ancestral", "shared": "deterministic"}
 
 
-class TD(Objective):
-    """The temporal-difference objective on top of the formulation's own.
+class TDSettings(Objective):
+    """The temporal-difference objective as an experiment writes it.
 
     A setting that is left out takes the value that ``preset`` has for the formulation (`td_presets`).
     """
@@ -42,44 +52,62 @@ class TD(Objective):
     posterior: Annotated[Posterior | None, Field(description="A and kappa")] = None
     target: Annotated[Target | None, Field(description="how the target network follows")] = None
 
-    def resolved(self, formulation: Formulation) -> Self:
+    def resolved(self, formulation: Formulation) -> "TD":
+        """The objective with every setting filled in, checked against the formulation."""
         presets = formulation.td_presets
         if self.preset not in presets:
             raise ValueError(f"preset {self.preset!r}: {formulation.kind} has {' and '.join(presets)} only")
-        given = {k: v for k, v in self.model_dump(by_alias=True).items() if v is not None}
-        if "coupling" in given and given["coupling"] != presets[self.preset]["coupling"]:
-            # The preset's posterior belongs to the preset's coupling.
-            given.setdefault("posterior", _OWN_POSTERIOR[given["coupling"]])
+        preset = _preset(presets[self.preset])
+        coupling = self.coupling or preset.coupling
+        # The preset's posterior belongs to the preset's coupling.
+        posterior = preset.posterior if coupling == preset.coupling else _OWN_POSTERIOR[coupling]
         default: Target = TargetOwn() if formulation.own_target else TargetEMA()
-        filled = type(self).model_validate({"target": default, **presets[self.preset], **given})
-        filled._check(formulation)
-        return filled
+        found = TD(
+            preset=self.preset,
+            weight=self.weight or preset.weight,
+            lambda_=preset.lambda_ if self.lambda_ is None else self.lambda_,
+            span=self.span or preset.span,
+            stride=self.stride or preset.stride,
+            coupling=coupling,
+            posterior=self.posterior or posterior,
+            target=self.target or default,
+        )
+        _check(found, formulation)
+        return found
 
-    def _check(self, formulation: Formulation) -> None:
-        kind, span, stride = formulation.kind, _set(self.span), _set(self.stride)
-        if formulation.whole_indices and stride > span:
-            raise ValueError(f"stride {stride:g} (Delta) must not exceed span {span:g} (k)")
-        if not formulation.whole_indices and stride >= span:
-            raise ValueError(
-                f"stride {stride:g} (Delta) must be below span {span:g} (k): in the continuous time of {kind}, "
-                "tau' < t' < tau < t; 0.25 with span 1 is EDM's"
-            )
-        if span + stride > formulation.grid.last:
-            raise ValueError(
-                f"span + stride (k + Delta) {span + stride:g}: reaches beyond the grid of {kind}; "
-                f"must be at most {formulation.grid.last}"
-            )
-        if formulation.whole_indices and (span % 1 or stride % 1):
-            raise ValueError(f"span {span:g} and stride {stride:g} must be whole numbers: {kind} has discrete steps")
-        if self.weight not in formulation.weights:
-            raise ValueError(f"weight {self.weight!r}: {kind} has {', '.join(formulation.weights)}")
-        if self.coupling not in formulation.couplings:
-            raise ValueError(f"coupling {self.coupling!r}: {kind} has {', '.join(formulation.couplings)}")
-        if formulation.own_target and span != 1:
-            raise ValueError(f"span {span:g}: {kind} compares neighbours, its span is 1")
-        if formulation.own_target != isinstance(self.target, TargetOwn):
-            allowed = "own, the one it has" if formulation.own_target else "ema, hard or online"
-            raise ValueError(f"target {self.target.kind if self.target else None!r}: {kind} takes {allowed}")
+    def losses(
+        self,
+        denoiser: DenoiserCall,
+        target: DenoiserCall | None,
+        formulation: Formulation,
+        x0: Tensor,
+        condition: Condition,
+        noise: Noise,
+    ) -> Losses:
+        """Those of the objective with its settings filled in."""
+        return self.resolved(formulation).losses(denoiser, target, formulation, x0, condition, noise)
+
+
+def _preset(given: TDPreset | Mapping[str, object]) -> TDPreset:
+    """A preset; that of a user's formulation may be a mapping with the keys of an experiment."""
+    if isinstance(given, TDPreset):
+        return given
+    named = {"lambda_" if key == "lambda" else key: value for key, value in given.items()}
+    return TDPreset(**named)  # type: ignore[arg-type]
+
+
+class TD(Objective):
+    """The temporal-difference objective as it is computed with: every setting of `TDSettings` has its value."""
+
+    kind: Literal["td"] = "td"
+    preset: Preset
+    weight: Weight
+    lambda_: Annotated[float, Field(ge=0, alias="lambda")]
+    span: Annotated[float, Field(gt=0)]
+    stride: Annotated[float, Field(gt=0)]
+    coupling: Coupling
+    posterior: Posterior
+    target: Target
 
     def target_rule(self, formulation: Formulation) -> Target | None:
         return self.target
@@ -95,13 +123,43 @@ class TD(Objective):
     ) -> Losses:
         if target is None:
             raise ValueError("the temporal difference needs a target network")
-        return td_losses(denoiser, target, formulation, self, x0, condition, noise)
+        t = formulation.sample_time(noise.time)
+        pair = draw_pair(formulation, self, x0, t, noise.image, noise.pair)
+        return td_losses(denoiser, target, formulation, self, x0, condition, pair)
 
 
-def _set(value: Any) -> Any:
-    if value is None:
-        raise ValueError("settings of the TD objective are explicit only after `resolved`")
-    return value
+def _check(td: TD, formulation: Formulation) -> None:
+    """Refuse settings that the formulation does not have.
+
+    Raises
+    ------
+    ValueError
+        Names the setting, its value and what would be right.
+    """
+    kind, span, stride = formulation.kind, td.span, td.stride
+    if formulation.whole_indices and stride > span:
+        raise ValueError(f"stride {stride:g} (Delta) must not exceed span {span:g} (k)")
+    if not formulation.whole_indices and stride >= span:
+        raise ValueError(
+            f"stride {stride:g} (Delta) must be below span {span:g} (k): in the continuous time of {kind}, "
+            "tau' < t' < tau < t; 0.25 with span 1 is EDM's"
+        )
+    if span + stride > formulation.grid.last:
+        raise ValueError(
+            f"span + stride (k + Delta) {span + stride:g}: reaches beyond the grid of {kind}; "
+            f"must be at most {formulation.grid.last}"
+        )
+    if formulation.whole_indices and (span % 1 or stride % 1):
+        raise ValueError(f"span {span:g} and stride {stride:g} must be whole numbers: {kind} has discrete steps")
+    if td.weight not in formulation.weights:
+        raise ValueError(f"weight {td.weight!r}: {kind} has {', '.join(formulation.weights)}")
+    if td.coupling not in formulation.couplings:
+        raise ValueError(f"coupling {td.coupling!r}: {kind} has {', '.join(formulation.couplings)}")
+    if formulation.own_target and span != 1:
+        raise ValueError(f"span {span:g}: {kind} compares neighbours, its span is 1")
+    if formulation.own_target != isinstance(td.target, TargetOwn):
+        allowed = "own, the one it has" if formulation.own_target else "ema, hard or online"
+        raise ValueError(f"target {td.target.kind!r}: {kind} takes {allowed}")
 
 
 class Pair(NamedTuple):
@@ -117,9 +175,7 @@ class Pair(NamedTuple):
     """(N, C, H, W)."""
 
 
-def draw_pair(
-    formulation: Formulation, settings: TD, x0: Tensor, t: Tensor, noise: Tensor, other: Tensor, rotate: bool = True
-) -> Pair:
+def draw_pair(formulation: Formulation, td: TD, x0: Tensor, t: Tensor, noise: Tensor, other: Tensor) -> Pair:
     """The points at t and at its t', drawn together.
 
     Parameters
@@ -127,22 +183,21 @@ def draw_pair(
     t : Tensor
         (N, 1, 1, 1) times of the formulation.
     noise, other : Tensor
-        (N, C, H, W) independent standard normal noise: of x_t itself and what differs at x_t' (`couple_behind`);
-        without ``rotate`` as `couple` takes it.
+        (N, C, H, W) independent standard normal noise: of x_t itself, which is the baseline's, and what differs at x_t'
+        (`couple_behind`).
     """
-    times = formulation.pair_times(t, _set(settings.span), _set(settings.stride))
+    times = formulation.pair_times(t, td.span, td.stride)
     level, level_prime = formulation.level(t), formulation.level(times.t_prime)
-    draw = couple_behind if rotate else couple
-    x_t, x_prime = draw(_set(settings.coupling), x0, level, level_prime, noise, other)
+    x_t, x_prime = couple_behind(td.coupling, x0, level, level_prime, noise, other)
     return Pair(t, times, level, level_prime, x_t, x_prime)
 
 
-def pair_coefficients(formulation: Formulation, settings: TD, pair: Pair) -> tuple[Tensor, Tensor, Tensor]:
+def pair_coefficients(formulation: Formulation, td: TD, pair: Pair) -> tuple[Tensor, Tensor, Tensor]:
     """A_{t,tau}, A_{t',tau'} and the weight w of a pair, (N, 1, 1, 1) float64; any where the pair is not valid."""
-    t, times, posterior = pair.t, pair.times, _set(settings.posterior)
-    a, _ = posterior_coefficients(posterior, pair.level, formulation.level(times.tau))
-    a_prime, _ = posterior_coefficients(posterior, pair.level_prime, formulation.level(times.tau_prime))
-    return a, a_prime, formulation.pair_weight(_set(settings.weight), a, t, a_prime, times.t_prime)
+    t, times = pair.t, pair.times
+    a, _ = posterior_coefficients(td.posterior, pair.level, formulation.level(times.tau))
+    a_prime, _ = posterior_coefficients(td.posterior, pair.level_prime, formulation.level(times.tau_prime))
+    return a, a_prime, formulation.pair_weight(td.weight, a, t, a_prime, times.t_prime)
 
 
 def residual(a: Tensor, error: Tensor, a_prime: Tensor, error_prime: Tensor) -> Tensor:
@@ -162,11 +217,10 @@ def td_losses(
     denoiser: DenoiserCall,
     target: DenoiserCall,
     formulation: Formulation,
-    settings: TD,
+    td: TD,
     x0: Tensor,
     condition: Condition,
-    noise: Noise,
-    rotate: bool = True,
+    pair: Pair,
 ) -> Losses:
     """Losses of a batch under the TD objective.
 
@@ -178,18 +232,12 @@ def td_losses(
     ----------
     denoiser, target : callable
         (x, t, condition) -> estimate of x0. The target gets no gradient.
-    settings : TD
-        What `TD.resolved` gives.
     x0 : Tensor
         (N, C, H, W) images.
-    noise : Noise
-        ``time`` picks t. With ``rotate``, ``image`` is the noise of x_t itself, as in the baseline, and
-        ``pair`` an independent one (`couple_behind`); without, they are the noise of x_t' and the noise added on
-        the way from x_t' to x_t (for ``shared`` coupling, ``image`` is the noise of both points either way).
+    pair : Pair
+        What `draw_pair` gives.
     """
-    t = formulation.sample_time(noise.time)
-    pair = draw_pair(formulation, settings, x0, t, noise.image, noise.pair, rotate)
-    times = pair.times
+    t, times = pair.t, pair.times
 
     # A base loss that compares with the target needs its estimate of every image.
     needed = torch.ones_like(times.valid) if formulation.own_target else times.valid
@@ -198,15 +246,17 @@ def td_losses(
     denoised = denoiser(pair.x_t, t, condition)
 
     # Computed on the CPU while a GPU is at the networks.
-    a, a_prime, weight = pair_coefficients(formulation, settings, pair)
+    a, a_prime, weight = pair_coefficients(formulation, td, pair)
     # Masked before they meet: behind the grid any may be infinite, and 0 times that is NaN, gradient included.
     a, a_prime, weight = (like(v.where(times.valid, 0.0), x0) for v in (a, a_prime, weight))
     error_prime = (x0 - denoised_prime).where(times.valid.to(x0.device, non_blocking=True), 0.0)
-    td = per_image_mean(weight * residual(a, x0 - denoised, a_prime, error_prime) ** 2)
+    # w ||A (x0 - D) - A' (x0 - D')||^2
+    paired = per_image_mean(weight * residual(a, x0 - denoised, a_prime, error_prime) ** 2)
     base = formulation.base_loss(Estimates(x0, denoised, t, denoised_prime, times.t_prime))
     # Not torch.where of two Python numbers, which would round them to float32.
-    share = _set(settings.lambda_) + (~times.valid).double()
-    return Losses(td + like(share, base).flatten() * base, base, td, times.valid.flatten())
+    share = td.lambda_ + (~times.valid).double()
+    # w ||delta||^2 + lambda L_base, or (1 + lambda) L_base where there is no pair
+    return Losses(paired + like(share, base).flatten() * base, base, paired, times.valid.flatten())
 
 
 SHARES = 16

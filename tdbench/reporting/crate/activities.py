@@ -6,7 +6,7 @@ from typing import NamedTuple
 from tdbench.experiment.run import Plan, Run
 from tdbench.records.schema import Reference, SampleSet, Scored, Trained
 from tdbench.reporting.crate import EXPERIMENT
-from tdbench.runtime.files import Line
+from tdbench.runtime.progress_log import LogLine
 from tdbench.runtime.provenance import Provenance
 
 
@@ -28,7 +28,7 @@ class Activity(NamedTuple):
     seed: int | None = None
 
 
-def training(run: Run, log: list[Line], record: Trained, used: list[str], made: list[str]) -> Activity:
+def training(run: Run, log: list[LogLine], record: Trained, used: list[str], made: list[str]) -> Activity:
     parts = record.stretches
     facts = ", ".join(f"{key} {value}" for key, value in parts[-1].hardware.written().items())
     begun = parts[0].provenance.written_at
@@ -62,7 +62,7 @@ def sampling(run: Run, records: list[SampleSet], used: list[str], made: list[str
     )
 
 
-def evaluation(run: Run, log: list[Line], scored: Scored, used: list[str], made: list[str]) -> Activity:
+def evaluation(run: Run, log: list[LogLine], scored: Scored, used: list[str], made: list[str]) -> Activity:
     origin = scored.provenance
     return Activity(
         f"evaluate/{run.name}",
@@ -103,22 +103,22 @@ def reporting(plan: Plan, origin: Provenance, used: list[str], made: list[str]) 
     )
 
 
-def _lines(log: list[Line], stage: str) -> list[Line]:
-    return [line for line in log if line.get("stage") == stage]
+def _lines(log: list[LogLine], stage: str) -> list[LogLine]:
+    return [line for line in log if line.stage == stage]
 
 
-def _finished(log: list[Line], stage: str, begun: str) -> str | None:
+def _finished(log: list[LogLine], stage: str, begun: str) -> str | None:
     lines = _lines(log, stage)
-    time = lines[-1].get("time") if lines and lines[-1].get("state") == "finished" else None
+    time = lines[-1].time if lines and lines[-1].state == "finished" else ""
     # Where the clock was put back meanwhile, nothing says when it ended.
-    return time if isinstance(time, str) and time >= begun else None
+    return time if time >= begun else None
 
 
-def _begun(log: list[Line], stage: str, ended: str) -> str | None:
+def _begun(log: list[LogLine], stage: str, ended: str) -> str | None:
     lines = _lines(log, stage)
-    time = lines[0].get("time") if lines else None
+    time = lines[0].time if lines else ""
     # Those of a later attempt say nothing about this one.
-    return time if isinstance(time, str) and time <= ended else None
+    return time if time and time <= ended else None
 
 
 def _earlier(time: str, seconds: float) -> str:

@@ -9,10 +9,9 @@ from tdbench.reporting.crate.repeat import again, data_to_bring, is_commit, size
 def readme(plan: Plan, contents: Contents) -> str:
     """README.md of a crate."""
     experiment = plan.experiment
-    versions = {f"{k} {v}": None for a in contents.activities for o in a.origins for k, v in o.versions.items()}
-    machines = {
-        origin.platform or "an unknown platform": None for made in contents.activities for origin in made.origins
-    }
+    origins = [origin for made in contents.activities for origin in made.origins]
+    versions = dict.fromkeys(f"{name} {version}" for origin in origins for name, version in origin.versions.items())
+    machines = dict.fromkeys(origin.platform or "an unknown platform" for origin in origins)
     known = [commit for commit in contents.commits if is_commit(commit.removesuffix("-dirty"))]
     lines = [
         f"# Results of experiment {experiment.name}",

@@ -3,14 +3,13 @@
 from collections import Counter
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import Any
 
 import pandas as pd
 
 from tdbench.experiment.run import Plan
 from tdbench.records.stages import STAGES
 from tdbench.reporting.findings import Findings
-from tdbench.reporting.status.expected import Expected, number
+from tdbench.reporting.status.expected import Expected
 from tdbench.reporting.status.run import find_stand
 from tdbench.runtime.provenance import versions
 
@@ -27,11 +26,11 @@ def stage_times(found: Findings) -> pd.DataFrame:
             row["weights of"] = run.weights_name
         lines = found.records.of(run).progress
         for stage in STAGES.values():
-            mine = [line for line in lines if line.get("stage") == stage.name and _is_time(line.get("epoch"))]
-            ended = [line["epoch"] for line in mine if line.get("state") == "finished"]
-            row[f"{stage.doing} from"] = _clock(mine[0]["epoch"]) if mine else None
+            mine = [line for line in lines if line.stage == stage.name and line.epoch is not None]
+            ended = [line.epoch for line in mine if line.state == "finished"]
+            row[f"{stage.doing} from"] = _clock(mine[0].epoch) if mine else None
             row[f"{stage.doing} to"] = _clock(ended[-1]) if ended else None
-        row["host"] = ", ".join(dict.fromkeys(str(line["host"]) for line in lines if "host" in line))
+        row["host"] = ", ".join(dict.fromkeys(line.host for line in lines if line.host))
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -39,7 +38,7 @@ def stage_times(found: Findings) -> pd.DataFrame:
 def span(found: Findings) -> str:
     """From when to when the stages ran, ``2026-11-24 12:00:00 to 2026-11-24 12:20:00 UTC``; "" without any log."""
     logs = [found.records.of(run).progress for run in found.plan.runs.values()]
-    times = [line["epoch"] for log in logs for line in log if _is_time(line.get("epoch"))]
+    times = [line.epoch for log in logs for line in log if line.epoch is not None]
     return f"{_clock(min(times))} to {_clock(max(times))} UTC" if times else ""
 
 
@@ -100,10 +99,6 @@ def _trained(plan: Plan) -> list[str]:
     return list(dict.fromkeys(run.weights_name for run in plan.runs.values()))
 
 
-def _is_time(epoch: Any) -> bool:
-    """Whether it is a moment that a calendar has; a damaged line may say anything."""
-    return 0 < (number(epoch) or 0) < 1e11
-
-
-def _clock(epoch: float) -> str:
-    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M:%S")
+def _clock(epoch: float | None) -> str | None:
+    """UTC."""
+    return None if epoch is None else datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M:%S")

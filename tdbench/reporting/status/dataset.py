@@ -6,9 +6,8 @@ from typing import Any
 
 from tdbench.experiment.extractors import EXTRACTORS
 from tdbench.records.layout import DatasetLayout, weights_record
-from tdbench.reporting.status.expected import number
-from tdbench.reporting.status.run import sign_of_life
-from tdbench.runtime.files import json_lines
+from tdbench.reporting.status.run import TAIL, sign_of_life
+from tdbench.runtime.progress_log import read_log
 
 STAGES = ("data", "classifier", "weights", "reference")
 
@@ -62,16 +61,14 @@ def read_dataset(results: Path, name: str, entry: dict[str, Any]) -> DatasetStat
 def _read_stage(layout: DatasetLayout, stage: str, files: list[Path]) -> DatasetStage:
     made = [path.stat().st_mtime for path in files if path.is_file()]
     whole = len(made) == len(files)
-    line = next((line for line in reversed(json_lines(layout.progress)) if line.get("stage") == stage), None)
+    line = next((line for line in reversed(read_log(layout.progress, TAIL)) if line.stage == stage), None)
     # What a file says that was written later counts more than the log.
-    fresh = line is not None and line.get("state") != "finished" and not (whole and min(made) > _epoch(line))
+    fresh = line is not None and line.state != "finished" and not (whole and min(made) > (line.epoch or 0))
     if line is None or not fresh:
         return DatasetStage(stage, "done" if whole else "waiting")
     state, note = sign_of_life(line)
-    done, total, rate = (number(line.get(key)) for key in ("done", "total", "rate"))
-    left = (total - done) / rate if state == "at work" and rate and done is not None and total else None
-    return DatasetStage(stage, state, done, total, left, note)
-
-
-def _epoch(line: dict[str, Any]) -> float:
-    return number(line.get("epoch")) or 0.0
+    known = state == "at work" and line.rate and line.done is not None and line.total
+    left = (
+        (line.total - line.done) / line.rate if known and line.total and line.rate and line.done is not None else None
+    )
+    return DatasetStage(stage, state, line.done, line.total, left, note)

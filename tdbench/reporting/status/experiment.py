@@ -11,9 +11,10 @@ from tdbench.errors import TdbenchError, printable
 from tdbench.records.layout import ReportLayout
 from tdbench.reporting.status.dataset import DatasetStatus, read_dataset
 from tdbench.reporting.status.estimate import seconds_left
-from tdbench.reporting.status.expected import MOST_SETS, Expected, number
+from tdbench.reporting.status.expected import MOST_SETS, Expected
 from tdbench.reporting.status.run import AT_WORK, Stand, read_stand
 from tdbench.runtime.files import parse_json
+from tdbench.runtime.progress_log import number
 
 _DATASET = re.compile(r"(?!\.)[A-Za-z0-9_.-]+")
 _RUN = re.compile(r"(?!\.)[A-Za-z0-9_.-]+/(?!\.)[A-Za-z0-9_.-]+")

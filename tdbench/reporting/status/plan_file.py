@@ -1,10 +1,12 @@
 """What an experiment consists of, in a file that can be read without the schema, hence at once (`tdbench status`)."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tdbench.records.layout import ReportLayout
+from tdbench.reporting.status.expected import Expected
 from tdbench.runtime.files import write_text
 
 if TYPE_CHECKING:
@@ -20,7 +22,9 @@ def write_outline(plan: "Plan", results: Path) -> None:
         If it cannot be written.
     """
     path = ReportLayout(results, plan.experiment.name).plan
-    runs = [_outlined(run) for run in plan.runs.values()]
+    runs = [asdict(_expected(run)) for run in plan.runs.values()]
+    for entry in runs:
+        del entry["experiment"]
     content = {"experiment": plan.experiment.name, "path": str(plan.path), "datasets": _datasets(plan), "runs": runs}
     text = json.dumps(content, indent=1) + "\n"
     if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
@@ -34,17 +38,17 @@ def _datasets(plan: "Plan") -> dict[str, Any]:
     return {name: facts | {"libraries": plan.libraries(name)} for name in plan.experiment.datasets}
 
 
-def _outlined(run: "Run") -> dict[str, Any]:
-    sampling, snapshots = run.sampling, len(run.scored_snapshots())
-    sets = snapshots * len(sampling.steps)
-    return {
-        "name": run.name,
-        "weights_name": run.weights_name,
-        "network": run.network.kind,
-        "sampler": sampling.sampler.kind,
-        "training_images": run.training.images_at(run.training.steps),
-        "sample_sets": sets,
-        "set_images": sampling.images,
-        "steps": list(sampling.steps),
-        "score_sets": sets * len(run.evaluation.libraries),
-    }
+def _expected(run: "Run") -> Expected:
+    sampling, sets = run.sampling, len(run.scored_snapshots()) * len(run.sampling.steps)
+    return Expected(
+        experiment=run.experiment,
+        name=run.name,
+        weights_name=run.weights_name,
+        network=run.network.kind,
+        sampler=sampling.sampler.kind,
+        training_images=run.training.images_at(run.training.steps),
+        sample_sets=sets,
+        set_images=sampling.images,
+        steps=sampling.steps,
+        score_sets=sets * len(run.evaluation.libraries),
+    )

@@ -14,16 +14,17 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
-from tdbench.errors import printable
 from tdbench.records.layout import RunLayout
 from tdbench.records.stages import STAGES, following
-from tdbench.reporting.status.expected import Expected, number
+from tdbench.reporting.status.expected import Expected
 from tdbench.reporting.status.work import image_steps
-from tdbench.runtime.files import Line, json_lines, parse_json
+from tdbench.runtime.files import json_lines, parse_json
+from tdbench.runtime.progress_log import LogLine, number, read_log
 
 AT_WORK = tuple(stage.doing for stage in STAGES.values())
 TROUBLE = ("failed", "stopped", "silent", "damaged")
-_LONGEST_NOTE = 2_000
+TAIL = 65_536
+"""Bytes of the end of a log that tell where its run stands."""
 SILENT_AFTER_S = 60.0
 """A log is old after this time, or three of its own intervals: shared file systems show changes late."""
 
@@ -60,11 +61,11 @@ class Stand:
 
 def read_stand(results: Path, run: Expected) -> Stand:
     """Where a run stands now; what cannot be read is noted, never raised."""
-    return find_stand(results, run, json_lines(RunLayout(results, run).progress), amount)
+    return find_stand(results, run, read_log(RunLayout(results, run).progress, TAIL), amount)
 
 
 def find_stand(
-    results: Path, run: Expected, lines: list[Line], done_by: Callable[[RunLayout, str], int | None]
+    results: Path, run: Expected, lines: list[LogLine], done_by: Callable[[RunLayout, str], int | None]
 ) -> Stand:
     """Where a run stands by the lines of its log, and by ``done_by`` of what each stage has done, as `amount` gives."""
     layout = RunLayout(results, run)
@@ -72,9 +73,9 @@ def find_stand(
     note = ""
     if last is None and _size(layout.progress):
         note = f"{layout.progress.name}: no line of it can be read"
-    if last is not None and last["state"] != "finished":
-        made = _time(layout.made_by(last["stage"]))
-        if made is None or made < last["epoch"]:
+    if last is not None and last.state != "finished":
+        made = _time(layout.made_by(last.stage))
+        if made is None or made < (last.epoch or 0):
             return _from_line(run, last)
     try:
         stand = _from_files(layout, run, last, done_by)
@@ -83,46 +84,34 @@ def find_stand(
     return replace(stand, note=stand.note or note)
 
 
-def last_line(lines: list[Line]) -> Line | None:
+def last_line(lines: list[LogLine]) -> LogLine | None:
     """The last line of a log that makes sense."""
-    states = ("running", "finished", "failed", "stopped")
-    for line in reversed(lines):
-        known = line.get("stage") in tuple(STAGES) and line.get("state") in states
-        if known and 0 < (number(line.get("epoch")) or 0) < 1e11:
-            return line
-    return None
+    known = (line for line in reversed(lines) if line.stage in STAGES and line.state and line.epoch is not None)
+    return next(known, None)
 
 
-def _from_line(run: Expected, line: Line) -> Stand:
+def _from_line(run: Expected, line: LogLine) -> Stand:
     """A stage that is at work, or was cut short."""
-    done, total, rate = (number(line.get(key)) for key in ("done", "total", "rate"))
-    stage, since = line["stage"], line["epoch"]
-
-    def shown(key: str) -> str:
-        return printable(str(line.get(key) or ""))[:_LONGEST_NOTE]
-
-    stand = Stand(run, STAGES[stage].doing, stage, done, total, shown("unit"), since=since)
+    stage = line.stage
+    stand = Stand(run, STAGES[stage].doing, stage, line.done, line.total, line.unit, since=line.epoch)
     state, note = sign_of_life(line)
     if state != "at work":
         return replace(stand, state=state, note=note)
-    return replace(stand, rate=rate, seconds_left=_seconds_left(run, stage, done, total, rate))
+    left = _seconds_left(run, stage, line.done, line.total, line.rate)
+    return replace(stand, rate=line.rate, seconds_left=left)
 
 
-def sign_of_life(line: Line) -> tuple[str, str]:
+def sign_of_life(line: LogLine) -> tuple[str, str]:
     """State and note of work by the last line of its log, which is not about its end: ``at work``, or what cut it."""
-    since = number(line.get("epoch")) or 0.0
-
-    def shown(key: str) -> str:
-        return printable(str(line.get(key) or ""))[:_LONGEST_NOTE]
-
-    if line.get("state") == "stopped":
+    since = line.epoch or 0.0
+    if line.state == "stopped":
         return "stopped", f"interrupted at {clock(since)}"
-    if line.get("state") == "failed":
-        return "failed", shown("error")
-    if line.get("host") == socket.gethostname() and not _lives(line.get("pid")):
-        return "stopped", f"process {shown('pid')} is gone, last seen {clock(since)}"
-    if time.time() - since > max(SILENT_AFTER_S, 3 * (number(line.get("every_s")) or 0)):
-        return "silent", f"no sign of life since {clock(since)} (on {shown('host')})"
+    if line.state == "failed":
+        return "failed", line.error
+    if line.host == socket.gethostname() and not _lives(line.pid):
+        return "stopped", f"process {line.pid} is gone, last seen {clock(since)}"
+    if time.time() - since > max(SILENT_AFTER_S, 3 * line.every_s):
+        return "silent", f"no sign of life since {clock(since)} (on {line.host})"
     return "at work", ""
 
 
@@ -139,14 +128,14 @@ def _seconds_left(
 
 
 def _from_files(
-    layout: RunLayout, run: Expected, last: Line | None, done_by: Callable[[RunLayout, str], int | None]
+    layout: RunLayout, run: Expected, last: LogLine | None, done_by: Callable[[RunLayout, str], int | None]
 ) -> Stand:
     """What stages have left; ``last`` is the end of one, after which older files of later ones do not count."""
     stages = list(STAGES)
     standing = len(stages)
     if last is not None:
-        standing = stages.index(last["stage"]) + 1
-        while standing < len(stages) and (_time(layout.made_by(stages[standing])) or 0) >= last["epoch"]:
+        standing = stages.index(last.stage) + 1
+        while standing < len(stages) and (_time(layout.made_by(stages[standing])) or 0) >= (last.epoch or 0):
             standing += 1
     for stage in reversed(stages[:standing]):
         done, expected, unit = done_by(layout, stage), getattr(run, STAGES[stage].expected), STAGES[stage].unit

@@ -7,7 +7,8 @@ raises in many ways, which whoever asks catches.
 import math
 from typing import Any
 
-from tdbench.reporting.status.expected import MOST_SETS, Expected, number
+from tdbench.reporting.status.expected import MOST_SETS, Expected
+from tdbench.runtime.progress_log import number
 
 
 def _known(value: Any) -> float:

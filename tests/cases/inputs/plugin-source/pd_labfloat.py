@@ -2,7 +2,7 @@ import numpy as np
 
 from tdbench.data.archive import RawImages
 from tdbench.data.sources import Source
-from tdbench.experiment.plugins import register
+from tdbench.plugins import register
 
 
 def mine(path, resolution):

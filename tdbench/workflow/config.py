@@ -1,0 +1,119 @@
+"""What a call of Snakemake is given: its config, its cores and GPUs, and the paths in its experiments."""
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tdbench.errors import TdbenchError
+from tdbench.experiment.run import Plan
+from tdbench.reporting.tracking.uri import tracking_uri
+from tdbench.runtime.gpus import visible_gpus
+
+KNOWN_CONFIG = {"experiment": "digits", "results": "results"}
+_NO_PATH = re.compile("[{}]|<.+>")
+
+
+class Chosen(NamedTuple):
+    """What a call of Snakemake is about."""
+
+    experiment: str
+    results: Path
+
+
+def read_config(config: dict[str, Any]) -> Chosen:
+    """What Snakemake's config says.
+
+    Raises
+    ------
+    TdbenchError
+        If it has an unknown key, or a value that is not what was typed.
+    """
+    unknown = sorted(set(config) - set(KNOWN_CONFIG))
+    if unknown:
+        raise TdbenchError(f"--config {unknown[0]}={config[unknown[0]]}: unknown key; known: {', '.join(KNOWN_CONFIG)}")
+    texts = {key: config_text(key, config.get(key, default)) for key, default in KNOWN_CONFIG.items()}
+    return Chosen(texts["experiment"], Path(texts["results"]))
+
+
+def config_text(key: str, value: Any) -> str:
+    """A value of Snakemake's config, if it is what was typed.
+
+    Snakemake strips quotes and reads a number, a truth value or YAML in what is left: 2026_11_25 is 20261125 to it.
+    """
+    if value is None or value == "":
+        raise TdbenchError(f"--config {key}=: is empty; give {key}=NAME, or leave it out for {KNOWN_CONFIG[key]!r}")
+    words = [word.partition("=")[2].strip("'\"") for word in sys.argv if word.startswith(f"{key}=")]
+    typed = words[-1] if words else str(value)
+    if isinstance(value, str) and value == typed:
+        return value
+    path = f"./{typed}" if key == "results" else f"workflow/experiments/{typed}.yaml"
+    named = re.fullmatch(r"[\w.+-]+", typed)
+    hint = f"give its path: --config {shlex.quote(f'{key}={path}')}" if named else "choose another name"
+    raise TdbenchError(f"--config {key}={typed}: Snakemake reads that as {value!r}; {hint}")
+
+
+def need_cores(workflow: Any) -> None:
+    """End the call where Snakemake was given no cores: it plans with none, and each job then asks for none.
+
+    Parameters
+    ----------
+    workflow : snakemake.workflow.Workflow
+        What a Snakefile knows by that name.
+    """
+    if workflow.resource_settings.cores == 0:
+        with mistakes_end_the_call():
+            raise TdbenchError("--cores 0: no job can run; give at least 1, or all")
+
+
+def limit_gpus(workflow: Any) -> None:
+    """Let Snakemake give no more GPUs to its jobs at a time than there are, where it runs them on this machine.
+
+    ``--resources gpu=N`` goes before. Without GPUs there is no limit: what jobs want then is their number of processes.
+
+    Parameters
+    ----------
+    workflow : snakemake.workflow.Workflow
+        What a Snakefile knows by that name.
+    """
+    # The number of nodes is given where jobs go to a cluster.
+    if "gpu" in workflow.global_resources or workflow.resource_settings.nodes is not None:
+        return
+    with mistakes_end_the_call():
+        gpus = visible_gpus()
+    if gpus:
+        workflow.register_resource("gpu", len(gpus))
+
+
+def check_paths(plans: list[Plan], results: Path) -> None:
+    """Refuse paths of files that Snakemake would not take as they are."""
+    if _NO_PATH.search(str(results)):
+        raise TdbenchError(f"results {str(results)!r}: Snakemake reads braces as wildcards; choose another folder")
+    # The last step of the workflow needs it.
+    tracking_uri(results)
+    for plan in plans:
+        sets, weights = plan.experiment.datasets, plan.experiment.evaluation.weights
+        given = {f"datasets.{name}.path": dataset.path for name, dataset in sets.items() if dataset.path is not None}
+        given |= {f"evaluation.weights.{name}": path for name, path in weights.items()}
+        if (distance := plan.experiment.training.distance_weights) is not None:
+            given["training.distance_weights"] = distance
+        for key, path in given.items():
+            if _NO_PATH.search(str(path)):
+                raise TdbenchError(
+                    f"{plan.path}: {key}: {str(path)!r}: Snakemake reads {{...}} and <...> as wildcards; rename it"
+                )
+
+
+@contextmanager
+def mistakes_end_the_call() -> Iterator[None]:
+    try:
+        yield
+    except TdbenchError as error:
+        print(f"tdbench: error: {error}", file=sys.stderr, flush=True)
+        # Snakemake would wrap an exception in a traceback.
+        sys.stdout.flush()
+        os._exit(2)
