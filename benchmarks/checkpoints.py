@@ -7,7 +7,8 @@ from pathlib import Path
 
 from benchmarks.measure import Bench, Row, alternate
 from benchmarks.subjects import Training, images_for, varied
-from tdbench.training.checkpoint import find_checkpoint, save_checkpoint
+from tdbench.records.schema import CheckpointFacts
+from tdbench.training.checkpoint import Identity, find_checkpoint, save_checkpoint
 
 
 def rows(bench: Bench) -> Iterator[Row]:
@@ -22,11 +23,16 @@ def rows(bench: Bench) -> Iterator[Row]:
 
 
 def _compared(bench: Bench, network: str, training: Training, folder: Path) -> Iterator[Row]:
+    wanted = Identity({}, "0" * 64, None)
+    facts = CheckpointFacts(
+        settings={}, data=wanted.data, step=0, snapshots=[], line=None, parts=[], metrics_bytes=0, seconds=0.0
+    )
+
     def write() -> None:
-        save_checkpoint(folder, 0, training.state.tensors(), {})
+        save_checkpoint(folder, 0, training.state.tensors(), facts)
 
     def resume() -> None:
-        checkpoint = find_checkpoint(folder, {}, lambda facts: None)
+        checkpoint = find_checkpoint(folder, wanted, lambda facts: None)
         assert checkpoint is not None
         training.state.load(checkpoint.tensors())
 

@@ -1,7 +1,8 @@
 """What stands in a cell of a table: a text for people, with the number that it is sorted by."""
 
 import math
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -9,19 +10,18 @@ DASH = "—"
 """Where there is nothing to say."""
 
 
-class Cell(str):
-    """A text that knows the number it was made of; ``sort`` is None where there is none.
+@dataclass(frozen=True)
+class Cell:
+    """A text for people that knows the number it was made of; ``sort`` is None where there is none.
 
-    It is a plain text to all who print it.
+    No subclass of `str`, whose values pandas takes for plain texts.
     """
 
-    sort: float | None
+    text: str
+    sort: float | None = None
 
-    def __new__(cls, text: str, sort: float | None = None) -> Self:
-        cell = super().__new__(cls, text)
-        known = sort is not None and not math.isnan(sort)
-        cell.sort = float(sort) if known and sort is not None else None
-        return cell
+    def __str__(self) -> str:
+        return self.text
 
 
 NOTHING = Cell(DASH)
@@ -30,7 +30,7 @@ NOTHING = Cell(DASH)
 def sorts_by(value: Any) -> float | None:
     """The number that a cell is sorted by; None for words and where there is nothing."""
     if isinstance(value, Cell):
-        return value.sort
+        return None if value.sort is None or math.isnan(value.sort) else value.sort
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if number and not pd.isna(value) else None
 
@@ -42,7 +42,7 @@ def is_empty(value: Any) -> bool:
 
 def number(value: float, digits: int) -> Cell:
     """``digits`` significant digits, never an exponent for the sizes that scores have."""
-    return Cell(f"{value:.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}", value)
+    return Cell(f"{value:.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}", float(value))
 
 
 def fixed(value: float, decimals: int) -> Cell:
@@ -57,7 +57,7 @@ def spread(mean: float, std: float) -> Cell:
 
 def interval(mean: float, low: float, high: float) -> Cell:
     """``-1.2 [-2.3, -0.1]``; without a spread (one seed) the mean alone."""
-    texts = [("+" if value >= 0 else "") + number(value, 3) for value in (mean, low, high) if not pd.isna(value)]
+    texts = [f"{'+' if value >= 0 else ''}{number(value, 3)}" for value in (mean, low, high) if not pd.isna(value)]
     return Cell(texts[0] if len(texts) == 1 else f"{texts[0]} [{texts[1]}, {texts[2]}]", mean)
 
 

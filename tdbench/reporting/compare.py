@@ -13,7 +13,7 @@ import pandas as pd
 
 from tdbench.errors import TdbenchError
 from tdbench.experiment.metrics import METRICS, label
-from tdbench.reporting.cells import interval, number, probability
+from tdbench.reporting.cells import NOTHING, Cell, interval, number, probability
 from tdbench.reporting.collect import CELL, mean_over_snapshots
 from tdbench.reporting.statistics import decide, in_order, paired_difference
 from tdbench.runtime import advice
@@ -264,5 +264,5 @@ def _readable(table: pd.DataFrame) -> str:
     return text
 
 
-def _mean(value: float) -> str:
-    return "—" if pd.isna(value) else number(value, 4)
+def _mean(value: float) -> Cell:
+    return NOTHING if pd.isna(value) else number(value, 4)

@@ -64,7 +64,7 @@ def readable_cost_against_quality(table: pd.DataFrame) -> pd.DataFrame:
         "steps": table.steps,
         "NFE": table.nfe,
         "score, × baseline [95 %]": [
-            Cell(interval(*row).replace("+", ""), row[0])
+            Cell(str(interval(*row)).replace("+", ""), row[0])
             for row in zip(table.quality, table.quality_low, table.quality_high, strict=True)
         ],
     }

@@ -25,7 +25,7 @@ def sample_grids(found: Findings, dataset: str, formulation: str) -> Figure:
         len(runs), len(budgets), figsize=(3.1 * len(budgets), 3.2 * len(runs)), squeeze=False, layout="constrained"
     )
     for axis, steps in zip(axes[0], budgets, strict=True):
-        axis.set_title(budget(steps))
+        axis.set_title(str(budget(steps)))
     for row, run in zip(axes, runs, strict=True):
         for axis, steps in zip(row, budgets, strict=True):
             _show(axis, np.asarray(tile(found.shown(run).first[steps], columns=7, rows=7)))

@@ -71,7 +71,7 @@ def readable_agreement(table: pd.DataFrame) -> pd.DataFrame:
     if table.empty:
         return table
     largest = [str(name) for name in table if str(name).startswith("largest")]
-    shown = {name: [Cell(f"{value:.1e}", value) for value in table[name]] for name in largest}
+    shown = {name: table[name].map(lambda value: Cell(f"{value:.1e}", value)) for name in largest}
     return table.assign(metric=table.metric.map(label), **shown)
 
 
@@ -183,11 +183,12 @@ def ablation_table(plan: Plan, name: str, scores: pd.DataFrame) -> pd.DataFrame:
 def readable_ablation(table: pd.DataFrame) -> pd.DataFrame:
     """An ablation as people read it: a row a case, a column a step budget; what differs from the baseline says how."""
     claims = table.verdict.where(table.verdict.isin(["better", "worse"]))
+    cells = [
+        spread(m, s) if pd.isna(c) else Cell(f"{spread(m, s)}, {c}", m)
+        for m, s, c in zip(table["mean"], table["std"], claims, strict=True)
+    ]
     text = table.assign(
-        value=[
-            spread(m, s) if pd.isna(c) else Cell(f"{spread(m, s)}, {c}", m)
-            for m, s, c in zip(table["mean"], table["std"], claims, strict=True)
-        ],
+        value=pd.Series(cells, index=table.index, dtype=object),
         metric=table.metric.map(label),
         column=[f"{budget(steps)} (NFE {nfe})" for steps, nfe in zip(table.steps, table.nfe, strict=True)],
     )
@@ -195,7 +196,9 @@ def readable_ablation(table: pd.DataFrame) -> pd.DataFrame:
     wide = text.pivot(index=index, columns="column", values="value")
     rows, columns = text[index].drop_duplicates(), list(dict.fromkeys(text.sort_values("steps").column))
     ordered = wide.reindex(pd.MultiIndex.from_frame(rows), columns=columns)
-    return ordered.fillna(NOTHING).reset_index().rename(columns={"dataset": "data"}).rename_axis(columns=None)
+    empty: Any = NOTHING
+    filled = ordered.where(ordered.notna(), empty).reset_index()
+    return filled.rename(columns={"dataset": "data"}).rename_axis(columns=None)
 
 
 def cost_table(plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 """A source folder's images added, replaced or removed: the archive is made again, and not otherwise."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from tdbench.data.archive import read_archive
 from tdbench.data.state import changed_since, source_state
+from tdbench.data.summary import DataSummary
 from tests.cases.calls import copied, environment, tdbench
 from tests.conftest import ROOT
 
@@ -30,7 +30,14 @@ def test_the_case(tmp_path: Path) -> None:
     shutil.copy(case / "new.jpg", case / "cls" / "cat" / "2.jpg")
     assert "cls: its files have changed since" in snakemake(case)
     assert len(read_archive(case / ARCHIVE).images) == 3
-    assert not changed_since(case / "cls", json.loads((case / SUMMARY).read_text()), case / ARCHIVE)
+    assert not changed_since(
+        case / "cls", DataSummary.model_validate_json((case / SUMMARY).read_text()), case / ARCHIVE
+    )
+
+
+def summary(state: str | None) -> DataSummary:
+    """Of an archive that was made when the files were so; None: by an earlier version, which did not say."""
+    return DataSummary(sha256="0" * 64, images=3, resolution=8, channels=1, classes=0, source_state=state)
 
 
 def test_further_members(tmp_path: Path) -> None:
@@ -39,8 +46,8 @@ def test_further_members(tmp_path: Path) -> None:
     folder, archive = copied("stale-classes", tmp_path) / "cls", tmp_path / "archive.zip"
     archive.touch()
     file = folder / "cat" / "1.bmp"
-    known = {"source_state": source_state(folder)}
-    assert not changed_since(folder, known, archive) and not changed_since(folder, {}, archive)
+    known, earlier = summary(source_state(folder)), summary(None)
+    assert not changed_since(folder, known, archive) and not changed_since(folder, earlier, archive)
     (folder / ".DS_Store").write_text("what macOS leaves")
     assert not changed_since(folder, known, archive)
     content, times = file.read_bytes(), file.stat().st_mtime_ns
@@ -55,9 +62,9 @@ def test_further_members(tmp_path: Path) -> None:
     assert changed_since(folder, known, archive)
     (folder / "dog" / "new.bmp").write_bytes(content)
     os.utime(archive, (1, 1))
-    assert changed_since(folder, {}, archive)
+    assert changed_since(folder, earlier, archive)
 
 
 def test_a_source_that_has_gone_is_no_change(tmp_path: Path) -> None:
-    known = {"source_state": source_state(copied("stale-classes", tmp_path) / "cls")}
+    known = summary(source_state(copied("stale-classes", tmp_path) / "cls"))
     assert not changed_since(tmp_path / "nowhere", known, tmp_path / "archive.zip")

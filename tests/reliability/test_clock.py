@@ -16,13 +16,14 @@ from tdbench.errors import TdbenchError
 from tdbench.experiment.load import load_plan
 from tdbench.experiment.run import Run
 from tdbench.records.layout import RunLayout
+from tdbench.records.schema import Trained
 from tdbench.reporting.crate.activities import training
 from tdbench.reporting.status import run as stand
 from tdbench.reporting.status.experiment import read_status
 from tdbench.runtime import progress_log
 from tdbench.runtime.files import json_lines
 from tdbench.runtime.progress import progress
-from tdbench.runtime.progress_log import ProgressLog
+from tdbench.runtime.progress_log import ProgressLog, read_log
 from tdbench.training import loop
 from tdbench.workflow.flow import Workflow
 from tests.reliability.calls import RUNS, SMALL, finish, outcome, stage
@@ -131,13 +132,13 @@ def test_files_from_the_future_come_into_the_present(after: After, capsys: pytes
     for path in future:
         os.utime(path, (begun + DAY, begun + DAY))
     config = {"experiment": str(SMALL), "results": str(results)}
-    Workflow._read(config, main_process=True)
+    Workflow._read(config["experiment"], Path(config["results"]), main_process=True)
     assert "its time lay in the future, as that of 2 more" in capsys.readouterr().err
     found = {path.name: (path.stat().st_mtime_ns, path.read_text()) for path in jobs.iterdir()}
     assert all(begun - 5 <= path.stat().st_mtime <= time.time() + 1 for path in future)
     # What was made by hand, by the clock then, is followed by its marker, once.
     assert "done_by_hand_at" in found["evaluate.json"][1] and found["train.json"][1] == "{}"
-    Workflow._read(config, main_process=True)
+    Workflow._read(config["experiment"], Path(config["results"]), main_process=True)
     assert {path.name: (path.stat().st_mtime_ns, path.read_text()) for path in jobs.iterdir()} == found
     assert "future" not in capsys.readouterr().err
 
@@ -145,11 +146,11 @@ def test_files_from_the_future_come_into_the_present(after: After, capsys: pytes
 def test_a_crate_has_no_end_before_its_begin(after: After) -> None:
     results, run = after("train"), _run(RUNS[0])
     layout = RunLayout(results, run)
-    record = json.loads(layout.settings.read_text())
-    ended = training(run, layout, record, [], []).ended
-    assert ended is not None and ended >= record["parts"][0]["provenance"]["written_at"]
-    record["parts"][0]["provenance"]["written_at"] = "2999-01-01T00:00:00+00:00"
-    assert training(run, layout, record, [], []).ended is None
+    content, log = json.loads(layout.settings.read_text()), read_log(layout.progress)
+    ended = training(run, log, Trained.model_validate(content), [], []).ended
+    assert ended is not None and ended >= content["parts"][0]["provenance"]["written_at"]
+    content["parts"][0]["provenance"]["written_at"] = "2999-01-01T00:00:00+00:00"
+    assert training(run, log, Trained.model_validate(content), [], []).ended is None
 
 
 def _run(name: str) -> Run:

@@ -180,10 +180,11 @@ def test_different_features_are_not_set_against_each_other() -> None:
 
 
 def test_numbers_as_people_read_them() -> None:
-    assert spread(2.26479, 0.0312) == "2.265 ± 0.031" and spread(1892.3, 171.2) == "1892 ± 171"
-    assert spread(3.5, float("nan")) == "3.5"
-    assert interval(-0.2, -1.25, 0.85) == "-0.2 [-1.25, +0.85]" and interval(0.5, float("nan"), float("nan")) == "+0.5"
-    assert number(0.000123, 2) == "0.00012"
+    assert str(spread(2.26479, 0.0312)) == "2.265 ± 0.031" and str(spread(1892.3, 171.2)) == "1892 ± 171"
+    assert str(spread(3.5, float("nan"))) == "3.5"
+    assert str(interval(-0.2, -1.25, 0.85)) == "-0.2 [-1.25, +0.85]"
+    assert str(interval(0.5, float("nan"), float("nan"))) == "+0.5"
+    assert str(number(0.000123, 2)) == "0.00012"
 
 
 def test_latex_escapes_every_special_character_once() -> None:

@@ -277,10 +277,11 @@ def test_the_time_left_is_given_only_as_far_as_it_was_measured(results: Path, sh
 
 def test_sampling_is_estimated_by_steps(results: Path, short: Plan) -> None:
     """Half of the images of sets at 2 and 8 steps is a fifth of the work."""
-    from tdbench.reporting.status.run import _seconds_left, sampling_work
+    from tdbench.reporting.status.run import _seconds_left
+    from tdbench.reporting.status.work import image_steps
 
     run = Expected("x", "d/r-seed0", "d/r-seed0", sample_sets=2, set_images=100, steps=(2, 8))
-    assert sampling_work(run, 0, 200) == 1000 and sampling_work(run, 50, 150) == 500
+    assert image_steps(run, 0, 200) == 1000 and image_steps(run, 50, 150) == 500
     assert _seconds_left(run, "sample", 50, 200, 10.0) == 900 / 20
     assert _seconds_left(run, "sample", 100, 200, 10.0) == 10 and _seconds_left(run, "sample", 200, 200, 10.0) == 0
 

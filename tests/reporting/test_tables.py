@@ -13,6 +13,7 @@ from tdbench.errors import TdbenchError
 from tdbench.experiment.load import load_plan
 from tdbench.experiment.run import Plan
 from tdbench.reporting.captions import summary
+from tdbench.reporting.cells import NOTHING
 from tdbench.reporting.collect import scores_of_ablation
 from tdbench.reporting.figures import fid_against_nfe
 from tdbench.reporting.tables import ablation_table, comparison_table, readable_ablation
@@ -131,7 +132,7 @@ def test_an_ablation_of_the_sampler_has_means_and_no_differences(tmp_path: Path)
     assert table["mean"].notna().all() and table.difference.isna().all()
     # Heun's budgets are others than Euler's.
     readable = readable_ablation(table)
-    assert readable.set_index("case").loc["baseline", "4 steps (NFE 4)"] == "—"
+    assert readable.set_index("case").loc["baseline", "4 steps (NFE 4)"] == NOTHING
     shown = scores_of_ablation(plan, "sampler", scores(plan))
     fid_against_nfe(shown, {c: c for c in table["case"]}, "sampler", comparable=False)
 

@@ -43,6 +43,7 @@ def test_while_a_file_is_read_that_may_be_damaged(
     stopping: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(arrays, "ZipFile", stopping)
+    (tmp_path / "samples.npz").touch()
     with pytest.raises(Stopped):
         read_samples(tmp_path / "samples.npz")
 

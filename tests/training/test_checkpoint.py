@@ -17,9 +17,10 @@ from safetensors.torch import load_file
 from tdbench.errors import Stopped, TdbenchError
 from tdbench.experiment.run import Plan, Run
 from tdbench.records.layout import RunLayout
+from tdbench.records.schema import CheckpointFacts
 from tdbench.records.stored import read_metrics
 from tdbench.training import loop
-from tdbench.training.checkpoint import find_checkpoint, keep_only, save_checkpoint
+from tdbench.training.checkpoint import Identity, find_checkpoint, keep_only, save_checkpoint
 from tdbench.training.loop import train
 from tests.training.test_loop import shorter
 
@@ -201,20 +202,25 @@ def test_a_damaged_checkpoint_is_passed_over(
     assert outcome(layout) == unbroken
 
 
+FACTS = CheckpointFacts(
+    settings={"a": 1}, data="0" * 64, step=1, snapshots=[], line=None, parts=[], metrics_bytes=0, seconds=1.0
+)
+
+
 def test_any_flipped_bit_shows(tmp_path: Path) -> None:
-    source, facts = random.Random(1), {"settings": {"a": 1}}
-    path = save_checkpoint(tmp_path, 64, {"w": torch.arange(6.0)}, facts)
+    source, wanted = random.Random(1), Identity({"a": 1}, "0" * 64, None)
+    path = save_checkpoint(tmp_path, 64, {"w": torch.arange(6.0)}, FACTS)
     whole = path.read_bytes()
     for _ in range(300):
         flip(path, source)
-        assert find_checkpoint(tmp_path, {}, accept) is None
+        assert find_checkpoint(tmp_path, wanted, accept) is None
         path.write_bytes(whole)
-    found = find_checkpoint(tmp_path, facts, accept)
-    assert found is not None and found.facts == facts and torch.equal(found.tensors()["w"], torch.arange(6.0))
+    found = find_checkpoint(tmp_path, wanted, accept)
+    assert found is not None and found.facts == FACTS and torch.equal(found.tensors()["w"], torch.arange(6.0))
 
 
 def test_the_last_two_are_kept(tmp_path: Path) -> None:
-    made = [save_checkpoint(tmp_path, images, {"w": torch.tensor([images])}, {}) for images in (64, 128, 1280)]
+    made = [save_checkpoint(tmp_path, images, {"w": torch.tensor([images])}, FACTS) for images in (64, 128, 1280)]
     (tmp_path / ".000000001344-.123.tmp.safetensors").write_bytes(b"left by a process that was killed")
     assert not made[0].exists() and made[1].exists() and made[2].exists()
     keep_only(tmp_path, made[2])
@@ -226,7 +232,7 @@ def test_the_last_two_are_kept(tmp_path: Path) -> None:
 def test_a_checkpoint_that_cannot_be_written_leaves_those_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = save_checkpoint(tmp_path, 64, {"w": torch.zeros(2)}, {})
+    made = save_checkpoint(tmp_path, 64, {"w": torch.zeros(2)}, FACTS)
 
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -234,7 +240,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_those_before(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(TdbenchError, match=r"cannot be written \(No space left on device\)"):
-            save_checkpoint(tmp_path, 128, {"w": torch.ones(2)}, {})
+            save_checkpoint(tmp_path, 128, {"w": torch.ones(2)}, FACTS)
     assert list(tmp_path.iterdir()) == [made]
 
 

@@ -126,7 +126,9 @@ def _ordered(metrics: Iterable[str]) -> list[str]:
 
 
 def _said(table: pd.DataFrame) -> list[str]:
-    return [interval(*row) for row in zip(table.difference, table.difference_low, table.difference_high, strict=True)]
+    return [
+        str(interval(*row)) for row in zip(table.difference, table.difference_low, table.difference_high, strict=True)
+    ]
 
 
 def _by_cell(parts: list[pd.DataFrame]) -> Rows:
@@ -149,7 +151,7 @@ def _value_rows(means: pd.DataFrame, differences: pd.DataFrame, labels: list[str
         # A band that reaches zero has no end on a logarithmic axis.
         low=(means["mean"] - std).clip(lower=means["mean"].where(means["mean"] > 0) * 0.01),
         high=means["mean"] + std,
-        value=[spread(m, s) for m, s in zip(means["mean"], means["std"], strict=True)],
+        value=[str(spread(m, s)) for m, s in zip(means["mean"], means["std"], strict=True)],
     ).merge(differences[[*_KEYS, "said", "verdict"]], on=_KEYS, how="left")
     rows = rows.sort_values("objective", key=lambda names: names.map(labels.index), kind="stable")
     return rows.astype({"said": object, "verdict": object}).fillna({"said": "—", "verdict": "—"})[

@@ -42,7 +42,7 @@ def data(found: Findings) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _images_a_class(facts: DataSummary) -> str:
+def _images_a_class(facts: DataSummary) -> Cell | str:
     """Images of each class by name, or the fewest and the most where classes have no names or are many."""
     counts, names = facts.class_counts, facts.class_names
     if not counts:
