@@ -2,8 +2,9 @@
 
 Every process is sampled in the variables x / alpha and sigma / alpha, in which the probability-flow ODE of
 all of them is the same: d(x/alpha) / d(sigma/alpha) = (x/alpha - D) / (sigma/alpha) (Song, Meng & Ermon 2021,
-eq. 14; Karras et al. 2022, eq. 1 for alpha = 1). The path's arithmetic is float64, the network's its own. Times and
-levels stay on the CPU: a single number meets images on a GPU without a wait, and a decision about it needs none.
+eq. 14; Karras et al. 2022, eq. 1 for alpha = 1). In the equations below x and s stand for these two. The path's
+arithmetic is float64, the network's its own. Times and levels stay on the CPU: a single number meets images on a GPU
+without a wait, and a decision about it needs none.
 """
 
 from abc import abstractmethod
@@ -132,10 +133,11 @@ class Euler(Sampler):
     kind: Literal["euler"] = "euler"
 
     def walk(self, path: Path, fresh: FreshNoise) -> Tensor:
-        x = path.start
+        x, s = path.start, path.ratios
         for i in range(len(path.times)):
-            slope = (x - path.estimate(x, i)) / path.ratios[i]
-            x = x + (path.ratios[i + 1] - path.ratios[i]) * slope
+            # x_{i+1} = x_i + (s_{i+1} - s_i) d_i,  d_i = (x_i - D(x_i)) / s_i
+            slope = (x - path.estimate(x, i)) / s[i]
+            x = x + (s[i + 1] - s[i]) * slope
         return x
 
 
@@ -148,14 +150,16 @@ class Heun(Sampler):
     kind: Literal["heun"] = "heun"
 
     def walk(self, path: Path, fresh: FreshNoise) -> Tensor:
-        x, last = path.start, len(path.times) - 1
+        x, s, last = path.start, path.ratios, len(path.times) - 1
         for i in range(last + 1):
-            slope = (x - path.estimate(x, i)) / path.ratios[i]
-            euler = x + (path.ratios[i + 1] - path.ratios[i]) * slope
+            # Euler: x' = x_i + (s_{i+1} - s_i) d_i,  d_i = (x_i - D(x_i)) / s_i
+            slope = (x - path.estimate(x, i)) / s[i]
+            euler = x + (s[i + 1] - s[i]) * slope
             if i == last:
                 return euler
-            ahead = (euler - path.estimate(euler, i + 1)) / path.ratios[i + 1]
-            x = x + (path.ratios[i + 1] - path.ratios[i]) * 0.5 * (slope + ahead)
+            # Correction: x_{i+1} = x_i + (s_{i+1} - s_i) (d_i + d') / 2,  d' = (x' - D(x')) / s_{i+1}
+            ahead = (euler - path.estimate(euler, i + 1)) / s[i + 1]
+            x = x + (s[i + 1] - s[i]) * 0.5 * (slope + ahead)
         return x
 
 
@@ -173,9 +177,12 @@ class Churn(Sampler):
         x, steps = path.start, len(path.times)
         for i in range(steps):
             now, ahead = path.ratios[i], path.ratios[i + 1]
+            # s^ = s_i (1 + gamma),  gamma = min(S_churn / N, sqrt(2) - 1) within [S_min, S_max], else 0
             raised = now * (1 + min(self.s_churn / steps, 2**0.5 - 1)) if self.s_min <= now <= self.s_max else now
             if raised > now:
+                # x^ = x_i + sqrt(s^^2 - s_i^2) S_noise eps
                 x = x + (raised**2 - now**2).sqrt() * self.s_noise * fresh().to(torch.float64)
+            # Then Heun's step from s^ to s_{i+1}.
             slope = (x - path.estimate_at(x, raised)) / raised
             euler = x + (ahead - raised) * slope
             if i == steps - 1:
@@ -194,7 +201,9 @@ class _Posterior(Sampler):
         for i in range(len(path.times)):
             now, ahead = path.ratios[i], path.ratios[i + 1]
             x0 = path.estimate(x, i)
+            # a = eta s_{i+1} / s_i sqrt(s_i^2 - s_{i+1}^2), the standard deviation of the noise that is added
             added = self.eta * ahead / now * (now**2 - ahead**2).sqrt()
+            # x_{i+1} = D(x_i) + sqrt(s_{i+1}^2 - a^2) / s_i (x_i - D(x_i)) + a eps
             x = x0 + (ahead**2 - added**2).clamp_min(0).sqrt() / now * (x - x0)
             if added > 0:
                 x = x + added * fresh().to(torch.float64)
@@ -231,9 +240,10 @@ class Consistency(Sampler):
         return formulation.grid.time(ramp * formulation.grid.last)
 
     def walk(self, path: Path, fresh: FreshNoise) -> Tensor:
+        # x_0 = D(s_0 eps)
         x = path.estimate(path.start, 0)
         for i in range(1, len(path.times)):
-            # A consistency model takes x(sigma_min) for the data.
+            # x_i = D(x_{i-1} + sqrt(s_i^2 - s_min^2) eps): a consistency model takes x(sigma_min) for the data.
             added = (path.ratios[i] ** 2 - path.smallest**2).clamp_min(0).sqrt()
             x = path.estimate(x + added * fresh().to(torch.float64), i)
         return x
@@ -249,7 +259,7 @@ class _Scheduled(Sampler):
         # The library's levels are those of its own training schedule; ours replace them.
         scheduler.sigmas = path.ratios
         scheduler.timesteps = torch.arange(steps, 0, -1)
-        # It works on variance-preserving images.
+        # It works on variance-preserving images: x / sqrt(1 + s^2).
         shrink = (1 + path.ratios**2).rsqrt()
         x = path.start * shrink[0]
         for i, timestep in enumerate(scheduler.timesteps):

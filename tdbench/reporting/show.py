@@ -61,9 +61,9 @@ class _Stored:
         path = self.layout.scores_parquet
         if not path.exists():
             raise self.commands.missing(path)
-        scores = read_scores(path)
-        comparison = self._leading(self._numbers("comparison"))
-        return self._made(path, lambda: summary(self.plan, comparison, mean_over_snapshots(scores))[0])
+        numbers, per_run = self._numbers("comparison"), mean_over_snapshots(read_scores(path))
+        made = self._made
+        return made(self._csv("comparison"), lambda: summary(self.plan, self._leading(numbers), per_run)[0])
 
     def by_fid(self, name: str) -> str:
         """The rows of a table that are of FID by the first library of each data set and formulation."""
