@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tdbench.errors import TdbenchError
+from tdbench.experiment.extractors import OWN
 from tdbench.workflow.budget import Throughput
 
 Speed = TypeVar("Speed")
@@ -60,14 +61,14 @@ class Rates:
         """
         speeds = _known("features", features, FEATURES_PER_S)
         each = [1 / speeds[library] for library in libraries]
-        return sum(each) if features == "inception" else max(each)
+        return sum(each) if features in OWN else max(each)
 
     def distances_s(self, features: str, library: str, images: int) -> float:
         """Core seconds of the distances of one set of samples: by the square of its images, which is what grows.
 
         Classifier features are too few to count.
         """
-        return DISTANCES_S[library] * (images / 50_000) ** 2 if features == "inception" else 0.0
+        return DISTANCES_S[library] * (images / 50_000) ** 2 if features in OWN else 0.0
 
 
 def _known(kind: str, name: str, speeds: dict[str, Speed]) -> Speed:

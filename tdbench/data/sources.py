@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from tdbench.data.archive import read_archive
+from tdbench.data.archive import archive_size, read_archive
 from tdbench.data.cifar10 import read_cifar10
 from tdbench.data.folder import read_folder
 from tdbench.data.images import LARGEST_SIDE, SMALLEST_SIDE
@@ -41,6 +41,8 @@ class Source(NamedTuple):
         At the default resolution; None where it is the user's data that decides.
     origin : str
         The plug-in that brought it; empty for tdbench's own.
+    size : callable or None
+        Path -> resolution and channels of the images there, where that is known before they are read; None if not.
     """
 
     read: Callable[[Path | None, int | None], RawImages]
@@ -49,6 +51,7 @@ class Source(NamedTuple):
     resolution: int | Literal["none", "required"]
     nominal: Nominal | None
     origin: str = ""
+    size: Callable[[Path], tuple[int, int] | None] | None = None
 
 
 def digits(path: Path | None = None, resolution: int | None = None) -> RawImages:
@@ -120,7 +123,7 @@ def _published(source: str, path: Path | None, resolution: int | None) -> RawIma
 _ORIGINALS = "a folder of the original images, or to a zip in EDM's format"
 SOURCES: dict[str, Source] = {
     "digits": Source(digits, "none", "", "none", Nominal(8, 1, 10, 1_797)),
-    "archive": Source(archive, "required", "a zip in EDM's format", "none", None),
+    "archive": Source(archive, "required", "a zip in EDM's format", "none", None, size=archive_size),
     "cifar10": Source(cifar10, "optional", "an official archive", "none", Nominal(32, 3, 10, 50_000)),
     "folder": Source(folder, "required", "a folder of images", "required", None),
     "ffhq": Source(ffhq, "required", _ORIGINALS, 64, Nominal(64, 3, 0, 70_000)),

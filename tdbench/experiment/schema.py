@@ -18,7 +18,6 @@ from pydantic import (
     model_validator,
 )
 
-from tdbench.data.archive import archive_size
 from tdbench.data.images import LARGEST_SIDE, SMALLEST_SIDE
 from tdbench.data.sources import SOURCES, check_source
 from tdbench.diffusion.formulations import FORMULATIONS
@@ -83,10 +82,10 @@ class Dataset(Parameters):
 
     def size(self, experiment: Path) -> tuple[int | None, int | None]:
         """Resolution and channels of the images, as far as they are known before there is a data set of them."""
-        nominal, path = SOURCES[self.source].nominal, self.found_path(experiment)
-        if nominal is not None:
-            return self.resolution or nominal.resolution, nominal.channels
-        if self.source == "archive" and path is not None and (found := archive_size(path)) is not None:
+        source, path = SOURCES[self.source], self.found_path(experiment)
+        if source.nominal is not None:
+            return self.resolution or source.nominal.resolution, source.nominal.channels
+        if source.size is not None and path is not None and (found := source.size(path)) is not None:
             return found
         return self.resolution, None
 

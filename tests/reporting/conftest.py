@@ -10,14 +10,22 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
+from tdbench.data.archive import read_archive, write_archive
 from tdbench.diffusion.samplers import count_evaluations
+from tdbench.evaluation.classifier import train_classifier
+from tdbench.evaluation.scores import write_references
 from tdbench.experiment.load import load_plan
 from tdbench.experiment.run import Plan, Run, runs_of
 from tdbench.records.layout import DatasetLayout, ReportLayout, RunLayout
+from tdbench.records.report import PARTS
 from tdbench.reporting.findings import Findings
 from tdbench.reporting.page.html import write_html
+from tdbench.reporting.report import write_part
+from tdbench.reporting.status.plan_file import write_outline
+from tdbench.runtime import provenance as origins
 from tdbench.runtime.files import write_json
 from tdbench.runtime.provenance import provenance
+from tdbench.workflow.stages import do_stage
 from tests.conftest import ROOT
 
 FAILED, RESUMED = "digits/vp-td-seed1", "digits/edm-td-seed0"
@@ -207,3 +215,48 @@ def _write_figures(plan: Plan, results: Path) -> None:
         path = next(path for path in layout.figure(name) if path.suffix == ".png")
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (900, 300), (255, 255, 5 * i)).save(path)
+
+
+COMMIT = "c0ffee" * 6 + "c0de"
+EXPERIMENT = """
+name: short
+description: For the tests of crates
+plugins: [mine.py]
+datasets: {digits: {source: digits}}
+formulations: {edm: {}}
+objectives: {baseline: {}, td: {}}
+seeds: [0, 1]
+network: unet-tiny
+training: {duration_kimg: 0.32, batch_size: 64, learning_rate: 2.0e-3, ema_half_life_kimg: 0.1,
+           snapshot_kimg: 0.16}
+sampling: {steps: [2], images: 64, batch_size: 64}
+evaluation: {kid_subsets: 2, kid_subset_size: 32, last_percent: 60}
+"""
+
+
+@pytest.fixture(scope="session")
+def made(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the experiment and, below results, all that its stages leave behind."""
+    folder = tmp_path_factory.mktemp("short")
+    (folder / "short.yaml").write_text(EXPERIMENT)
+    (folder / "mine.py").write_text('"""A plug-in that brings nothing."""\n')
+    results, files = folder / "results", DatasetLayout(folder / "results", "digits")
+    files.archive.parent.mkdir(parents=True)
+    every = read_archive(archive)
+    # Fewer images for a classifier that is trained sooner.
+    write_archive(files.archive, every.images[:600], every.labels[:600])
+    data = read_archive(files.archive)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(origins, "git_commit", lambda: COMMIT)
+        write_json(files.summary, data.summary())
+        train_classifier(data, files.classifier, files.classifier_report, threads=1)
+        write_references(data, "classifier", 256, files, threads=1)
+        plan = load_plan(str(folder / "short.yaml"))
+        write_outline(plan, results)
+        for stage in ("train", "sample", "evaluate"):
+            marker = ReportLayout(results, "short").job("digits/comparison/edm-1", stage)
+            do_stage(stage, list(plan.runs.values()), results, keep_finished=False, marker=marker)
+        found = Findings(plan, results)
+        for part in PARTS:
+            write_part(found, part)
+    return folder
