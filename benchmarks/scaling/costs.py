@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.scaling.rates import Rates
 from tdbench.data.sources import SOURCES
 from tdbench.errors import TdbenchError
-from tdbench.experiment.extractors import OWN
+from tdbench.experiment.extractors import EXTRACTORS, OWN
 from tdbench.experiment.run import Plan
 from tdbench.workflow.batches import Batch
 from tdbench.workflow.budget import run_budget
@@ -62,7 +62,7 @@ def _of_dataset(flow: ExperimentFlow, name: str, rates: Rates) -> Iterator[tuple
     if nominal is None:
         raise TdbenchError(f"{flow.path}: datasets.{name}: source {source!r}: how many images it has is not known yet")
     yield files.archive, Cost(rates.start_s + nominal.images * rates.decoding_s(source))
-    if features == "classifier":
+    if EXTRACTORS[features].trained_on_data:
         yield files.classifier, Cost(rates.start_s + rates.classifier_s)
     # Each library has its own Inception, and a job for it; other features are extracted once for all.
     groups = [[column] for column in columns] if features in OWN else [columns]

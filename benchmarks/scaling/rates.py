@@ -14,13 +14,15 @@ FEATURES_PER_S = {
     "inception": {"clean-fid": 5.2, "clean-fid-legacy-tensorflow": 5.2, "torch-fidelity": 5.2},
     "classifier": {"clean-fid": 5000.0, "torch-fidelity": 5000.0},
 }
-"""Extractor -> library -> images a second and core. Inception's was measured for torch-fidelity as
-`python -m benchmarks.scaling.scoring` does, and reckoned for clean-fid from a batch that was filled up; the
-classifier's is an assumption without weight."""
+"""Extractor -> library -> images a second and core.
+
+Inception's was measured for torch-fidelity on one core of an AMD EPYC, and estimated for clean-fid from a batch that
+was filled up. The classifier's is an assumption without weight.
+"""
 
 DISTANCES_S = {"clean-fid": 65.0, "clean-fid-legacy-tensorflow": 65.0, "torch-fidelity": 1220.0}
 """Library -> core seconds of the distances of one set of 50,000 images with 2,048 features: single timings
-of the parts that the same command times, scaled to that number; some 40 s for each FID are an estimate."""
+of the parts, scaled to that number; some 40 s for each FID are an estimate."""
 
 DECODING_S = {"cifar10": 1e-4, "digits": 1e-4, "ffhq": 0.03, "afhqv2": 0.03}
 """Source -> core seconds an image when a data set is made: docs/architecture.md, Data sources."""

@@ -27,10 +27,9 @@ class Setting:
         return ["--set-resources", *resources, "--set-threads", *threads] if resources else []
 
 
-def settings(gpus_a_run: int) -> list[Setting]:
-    """As it comes; scoring on all cores that a GPU has; and several GPUs a run besides."""
-    return [
-        Setting("as it comes"),
-        Setting(f"scoring on {CORES_A_GPU} cores", 1, CORES_A_GPU),
-        Setting(f"and {gpus_a_run} GPUs a run", gpus_a_run, CORES_A_GPU),
-    ]
+SETTINGS = (
+    Setting("as it comes"),
+    Setting(f"scoring on {CORES_A_GPU} cores", 1, CORES_A_GPU),
+    Setting("and 8 GPUs a run", 8, CORES_A_GPU),
+)
+"""As it comes; scoring on all cores that a GPU has; and several GPUs a run besides."""

@@ -222,7 +222,7 @@ def cost_table(plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:
             "formulation": table.formulation,
             "objective": table.objective,
             "forward passes a step": [
-                f"{n} + {t} of the target" for n, t in zip(table.network, table.target, strict=True)
+                Cell(f"{n} + {t} of the target", n + t) for n, t in zip(table.network, table.target, strict=True)
             ],
             "training time, s": [spread(m, s) for m, s in zip(table.seconds, table["std"], strict=True)],
             "time, × baseline": [fixed(s / b.seconds, 2) for s, b in zip(table.seconds, lookup, strict=True)],

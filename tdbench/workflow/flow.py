@@ -187,11 +187,18 @@ class Workflow:
         # Rules call `tdbench` by name: let them find the one beside this Python, whatever the caller's PATH.
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         with mistakes_end_the_call():
-            chosen = read_config(config)
-            return cls._read(chosen.experiment, chosen.results, main_process)
+            return cls.read(config, main_process)
 
     @classmethod
-    def _read(cls, experiment: str, results: Path, main_process: bool) -> Self:
+    def read(cls, config: dict[str, Any], main_process: bool) -> Self:
+        """As `from_config`, but a mistake of the user is raised.
+
+        Raises
+        ------
+        TdbenchError
+            At the first mistake in the config or in an experiment that it names.
+        """
+        experiment, results = read_config(config)
         plans = load_plans(experiment)
         check_paths(plans, results)
         for plan in plans:

@@ -13,7 +13,7 @@ from benchmarks.scaling.costs import Cost, costs_of
 from benchmarks.scaling.figure import draw, in_use
 from benchmarks.scaling.many_jobs import write_experiment
 from benchmarks.scaling.rates import Rates
-from benchmarks.scaling.settings import Setting, settings
+from benchmarks.scaling.settings import SETTINGS, Setting
 from benchmarks.scaling.simulate import ROOT, Job, Outcome, simulate
 from benchmarks.scaling.table import Row, as_markdown, duration
 from tdbench.errors import TdbenchError
@@ -157,7 +157,7 @@ def test_tables_and_picture_say_what_was_simulated(outcomes: dict[int, Outcome],
 
 
 def test_settings_are_given_to_snakemake_as_resources_and_threads() -> None:
-    plain, scored, shared = settings(8)
+    plain, scored, shared = SETTINGS
     assert plain.options == []
     assert scored.options == ["--set-resources", "evaluate:processes=16", "--set-threads", "evaluate=16"]
     assert "train:gpu=8" in shared.options and "sample=8" in shared.options

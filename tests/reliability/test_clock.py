@@ -132,13 +132,13 @@ def test_files_from_the_future_come_into_the_present(after: After, capsys: pytes
     for path in future:
         os.utime(path, (begun + DAY, begun + DAY))
     config = {"experiment": str(SMALL), "results": str(results)}
-    Workflow._read(config["experiment"], Path(config["results"]), main_process=True)
+    Workflow.read(config, main_process=True)
     assert "its time lay in the future, as that of 2 more" in capsys.readouterr().err
     found = {path.name: (path.stat().st_mtime_ns, path.read_text()) for path in jobs.iterdir()}
     assert all(begun - 5 <= path.stat().st_mtime <= time.time() + 1 for path in future)
     # What was made by hand, by the clock then, is followed by its marker, once.
     assert "done_by_hand_at" in found["evaluate.json"][1] and found["train.json"][1] == "{}"
-    Workflow._read(config["experiment"], Path(config["results"]), main_process=True)
+    Workflow.read(config, main_process=True)
     assert {path.name: (path.stat().st_mtime_ns, path.read_text()) for path in jobs.iterdir()} == found
     assert "future" not in capsys.readouterr().err
 

@@ -36,4 +36,4 @@ def test_snakemake_says_so_before_it_plans_anything(disk: Disk) -> None:
     disk.results.mkdir()
     disk.read_only(True)
     with pytest.raises(TdbenchError, match=re.escape(f"{disk.results}: {READ_ONLY}")):
-        Workflow._read({"experiment": str(SMALL), "results": str(disk.results)}, main_process=True)
+        Workflow.read({"experiment": str(SMALL), "results": str(disk.results)}, main_process=True)

@@ -110,10 +110,10 @@ def test_markers_are_left_alone_while_a_snakemake_works_and_in_its_jobs(after: A
     marker = results / "small" / "jobs" / "digits" / "comparison" / "edm-1" / "train.json"
     marker.parent.mkdir(parents=True)
     marker.write_text(json.dumps({}))
-    Workflow._read(config, main_process=False)
+    Workflow.read(config, main_process=False)
     assert marker.exists()
     with held_by_another(results):
-        Workflow._read(config, main_process=True)
+        Workflow.read(config, main_process=True)
         assert marker.exists()
-    Workflow._read(config, main_process=True)
+    Workflow.read(config, main_process=True)
     assert not marker.exists()

@@ -134,5 +134,5 @@ def test_what_snakemake_would_not_take_as_a_path_is_refused(
     Path("distance.yaml").write_text(lpips.replace("training:\n", "training:\n  distance_weights: '{w}.pth'\n"))
     Path("weights.yaml").write_text(text.replace("evaluation: {", features))
     with pytest.raises(TdbenchError) as caught:
-        Workflow._read(config, main_process=False)
+        Workflow.read(config, main_process=False)
     assert words in str(caught.value) and not list(tmp_path.rglob("pwned"))

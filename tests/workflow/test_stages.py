@@ -91,7 +91,7 @@ def test_samples_are_kept_until_their_snapshot_changes(tiny: Plan, results: Path
 def test_an_error_of_the_machine_costs_the_others_nothing_either(
     tiny: Plan, results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs, real = [short(tiny, f"edm-baseline-seed{seed}") for seed in (0, 1)], stages.train
+    runs, real = [short(tiny, f"edm-baseline-seed{seed}") for seed in (0, 1)], stages.train_run
 
     def out_of_memory(run: Run, *rest: Any) -> None:
         if run is runs[0]:

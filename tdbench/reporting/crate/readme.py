@@ -14,9 +14,7 @@ def readme(plan: Plan, contents: Contents) -> str:
     machines = dict.fromkeys(origin.platform or "an unknown platform" for origin in origins)
     known = [commit for commit in contents.commits if is_commit(commit.removesuffix("-dirty"))]
     lines = [
-        f"# Results of experiment {experiment.name}",
-        "",
-        experiment.description,
+        f"# Results of experiment {experiment.name}\n\n{experiment.description}",
         "",
         f"An [RO-Crate](https://w3id.org/ro/crate/1.1), packed by `tdbench export`: {METADATA} describes every file "
         "with its SHA-256, and which command made it when, by which code.",
