@@ -84,7 +84,8 @@ class Unknown(Refused):
         self.known = known
 
 
-_SHOWN = 60
+SHOWN = 60
+"""Characters of a key that a message shows."""
 
 
 def explain(where: Path | str, content: Any, error: ValidationError) -> list[str]:
@@ -128,7 +129,7 @@ def _key(content: Any, location: tuple[int | str, ...]) -> str:
             present = isinstance(block, dict) or (isinstance(part, int) and part < len(block))
             block = block[part] if present else None
         if inside or (i == len(location) - 1 and isinstance(block, dict | list)):
-            parts.append(printable(str(part))[:_SHOWN])
+            parts.append(printable(str(part))[:SHOWN])
     return f"{'.'.join(parts)}: " if parts else ""
 
 

@@ -11,7 +11,7 @@ from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import ScalarNode
 
 from tdbench.errors import TdbenchError
-from tdbench.validation import _SHOWN
+from tdbench.validation import SHOWN
 
 Content = dict[str, Any]
 """Settings as somebody wrote them."""
@@ -81,7 +81,7 @@ def _check_keys(where: str, block: Any) -> None:
         for key, value in block.items():
             if not isinstance(key, str):
                 raise TdbenchError(f"{where}: {key!r:.60}: a key is a text, not {type(key).__name__}; {_COMMA}")
-            _check_keys(f"{where}: {key[:_SHOWN]}", value)
+            _check_keys(f"{where}: {key[:SHOWN]}", value)
     elif isinstance(block, list):
         for part in block:
             _check_keys(where, part)
