@@ -41,7 +41,12 @@ class Stage:
     amount, seconds : str
         Function (content of ``file``, unchecked) -> how much is done, and the seconds that it took.
     work : str
-        Function (`status.run.Expected`) -> how much work it is, in what its time goes by; None where unknown.
+        Function (`status.expected.Expected`) -> how much work it is, in what its time goes by; None where unknown.
+    left : str
+        Function (`status.expected.Expected`, done, total) -> `status.work.Left`, of what its progress counts; None
+        where unknown.
+    by_sampler : bool
+        Whether its time depends on the sampler.
     """
 
     name: str
@@ -59,6 +64,8 @@ class Stage:
     amount: str
     seconds: str
     work: str
+    left: str
+    by_sampler: bool = False
 
 
 _DO, _NEEDS, _STATUS = "tdbench.workflow.stages", "tdbench.workflow.resources", "tdbench.reporting.status.work"
@@ -82,6 +89,7 @@ STAGES: dict[str, Stage] = {
             amount=f"{_STATUS}:images_trained",
             seconds=f"{_STATUS}:training_seconds",
             work=f"{_STATUS}:training_work",
+            left=f"{_STATUS}:units_left",
         ),
         Stage(
             name="sample",
@@ -100,6 +108,8 @@ STAGES: dict[str, Stage] = {
             amount=f"{_STATUS}:sets_sampled",
             seconds=f"{_STATUS}:sampling_seconds",
             work=f"{_STATUS}:sampling_work",
+            left=f"{_STATUS}:image_steps_left",
+            by_sampler=True,
         ),
         Stage(
             name="evaluate",
@@ -117,6 +127,7 @@ STAGES: dict[str, Stage] = {
             amount=f"{_STATUS}:sets_scored",
             seconds=f"{_STATUS}:scoring_seconds",
             work=f"{_STATUS}:scoring_work",
+            left=f"{_STATUS}:units_left",
         ),
     )
 }

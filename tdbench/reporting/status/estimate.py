@@ -9,7 +9,7 @@ from tdbench.records.layout import RunLayout
 from tdbench.records.stages import STAGES, Stage, following
 from tdbench.reporting.status.expected import Expected
 from tdbench.reporting.status.run import AT_WORK, Stand, content_of
-from tdbench.reporting.status.work import image_steps
+from tdbench.reporting.status.work import Left
 
 
 def seconds_left(results: Path, stands: list[Stand]) -> dict[str, float | None]:
@@ -71,9 +71,8 @@ class _Costs:
 def _work_left(stand: Stand) -> float | None:
     if stand.done is None or stand.total is None:
         return None
-    if stand.stage != "sample":
-        return stand.total - stand.done
-    return image_steps(stand.run, stand.done, stand.total) if stand.run.steps else None
+    left: Left | None = resolve_name(STAGES[stand.stage].left)(stand.run, stand.done, stand.total)
+    return None if left is None else left.work
 
 
 def _keys(run: Expected, stage: str) -> list[Hashable]:
@@ -81,7 +80,7 @@ def _keys(run: Expected, stage: str) -> list[Hashable]:
     keys: list[Hashable] = [(stage, run.group)]
     if run.network is not None:
         dataset = run.name.partition("/")[0]
-        keys.append((stage, dataset, run.network, run.sampler if stage == "sample" else None))
+        keys.append((stage, dataset, run.network, run.sampler if STAGES[stage].by_sampler else None))
     return keys
 
 

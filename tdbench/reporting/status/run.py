@@ -17,7 +17,7 @@ from typing import Any
 from tdbench.records.layout import RunLayout
 from tdbench.records.stages import STAGES, following
 from tdbench.reporting.status.expected import Expected
-from tdbench.reporting.status.work import image_steps
+from tdbench.reporting.status.work import Left
 from tdbench.runtime.files import json_lines, parse_json
 from tdbench.runtime.progress_log import LogLine, number, read_log
 
@@ -120,11 +120,8 @@ def _seconds_left(
 ) -> float | None:
     if done is None or total is None or not rate:
         return None
-    if stage != "sample" or not run.steps or not run.set_images:
-        return (total - done) / rate
-    # Sets of few steps come first: what counts is steps, at the pace of the set that is at work.
-    current = run.steps[min(int(done // run.set_images), int(total // run.set_images) - 1) % len(run.steps)]
-    return image_steps(run, done, total) / (rate * current)
+    left: Left | None = resolve_name(STAGES[stage].left)(run, done, total)
+    return (total - done) / rate if left is None else left.work / (rate * left.a_unit)
 
 
 def _from_files(

@@ -5,7 +5,7 @@ raises in many ways, which whoever asks catches.
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from tdbench.reporting.status.expected import MOST_SETS, Expected
 from tdbench.runtime.progress_log import number
@@ -62,6 +62,27 @@ def sampling_work(run: Expected) -> float | None:
 def scoring_work(run: Expected) -> float | None:
     """Sample sets, by each library."""
     return run.score_sets
+
+
+class Left(NamedTuple):
+    """What a stage at work still has to do, in what its time goes by."""
+
+    work: float
+    a_unit: float
+    """Work of the unit of progress that it is at."""
+
+
+def units_left(_: Expected, done: float, total: float) -> Left:
+    """All units of progress are alike."""
+    return Left(total - done, 1.0)
+
+
+def image_steps_left(run: Expected, done: float, total: float) -> Left | None:
+    """Sets of few steps come first: what counts is steps, at the pace of the set that is at work."""
+    if not run.steps or not run.set_images:
+        return None
+    current = run.steps[min(int(done // run.set_images), int(total // run.set_images) - 1) % len(run.steps)]
+    return Left(image_steps(run, done, total), current)
 
 
 def image_steps(run: Expected, begin: float, end: float) -> float:
