@@ -46,7 +46,9 @@ class _Released(Parameters):
 
     def shown(self) -> str:
         """Those that were given."""
-        return " ".join(f"{key}={getattr(self, key)}" for key in self.model_fields_set)
+        given = {key: getattr(self, key) for key in type(self).model_fields if key in self.model_fields_set}
+        numbers = {key: f"{value:g}" for key, value in given.items() if isinstance(value, float)}
+        return " ".join(f"{key}={value}" for key, value in (given | numbers).items())
 
 
 class _ReleasedEDM(_Released):
@@ -293,6 +295,9 @@ def _settings(path: Path, case: str, content: dict[str, np.ndarray], shape: type
     if unknown:
         raise TdbenchError(f"{path}: {case}/kwargs: unknown settings {unknown!r:.60}; known: {', '.join(known)}")
     try:
-        return shape.model_validate(settings)
+        # The released code takes None for "the default", and 1 and 0 as booleans.
+        given = {key: value for key, value in settings.items() if value is not None}
+        given |= {key: bool(value) for key, value in given.items() if key == "weight_td" and value in (0, 1)}
+        return shape.model_validate(given)
     except ValidationError as error:
         raise _refused(path, case, error) from error

@@ -5,13 +5,14 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from tdbench.errors import TdbenchError
+from tdbench.experiment.extractors import EXTRACTORS
 from tdbench.records.layout import DatasetLayout
 from tdbench.records.schema import Reference, checked_record
 from tdbench.runtime import advice
@@ -87,7 +88,8 @@ class ReferenceFeatures:
 
 
 def save_reference(path: Path, reference: ReferenceFeatures) -> None:
-    facts = reference.facts.written() | {"content": _checksum(reference)}
+    written = reference.facts.written()
+    facts = written | {"content": _checksum(reference, written)}
     with atomic_path(path) as temporary:
         np.savez(
             temporary,
@@ -97,9 +99,12 @@ def save_reference(path: Path, reference: ReferenceFeatures) -> None:
         )
 
 
-def _checksum(reference: ReferenceFeatures) -> str:
-    """SHA-256 of all that a reference holds: the checksums in a zip do not cover the zip's own records."""
-    digest = hashlib.sha256(json.dumps(reference.facts.written(), sort_keys=True).encode())
+def _checksum(reference: ReferenceFeatures, facts: dict[str, Any]) -> str:
+    """SHA-256 of all that a reference holds: the checksums in a zip do not cover the zip's own records.
+
+    ``facts`` are those of the file. It may hold more of them than this version of tdbench knows.
+    """
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for array in (reference.features, *reference.statistics):
         digest.update(f"{array.dtype.str} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
@@ -122,9 +127,9 @@ def load_reference(path: Path, made_by: str | None = None) -> ReferenceFeatures:
     if not (shapes and floats and all(np.isfinite(array).all() for array in (features, mean, covariance))):
         said = "features (N, D), mean (D,) and covariance (D, D) are not float64, or not finite"
         raise _unreadable(path, made_by, said)
-    facts, expected = _facts(path, made_by, found["facts"])
+    facts, stored, expected = _facts(path, made_by, found["facts"])
     reference = ReferenceFeatures(features, facts, Statistics(mean, covariance))
-    if expected is not None and _checksum(reference) != expected:
+    if expected is not None and _checksum(reference, stored) != expected:
         raise _unreadable(path, made_by, "its content has another checksum than when it was written")
     return reference
 
@@ -141,14 +146,17 @@ def _read(path: Path, made_by: str | None, *names: str) -> dict[str, np.ndarray]
         raise _unreadable(path, made_by, error) from error
 
 
-def _facts(path: Path, made_by: str | None, stored: np.ndarray) -> tuple[Reference, str | None]:
-    """The facts that a file holds, and the checksum of its content, which earlier versions of tdbench did not write."""
+def _facts(path: Path, made_by: str | None, stored: np.ndarray) -> tuple[Reference, dict[str, Any], str | None]:
+    """The facts of a file: checked, as they are stored, and the checksum of its content.
+
+    Earlier versions of tdbench did not write the checksum.
+    """
     try:
         content = parse_json(str(stored))
     except (ValueError, RecursionError) as error:
         raise _unreadable(path, made_by, error) from error
     expected = content.pop("content", None) if isinstance(content, dict) else None
-    return checked_record(f"{path}: facts", content, made_by, Reference), expected
+    return checked_record(f"{path}: facts", content, made_by, Reference), content, expected
 
 
 def _unreadable(path: Path, made_by: str | None, said: object) -> TdbenchError:
@@ -193,6 +201,6 @@ def describe_references(files: DatasetLayout, libraries: Iterable[str], name: st
     references = []
     for library in libraries:
         path = files.reference(name, library)
-        references.append(read_facts(path, advice.reference(path, name, [library])))
+        references.append(read_facts(path, advice.reference(path, name, [library], plugin=EXTRACTORS[name].plugin)))
     origins = [f"weights {facts.weights[:12]}, {facts.resize}" for facts in references]
     return f"{name}: {'; '.join(dict.fromkeys(origins))}"

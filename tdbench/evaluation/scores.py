@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from tdbench.evaluation.features import (
     load_reference,
     save_reference,
 )
-from tdbench.evaluation.measure import Samples, fid_spread_of_images, measure
+from tdbench.evaluation.measure import Samples, measure
 from tdbench.evaluation.memorisation import nearest_in_data
 from tdbench.experiment.extractors import DEFAULT_LIBRARIES, EXTRACTORS, LIBRARIES
 from tdbench.experiment.metrics import METRICS
@@ -41,7 +41,6 @@ from tdbench.runtime.progress import Bar, progress
 from tdbench.runtime.progress_log import ProgressLog
 from tdbench.runtime.provenance import provenance
 
-BOOTSTRAPPED = next(name for name, metric in METRICS.items() if metric.bootstrapped)
 MODULES: dict[str, ModuleType] = {name: resolve_name(library.module) for name, library in LIBRARIES.items()}
 
 
@@ -182,7 +181,8 @@ def _matching_reference(
     run: Run, files: DatasetLayout, library: str, extractor: FeatureExtractor, data: DataSummary
 ) -> ReferenceFeatures:
     path, settings = files.reference(run.evaluation.features, library), run.evaluation
-    command = advice.reference(path, settings.features, [library], settings.weights.get(LIBRARIES[library].publisher))
+    given, plugin = settings.weights.get(LIBRARIES[library].publisher), EXTRACTORS[settings.features].plugin
+    command = advice.reference(path, settings.features, [library], given, plugin)
     reference = load_reference(path, command)
     wanted = {
         "weights": extractor.checksum,
@@ -209,7 +209,7 @@ def score_set(
     settings, last = run.evaluation, entry.snapshot_images == run.scored_snapshots()[-1]
     # Libraries that see the images alike share what was extracted, and what is the same for both.
     extracted: dict[tuple[str, str], Samples | None] = {}
-    spreads: dict[tuple[str, str], float] = {}
+    spreads: dict[tuple[str, str], dict[str, float]] = {}
     for name, reference in references.items():
         module, extractor, begun = MODULES[name], extractors[name], time.perf_counter()
         if extractor.view not in extracted:
@@ -221,13 +221,22 @@ def score_set(
             yield name, [], None
             continue
         values = _measured(run, entry, name, samples, reference)
-        if last and settings.bootstrap and BOOTSTRAPPED in values and extractor.view not in spreads:
-            spread = fid_spread_of_images(samples.features, reference.statistics, settings.bootstrap)
-            spreads[extractor.view] = spread
+        if last and settings.bootstrap and extractor.view not in spreads:
+            spreads[extractor.view] = _spreads(values, samples, reference, settings.bootstrap)
         seconds = time.perf_counter() - begun
-        known = {BOOTSTRAPPED: spreads.get(extractor.view)}
         about = _Scored(run, entry, len(pixels), name, extractor, reference)
-        yield name, about.rows(values, known, seconds), samples
+        yield name, about.rows(values, spreads.get(extractor.view, {}), seconds), samples
+
+
+def _spreads(
+    metrics: Iterable[str], samples: Samples, reference: ReferenceFeatures, resamplings: int
+) -> dict[str, float]:
+    """The spread over resamplings of the images, of those metrics that have one."""
+    functions = {metric: METRICS[metric].spread for metric in metrics if METRICS[metric].spread}
+    return {
+        metric: resolve_name(function)(samples.features, reference.statistics, resamplings)
+        for metric, function in functions.items()
+    }
 
 
 def _measured(
@@ -256,7 +265,7 @@ class _Scored(NamedTuple):
     extractor: FeatureExtractor
     reference: ReferenceFeatures
 
-    def rows(self, values: Mapping[str, float], spreads: Mapping[str, float | None], seconds: float) -> list[Score]:
+    def rows(self, values: Mapping[str, float], spreads: Mapping[str, float], seconds: float) -> list[Score]:
         """A row a metric."""
         return [
             Score(

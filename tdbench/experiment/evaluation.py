@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 from tdbench.experiment.extractors import (
     DEFAULT_FEATURES,
     DEFAULT_LIBRARIES,
-    FEATURES,
+    EXTRACTORS,
     LIBRARIES,
     OWN,
     PUBLISHERS,
@@ -51,7 +51,7 @@ def _weights(value: Any, info: ValidationInfo) -> Any:
 class Evaluation(Parameters):
     """How samples are scored."""
 
-    features: Annotated[str, one_of(FEATURES, "feature extractor")] = DEFAULT_FEATURES
+    features: Annotated[str, one_of(EXTRACTORS, "feature extractor")] = DEFAULT_FEATURES
     libraries: Annotated[tuple[Annotated[str, one_of(LIBRARIES, "library")], ...], Field(min_length=1)] = (
         DEFAULT_LIBRARIES
     )

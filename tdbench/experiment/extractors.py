@@ -56,9 +56,12 @@ class Extractor(NamedTuple):
     """Numbers of a feature vector."""
     own_of_library: bool = False
     """Whether each library has its own file of weights, which it publishes, and its own resize. Then the features of
-    two libraries are two measures, extracted by a job each."""
+    two libraries are two measures, extracted by a job each. Inception is the only one: the rule `weights` and
+    `evaluation.inception_weights` fetch its files, and another one needs its own rule and function."""
     trained_on_data: bool = False
     """Whether it is trained on the data set's labels, by `tdbench classifier`."""
+    plugin: str = ""
+    """The plug-in that brought it, as `--plugin` takes it; empty for tdbench's own."""
 
 
 EXTRACTORS = {
@@ -93,10 +96,8 @@ EXTRACTORS = {
     ),
 }
 DEFAULT_FEATURES = "classifier"
-FEATURES = tuple(EXTRACTORS)
 OWN = tuple(name for name, row in EXTRACTORS.items() if row.own_of_library)
-SHARED = tuple(name for name, row in EXTRACTORS.items() if not row.own_of_library)
-"""Extractors that the libraries share: extracted once for all."""
+"""Extractors that each library has in its own way. The libraries share all others, and those of plug-ins."""
 
 
 def check_libraries(libraries: tuple[str, ...], features: str) -> None:
@@ -111,7 +112,7 @@ def check_libraries(libraries: tuple[str, ...], features: str) -> None:
     if twice:
         raise ValueError(f"libraries: {twice!r} is listed twice")
     modes = [name for name, library in LIBRARIES.items() if name != library.publisher]
-    if features in SHARED and (mode := next((name for name in libraries if name in modes), None)):
+    if features not in OWN and (mode := next((name for name in libraries if name in modes), None)):
         raise ValueError(
             f"libraries: {mode!r} differs from {LIBRARIES[mode].publisher!r} by its resize for Inception alone, and "
             f"features {features!r} are not resized by the library; leave it out, or choose features {OWN[0]}"

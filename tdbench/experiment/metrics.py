@@ -30,8 +30,9 @@ class Metric(NamedTuple):
     """What needs so many."""
     optional: bool = False
     """Whether it is left out below that, with a word, where others would refuse the experiment."""
-    bootstrapped: bool = False
-    """Whether its spread over resamplings of the images is measured (`Evaluation.bootstrap`)."""
+    spread: str = ""
+    """Function (features, Statistics of the reference, resamplings) -> its standard deviation over resamplings of the
+    images (`Evaluation.bootstrap`); empty for none."""
 
 
 _MEASURE = "tdbench.evaluation.measure"
@@ -43,7 +44,7 @@ _BOTH, _ONE = ("clean-fid", "torch-fidelity"), ("torch-fidelity",)
 
 METRICS = {
     # Fréchet distance of the features (Heusel et al. 2017).
-    "fid": Metric("FID", "lower", _BOTH, f"{_MEASURE}:fid", bootstrapped=True),
+    "fid": Metric("FID", "lower", _BOTH, f"{_MEASURE}:fid", spread=f"{_MEASURE}:fid_spread_of_images"),
     # Kernel distance of the features (Binkowski et al. 2018).
     "kid": Metric("KID", "lower", _BOTH, f"{_MEASURE}:kid"),
     # Shares of samples near the data, and of data near the samples (Kynkäänniemi et al. 2019).

@@ -113,6 +113,10 @@ class RunRecords:
             )
         return record
 
+    def check_trained(self) -> None:
+        """Raise where there is no training with the run's settings."""
+        _ = self.trained
+
     def _same_images(self, record: Trained) -> bool:
         """Whether a run that names another source was trained on the very images of its data set.
 

@@ -1,6 +1,8 @@
 """What stands in a cell of a table: a text for people, with the number that it is sorted by."""
 
 import math
+import numbers
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +10,8 @@ import pandas as pd
 
 DASH = "—"
 """Where there is nothing to say."""
+LARGEST = sys.float_info.max
+"""What infinity is sorted as."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,14 @@ NOTHING = Cell(DASH)
 
 
 def sorts_by(value: Any) -> float | None:
-    """The number that a cell is sorted by; None for words and where there is nothing."""
-    if isinstance(value, Cell):
-        return None if value.sort is None or math.isnan(value.sort) else value.sort
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if number and not pd.isna(value) else None
+    """The number that a cell is sorted by; None for words and where there is nothing.
+
+    It is a finite Python float: the page writes it into HTML, where neither ``inf`` nor numpy's ``repr`` is a number.
+    """
+    key = value.sort if isinstance(value, Cell) else value
+    if not isinstance(key, numbers.Real) or isinstance(key, bool) or pd.isna(key):
+        return None
+    return min(max(float(key), -LARGEST), LARGEST)
 
 
 def is_empty(value: Any) -> bool:

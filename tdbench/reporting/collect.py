@@ -34,7 +34,7 @@ def collect_scores(runs: Iterable[Run], records: Records) -> pd.DataFrame:
     rows = []
     for run in runs:
         stored = records.of(run)
-        assert stored.trained, "raises where the training is of other settings"
+        stored.check_trained()
         rows += [{"experiment": run.experiment} | _identity(run) | score.written() for score in stored.scored.scores]
     if not rows:
         raise TdbenchError("no scores to report")

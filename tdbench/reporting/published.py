@@ -192,9 +192,10 @@ def _differs_in_library(figure: Figure, mine: Ours) -> list[str]:
     if mine.features != figure.features:
         return [_against("features", mine.features, figure.features)]
     # Other features have the same resize in all libraries.
-    if figure.features not in OWN or figure.resize == LIBRARIES[mine.library].resize:
+    library = LIBRARIES.get(mine.library)  # scores may be of a later version of tdbench, which knows more
+    if figure.features not in OWN or (library is not None and figure.resize == library.resize):
         return []
-    return ["resize unknown" if pd.isna(figure.resize) else "resize"]
+    return ["resize unknown" if pd.isna(figure.resize) or library is None else "resize"]
 
 
 def _differs(figure: Figure, run: Run) -> list[str]:

@@ -49,10 +49,12 @@ def classifier(file: Path) -> str:
     return command("classifier", file.parent.name, results=file.parents[2])
 
 
-def reference(file: Path, features: str, libraries: Iterable[str], weights: Path | None = None) -> str:
+def reference(
+    file: Path, features: str, libraries: Iterable[str], weights: Path | None = None, plugin: str = ""
+) -> str:
     """The command that extracts a data set's features anew, by the file of them."""
     options = [word for library in libraries for word in ("--library", library)]
-    given = [] if weights is None else ["--weights", weights]
+    given = [*(["--weights", weights] if weights else []), *(["--plugin", plugin] if plugin else [])]
     return command("reference", file.parent.name, "--features", features, *options, *given, results=file.parents[2])
 
 

@@ -153,8 +153,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write ``content``, of which any part may be a `validation.Record`."""
-    write_text(path, json.dumps(content, indent=1, allow_nan=False, default=lambda record: record.written()) + "\n")
+    """Write ``content``, of which any part may be a `validation.Record`; raises TypeError for other objects."""
+    write_text(path, json.dumps(content, indent=1, allow_nan=False, default=_json_of) + "\n")
+
+
+def _json_of(part: Any) -> Any:
+    if not hasattr(part, "written"):
+        raise TypeError(f"{part!r:.200} ({type(part).__name__}) has no form in JSON")
+    return part.written()
 
 
 def parse_json(text: str) -> Any:

@@ -28,9 +28,10 @@ from tdbench.training.lpips_weights import unchanged
 
 def _is_finished(stage: Stage, run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> bool:
     """Whether a stage is done, as the leader of several processes finds."""
+    is_finished = resolve_name(stage.finished)
     try:
-        found = world.leader and resolve_name(stage.finished)(run, layout, files)
-    except (TdbenchError, LookupError, TypeError, AttributeError):
+        found = world.leader and is_finished(run, layout, files)
+    except TdbenchError:
         # Not there yet, of other settings, or written by another version of tdbench: to be done.
         found = False
     return bool(world.leaders(found))
@@ -68,7 +69,7 @@ def _same_distance(run: Run, record: Trained) -> bool:
 
 def sample(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> None:
     """Stage ``sample``."""
-    assert Records(layout.results).of(run).trained, "raises where the training is not there"
+    Records(layout.results).of(run).check_trained()
     _need_archive(run, files)
     sample_run(run, layout, world)
     if world.leader:

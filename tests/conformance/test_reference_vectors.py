@@ -134,6 +134,17 @@ def test_a_miss_exits_with_1(
     assert [line[:4] for line in capsys.readouterr().out.splitlines()] == ["ok  ", "MISS", "ok  ", "ok  "]
 
 
+def test_settings_are_taken_and_shown_as_the_release_writes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """None is "as usual" and 1 is True there; a line shows the settings in one order, whatever the file's."""
+    kwargs = np.array(repr({"lambda_td": 0.5, "rho": 7, "one_idx": 0.25, "weight_td": 1, "sigma_min": None}))
+    np.savez(tmp_path / "by_hand.npz", **by_hand(0.5, 1.5) | {"0/kwargs": kwargs})
+    assert verify(tmp_path / "by_hand.npz", monkeypatch) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(": weight_td=True one_idx=0.25 rho=7 lambda_td=0.5 (valid" in line for line in lines)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

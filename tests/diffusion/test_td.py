@@ -1,13 +1,16 @@
 """Identities of the temporal-difference objective."""
 
+from typing import Any, ClassVar, Literal
+
 import pytest
 import torch
 from torch import Tensor
 
 from tdbench.diffusion.formulations import CT, EDM, FORMULATIONS
-from tdbench.diffusion.formulations.base import Noise, per_image_mean
+from tdbench.diffusion.formulations.base import Losses, Noise, per_image_mean
 from tdbench.diffusion.objectives.base import Baseline
-from tdbench.diffusion.objectives.td import TDSettings, residual
+from tdbench.diffusion.objectives.targets import TargetEMA
+from tdbench.diffusion.objectives.td import TD, TDSettings, residual
 from tdbench.diffusion.preconditioning import UNCONDITIONAL, Condition
 from tdbench.diffusion.processes import couple, posterior_coefficients
 
@@ -193,3 +196,60 @@ def test_every_preset_keeps_the_order_of_times(kind: str) -> None:
 def test_whole_indices_may_have_a_stride_as_long_as_the_span() -> None:
     settings = TDSettings(span=3, stride=3).resolved(FORMULATIONS["ddim"]())
     assert (settings.span, settings.stride) == (3, 3)
+
+
+class WithMapping(EDM):
+    """As a user's formulation may have its preset: with the keys of an experiment."""
+
+    td_presets: ClassVar = {
+        "paper": {"weight": "pairwise", "lambda": 0.5, "span": 1.0, "stride": 0.25, "coupling": "markov",
+                  "posterior": "ancestral", "target": {"kind": "hard", "period": 7}},
+    }  # fmt: skip
+
+
+def test_a_preset_may_be_a_mapping_with_a_target_of_its_own() -> None:
+    td = TDSettings().resolved(WithMapping())
+    assert (td.lambda_, td.stride, td.target.kind) == (0.5, 0.25, "hard")
+    assert TDSettings(target=TargetEMA()).resolved(WithMapping()).target == TargetEMA()
+
+
+def test_a_preset_that_lacks_a_setting_is_refused_by_name() -> None:
+    class Incomplete(EDM):
+        td_presets: ClassVar = {"paper": {"weight": "pairwise", "delta": 1.0}}
+
+    words = "preset 'paper' of formulation 'edm': unknown: delta; missing: coupling, lambda_, posterior, span, stride"
+    with pytest.raises(ValueError, match=words):
+        TDSettings().resolved(Incomplete())
+
+
+class Scaled(TD):
+    kind: Literal["scaled"] = "scaled"
+    factor: float = 1.0
+
+    def losses(self, *given: Any) -> Losses:
+        found = super().losses(*given)
+        return found._replace(total=self.factor * found.total)
+
+
+class ScaledSettings(TDSettings):
+    kind: Literal["scaled"] = "scaled"
+    computed_as: ClassVar[type[TD]] = Scaled
+    factor: float = 1.0
+
+
+def test_an_objective_that_extends_the_temporal_difference_keeps_its_settings_and_losses() -> None:
+    x0, noise = draw()
+    given = (denoiser, target, FORMULATION, x0, UNCONDITIONAL, noise)
+    scaled = ScaledSettings(factor=3.0, span=2).resolved(FORMULATION)
+    assert (scaled.kind, scaled.span) == ("scaled", 2)
+    torch.testing.assert_close(
+        scaled.losses(*given).total, 3 * TDSettings(span=2).resolved(FORMULATION).losses(*given).total
+    )
+
+
+def test_an_objective_whose_losses_would_never_be_called_is_refused() -> None:
+    class Forgotten(TDSettings):
+        kind: Literal["forgotten"] = "forgotten"
+
+    with pytest.raises(ValueError, match=r"objective 'forgotten': Forgotten extends TDSettings.*computed_as"):
+        Forgotten().resolved(FORMULATION)

@@ -85,7 +85,9 @@ class Project:
         """Run a line as a shell would, with the environment's programs first in the path."""
         path = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
         env = os.environ | {"PATH": path, "COLUMNS": "200", "NO_COLOR": "1", "MAKEFLAGS": ""}
-        for name in ("MLFLOW_TRACKING_URI", "TDBENCH_GPUS", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):
+        # make hands its variables on: ARGS of `make test ARGS=...` would be those of a documented `make reproduce`.
+        variables = re.findall(r"^(\w+) +\?=", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        for name in ("MLFLOW_TRACKING_URI", "TDBENCH_GPUS", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", *variables):
             env.pop(name, None)
         words = shlex.split(command)
         while words and VARIABLE.fullmatch(words[0]):

@@ -11,13 +11,15 @@ from tdbench.data.archive import ImageSet
 from tdbench.errors import TdbenchError
 from tdbench.evaluation import clean_fid, scores, torch_fidelity
 from tdbench.evaluation.classifier import train_classifier
-from tdbench.evaluation.features import FeatureExtractor, ReferenceFeatures, Statistics, load_reference
+from tdbench.evaluation.features import FeatureExtractor, ReferenceFeatures, Statistics, load_reference, save_reference
 from tdbench.evaluation.measure import Samples, fid_at_infinity, fid_spread_of_images, measure
 from tdbench.evaluation.scores import write_references
 from tdbench.experiment.extractors import DEFAULT_LIBRARIES
 from tdbench.experiment.metrics import METRICS, direction
 from tdbench.experiment.schema import Evaluation
 from tdbench.records.layout import DatasetLayout
+from tdbench.records.schema import Reference
+from tdbench.runtime.provenance import provenance
 
 D, SHIFT = 32, 0.1
 STANDARD = Statistics(np.zeros(D), np.eye(D))
@@ -156,3 +158,21 @@ def test_a_damaged_reference_is_named(files: DatasetLayout) -> None:
     path.write_bytes(b"PK")
     with pytest.raises(TdbenchError, match="no readable reference features"):
         load_reference(Path(path))
+
+
+def test_a_reference_of_a_later_version_may_hold_more_facts(
+    files: DatasetLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = Reference.written
+    features = np.random.default_rng(0).normal(size=(9, 2))
+    facts = Reference(
+        library="clean-fid", library_version="1", features="classifier", resize="native", n=9, data="d" * 64,
+        weights="e" * 64,
+        extracted_by="clean-fid",
+        provenance=provenance(),
+    )  # fmt: skip
+    path = files.reference("classifier", "later")
+    with monkeypatch.context() as later:
+        later.setattr(Reference, "written", lambda self: written(self) | {"later": "fact"})
+        save_reference(path, ReferenceFeatures(features, facts, Statistics.of(features)))
+    assert load_reference(path).facts == facts

@@ -1,7 +1,9 @@
 """What the page's tables are sorted by."""
 
 import math
+import re
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -46,3 +48,18 @@ def test_a_cell_is_a_plain_text_to_all_who_print_it() -> None:
     frame = pd.DataFrame({"column": [spread(1.5, 0.25)]})
     assert frame.to_markdown(index=False) == frame.map(str).to_markdown(index=False)
     assert f"{spread(1.5, 0.25)}" == "1.5 ± 0.25" == str(spread(1.5, 0.25))
+
+
+def test_every_key_of_a_column_of_numbers_is_a_finite_number() -> None:
+    """Scripts read a key as a number only if it is written as one: neither ``inf`` nor ``np.float64(1.5)`` is."""
+    cells = [
+        fixed(np.float64(1.5), 2),
+        spread(np.float64(41.72), np.float64(4.7)),
+        interval(np.float64(12.7), 5.86, 19.5),
+        budget(np.int64(4)),
+        Cell("> 1000", math.inf),
+        np.float64(2.5),
+        np.int64(3),
+        NOTHING,
+    ]
+    assert [key for key in keys(*cells) if not re.fullmatch(r"-?\d+(\.\d+)?(e[+-]\d+)?|", key)] == []

@@ -169,6 +169,14 @@ def test_figures_on_inception_compare_only_where_the_resize_is_the_same(
     assert found["result"] == result and found["resize"] == (resize or "")
 
 
+def test_a_library_of_a_later_version_has_an_unknown_resize(
+    tiny: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure = {"features": "inception", "resize": "antialiased bicubic"}
+    found = table(tiny, tmp_path, monkeypatch, figure, scored_as="inception", scores={"clean-fid": 3.0, "later": 3.0})
+    assert "later: not comparable (resize unknown)" in " ".join(map(str, found.iloc[0]))
+
+
 def test_two_figures_of_the_same_budget_and_one_without_a_figure_are_rows(
     tiny: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

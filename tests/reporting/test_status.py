@@ -223,6 +223,15 @@ def test_torn_damaged_and_missing_files_cost_only_their_own_run(results: Path, s
         assert "plan.json: cannot be used" in experiment.note and len(experiment.stands) == 2
 
 
+def test_features_and_libraries_of_a_later_version_cost_nothing(results: Path) -> None:
+    path = results / "tiny" / "plan.json"
+    content = json.loads(path.read_text())
+    for entry in content["datasets"].values():
+        entry["features"] = "of-a-later-version"
+    path.write_text(json.dumps(content))
+    assert "of-a-later-version" not in shown(str(results)) and stand(results).state == "done"
+
+
 def test_results_from_before_there_were_logs_and_plans(results: Path, short: Plan) -> None:
     (results / "tiny" / "plan.json").unlink()
     layout = layout_of(results, short)

@@ -11,10 +11,10 @@ them keeps the digits that the long form loses at large sigma.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 from torch import Tensor
 
 from tdbench.diffusion.formulations.base import (
@@ -43,6 +43,9 @@ class TDSettings(Objective):
     """
 
     kind: Literal["td"] = "td"
+    computed_as: ClassVar[type["TD"]]
+    """The class that `resolved` returns. A subclass with its own kind or settings sets it to its subclass of `TD`."""
+
     preset: Annotated[Preset, Field(description="whose settings fill in what is left out")] = "paper"
     weight: Annotated[Weight | None, Field(description="w(t, t'), the weight of a pair")] = None
     lambda_: Annotated[float | None, Field(ge=0, alias="lambda", description="weight of the base loss")] = None
@@ -57,12 +60,20 @@ class TDSettings(Objective):
         presets = formulation.td_presets
         if self.preset not in presets:
             raise ValueError(f"preset {self.preset!r}: {formulation.kind} has {' and '.join(presets)} only")
-        preset = _preset(presets[self.preset])
+        if type(self) is not TDSettings and self.computed_as is TD:
+            raise ValueError(
+                f"objective {self.kind!r}: {type(self).__name__} extends TDSettings, so that its own losses are never "
+                f"called; set its class attribute computed_as to a subclass of TD that has them"
+            )
+        preset, preset_target = _preset(formulation, self.preset)
         coupling = self.coupling or preset.coupling
         # The preset's posterior belongs to the preset's coupling.
         posterior = preset.posterior if coupling == preset.coupling else _OWN_POSTERIOR[coupling]
         default: Target = TargetOwn() if formulation.own_target else TargetEMA()
-        found = TD(
+        own = {name: getattr(self, name) for name in type(self).model_fields.keys() - TDSettings.model_fields.keys()}
+        found = self.computed_as(
+            **own,
+            kind=self.kind,
             preset=self.preset,
             weight=self.weight or preset.weight,
             lambda_=preset.lambda_ if self.lambda_ is None else self.lambda_,
@@ -70,7 +81,7 @@ class TDSettings(Objective):
             stride=self.stride or preset.stride,
             coupling=coupling,
             posterior=self.posterior or posterior,
-            target=self.target or default,
+            target=self.target or preset_target or default,
         )
         _check(found, formulation)
         return found
@@ -88,12 +99,30 @@ class TDSettings(Objective):
         return self.resolved(formulation).losses(denoiser, target, formulation, x0, condition, noise)
 
 
-def _preset(given: TDPreset | Mapping[str, object]) -> TDPreset:
-    """A preset; that of a user's formulation may be a mapping with the keys of an experiment."""
+_TARGET: TypeAdapter[Target | None] = TypeAdapter(Target | None)
+
+
+def _preset(formulation: Formulation, name: str) -> tuple[TDPreset, Target | None]:
+    """A preset of a formulation, and its target where it names one.
+
+    The preset of a user's formulation may be a mapping with the keys of an experiment.
+
+    Raises
+    ------
+    ValueError
+        If the mapping lacks a setting or has an unknown one.
+    """
+    given: TDPreset | Mapping[str, Any] = formulation.td_presets[name]
     if isinstance(given, TDPreset):
-        return given
+        return given, None
     named = {"lambda_" if key == "lambda" else key: value for key, value in given.items()}
-    return TDPreset(**named)  # type: ignore[arg-type]
+    target = named.pop("target", None)
+    if named.keys() != set(TDPreset._fields):
+        unknown, missing = sorted(named.keys() - set(TDPreset._fields)), sorted(set(TDPreset._fields) - named.keys())
+        said = [f"unknown: {', '.join(unknown)}"] * bool(unknown) + [f"missing: {', '.join(missing)}"] * bool(missing)
+        known = f"it has {', '.join(TDPreset._fields)} and may have target"
+        raise ValueError(f"preset {name!r} of formulation {formulation.kind!r}: {'; '.join(said)}; {known}")
+    return TDPreset(**named), _TARGET.validate_python(target)
 
 
 class TD(Objective):
@@ -126,6 +155,9 @@ class TD(Objective):
         t = formulation.sample_time(noise.time)
         pair = draw_pair(formulation, self, x0, t, noise.image, noise.pair)
         return td_losses(denoiser, target, formulation, self, x0, condition, pair)
+
+
+TDSettings.computed_as = TD
 
 
 def _check(td: TD, formulation: Formulation) -> None:

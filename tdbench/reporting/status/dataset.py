@@ -50,7 +50,8 @@ def read_dataset(results: Path, name: str, entry: dict[str, Any]) -> DatasetStat
     """
     layout, features = DatasetLayout(results, name), str(entry["features"])
     files = {"data": [layout.archive, layout.summary]}
-    if EXTRACTORS[features].trained_on_data:
+    extractor = EXTRACTORS.get(features)  # plan.json may be of a later version of tdbench, which knows more
+    if extractor is not None and extractor.trained_on_data:
         files["classifier"] = [layout.classifier, layout.classifier_report]
     if publishers := [str(publisher) for publisher in entry["publishers"]]:
         files["weights"] = [weights_record(results, features, publisher) for publisher in publishers]
