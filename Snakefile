@@ -9,7 +9,7 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-from tdbench.experiment.extractors import DEFAULT_LIBRARIES, FEATURES, LIBRARIES, OWN, SHARED
+from tdbench.experiment.extractors import DEFAULT_LIBRARIES, EXTRACTORS, LIBRARIES, OWN
 from tdbench.workflow.config import limit_gpus, need_cores
 from tdbench.workflow.flow import Workflow
 from tdbench.workflow.kubernetes import let_pods_share_a_volume
@@ -34,7 +34,7 @@ report: "workflow/report/workflow.rst"
 
 wildcard_constraints:
     dataset="[^/]+",
-    features="|".join(FEATURES),
+    features="|".join(EXTRACTORS),
     library="|".join(LIBRARIES),
     experiment="[^/]+",
     batch=".+",

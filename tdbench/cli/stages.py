@@ -113,16 +113,28 @@ def reference(
         Path | None,
         path_option("--weights", help="File of inception's weights in place of the published ones."),
     ] = None,
+    plugin: Annotated[
+        list[str] | None, typer.Option(help="Python file or entry point that brings the extractor.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, max=2**20)] = 256,
     results: Results = DEFAULT_RESULTS,
     threads: Threads = 1,
 ) -> None:
     """Extract a data set's features with each library, once."""
-    from tdbench.experiment.extractors import DEFAULT_LIBRARIES, FEATURES, LIBRARIES, OWN, PUBLISHERS, check_libraries
+    from tdbench.experiment.extractors import (
+        DEFAULT_LIBRARIES,
+        EXTRACTORS,
+        LIBRARIES,
+        OWN,
+        PUBLISHERS,
+        check_libraries,
+    )
+    from tdbench.experiment.plugins import load_plugins
 
+    load_plugins(plugin or [], Path("--plugin"))
     libraries = tuple(library or DEFAULT_LIBRARIES)
-    if features not in FEATURES:
-        raise TdbenchError(f"--features {features!r}: no such feature extractor; known: {', '.join(FEATURES)}")
+    if features not in EXTRACTORS:
+        raise TdbenchError(f"--features {features!r}: no such feature extractor; known: {', '.join(EXTRACTORS)}")
     if unknown := [name for name in libraries if name not in LIBRARIES]:
         raise TdbenchError(f"--library {unknown[0]!r}: no such library; known: {', '.join(LIBRARIES)}")
     try:

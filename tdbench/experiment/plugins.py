@@ -27,6 +27,8 @@ from tdbench.diffusion.objectives import OBJECTIVES
 from tdbench.diffusion.objectives.base import Objective
 from tdbench.diffusion.samplers import SAMPLERS, Sampler
 from tdbench.errors import TdbenchError
+from tdbench.experiment.extractors import EXTRACTORS, Extractor
+from tdbench.experiment.metrics import METRICS, Metric
 from tdbench.runtime.provenance import trace_code
 from tdbench.settings import Parameters
 
@@ -36,15 +38,20 @@ _CLASSES: dict[str, tuple[Any, type[Parameters]]] = {
     "objective": (OBJECTIVES, Objective),
     "sampler": (SAMPLERS, Sampler),
 }
-_BUILT_IN = {id(value) for registry in (FORMULATIONS, OBJECTIVES, SAMPLERS, SOURCES) for value in registry.values()}
-_loading: list[str] = []
-"""The plug-in that is being imported, as it was named."""
+_ROWS: dict[str, tuple[Any, type[Any]]] = {
+    "source": (SOURCES, Source),
+    "metric": (METRICS, Metric),
+    "extractor": (EXTRACTORS, Extractor),
+}
+_BUILT_IN = {id(value) for registry, _ in (*_CLASSES.values(), *_ROWS.values()) for value in registry.values()}
+_loading: list[tuple[str, str]] = []
+"""The plug-in that is being imported: as the experiment names it, and as `--plugin` takes it."""
 
 
 def register(what: str, name: str | None = None) -> Callable[[Any], Any]:
-    """Register a class (``formulation``, ``objective``, ``sampler``) or a `Source` (``source``, by ``name``).
+    """Register a class (``formulation``, ``objective``, ``sampler``) or a row (``source``, ``metric``, ``extractor``).
 
-    A class is known by the default of its field ``kind``.
+    A class is known by the default of its field ``kind``, a row (`Source`, `Metric`, `Extractor`) by ``name``.
 
     Raises
     ------
@@ -53,12 +60,12 @@ def register(what: str, name: str | None = None) -> Callable[[Any], Any]:
     """
 
     def add(thing: Any) -> Any:
-        if what == "source":
-            if not isinstance(thing, Source) or not name:
-                raise TypeError(
-                    "a source is a tdbench.data.sources.Source with a name: register('source', 'mine')(...)"
-                )
-            registry, key, added = SOURCES, name, thing._replace(origin=_loading[-1] if _loading else "a plug-in")
+        if what in _ROWS:
+            registry, row = _ROWS[what]
+            if not isinstance(thing, row) or not name:
+                article, wanted = "an" if what[0] in "aeiou" else "a", f"{row.__module__}.{row.__name__}"
+                raise TypeError(f"{article} {what} is a {wanted} with a name: register({what!r}, 'mine')(...)")
+            key, added = name, _with_origin(thing)
         elif what in _CLASSES:
             registry, base = _CLASSES[what]
             added = thing
@@ -68,13 +75,26 @@ def register(what: str, name: str | None = None) -> Callable[[Any], Any]:
             if not isinstance(key, str):
                 raise TypeError(f'{thing.__name__}: needs a kind of its own: kind: Literal["mine"] = "mine"')
         else:
-            raise TypeError(f"{what!r}: cannot be registered; known: source, {', '.join(_CLASSES)}")
+            raise TypeError(f"{what!r}: cannot be registered; known: {', '.join((*_ROWS, *_CLASSES))}")
         if id(registry.get(key)) in _BUILT_IN:
             raise TypeError(f"{what} {key!r}: is a name of tdbench's own; choose another")
         registry[key] = added
         return thing
 
     return add
+
+
+def _with_origin(row: Any) -> Any:
+    """A row that knows which plug-in brought it, where others ask for that."""
+    named, typed = _loading[-1] if _loading else ("a plug-in", "")
+    if isinstance(row, Source):
+        return row._replace(origin=named)
+    return row._replace(plugin=typed) if isinstance(row, Extractor) else row
+
+
+def plugin_argument(experiment: Path, name: str) -> str:
+    """A plug-in as `--plugin` takes it: its file as seen from here; an experiment names it as seen from itself."""
+    return str(experiment.parent / name) if name.endswith(".py") else name
 
 
 def load_plugins(names: Any, experiment: Path) -> None:
@@ -88,7 +108,7 @@ def load_plugins(names: Any, experiment: Path) -> None:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise TdbenchError(f"{experiment}: plugins: {names!r:.60}: expected a list of Python files and entry points")
     for name in names:
-        _loading.append(name)
+        _loading.append((name, plugin_argument(experiment, name)))
         try:
             _load(name, experiment)
         except TdbenchError:

@@ -14,6 +14,7 @@ from tdbench.data.summary import DataSummary
 from tdbench.errors import TdbenchError
 from tdbench.experiment.extractors import EXTRACTORS
 from tdbench.experiment.load import load_plans
+from tdbench.experiment.plugins import plugin_argument
 from tdbench.experiment.run import Plan, Run, runs_of
 from tdbench.experiment.schema import Dataset
 from tdbench.records.layout import DatasetLayout, ReportLayout, RunLayout, published_file
@@ -258,7 +259,8 @@ class Workflow:
         found = owner.plan.source_path(name)
         path = [] if found is None else ["--path", str(found)]
         resolution = [] if dataset.resolution is None else ["--resolution", str(dataset.resolution)]
-        plugins = [part for name in owner.plan.experiment.plugins for part in ("--plugin", _plugin(owner.path, name))]
+        named = [plugin_argument(owner.path, name) for name in owner.plan.experiment.plugins]
+        plugins = [word for plugin in named for word in ("--plugin", plugin)]
         networks: list[str] = []
         if SOURCES[dataset.source].origin:
             # Of a plug-in's images the size is known when they are made: nothing else shall begin in vain.
@@ -282,10 +284,10 @@ class Workflow:
         trained = EXTRACTORS[features].trained_on_data
         return [files.classifier, files.classifier_report] if trained else []
 
-
-def _plugin(experiment: Path, name: str) -> str:
-    """A plug-in's file as seen from here; the experiment names it as seen from itself."""
-    return str(experiment.parent / name) if name.endswith(".py") else name
+    def extractor_plugin(self, features: str) -> str:
+        """A further argument of `tdbench reference`, quoted for the shell."""
+        plugin = EXTRACTORS[features].plugin
+        return shlex.join(["--plugin", plugin]) if plugin else ""
 
 
 def _of_stage(stage: str, batch: Batch) -> tuple[Run, ...]:

@@ -12,8 +12,8 @@ from tdbench.cli.main import main
 from tdbench.data.archive import read_archive
 from tdbench.diffusion.preconditioning import UNCONDITIONAL, Condition
 from tdbench.errors import TdbenchError
-from tdbench.evaluation.classifier import train_classifier
-from tdbench.evaluation.scores import evaluate_run, write_references
+from tdbench.evaluation.features import describe_references, load_reference
+from tdbench.evaluation.scores import evaluate_run
 from tdbench.experiment.load import load_plan
 from tdbench.experiment.run import Plan
 from tdbench.records.layout import DatasetLayout, RunLayout
@@ -32,7 +32,8 @@ def plan() -> Plan:
 
 def test_every_example_is_short() -> None:
     files = sorted(EXAMPLES.glob("own_*.py"))
-    assert [f.stem for f in files] == ["own_data", "own_formulation", "own_objective", "own_sampler"]
+    kinds = ["data", "extractor", "formulation", "metric", "objective", "sampler"]
+    assert [f.stem for f in files] == [f"own_{kind}" for kind in kinds]
     assert all(len(f.read_text().splitlines()) < 50 for f in files)
 
 
@@ -44,8 +45,12 @@ def test_the_examples_from_data_to_scores(plan: Plan, tmp_path: Path, monkeypatc
         main()
     data = read_archive(files.archive)
     assert data.images.shape == (400, 1, 8, 8) and data.num_classes == 2
-    train_classifier(data, files.classifier, files.classifier_report)
-    write_references(data, "classifier", 256, files, 1)
+    workflow = Workflow([plan], tmp_path)
+    options = ["--features", "cells", *workflow.extractor_plugin("cells").split(), "--results", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", ["tdbench", "reference", "checks", *options])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    assert load_reference(files.reference("cells", "clean-fid")).features.shape == (400, 16)
     for objective in ("baseline", "td", "huber"):
         run = plan.run(f"flow-{objective}-seed0")
         layout = RunLayout(tmp_path, run)
@@ -54,7 +59,19 @@ def test_the_examples_from_data_to_scores(plan: Plan, tmp_path: Path, monkeypatc
         evaluate_run(run, layout, files)
         record = json.loads(layout.sample_set(1280, 4).with_suffix(".json").read_text())
         assert record["nfe"] == 2 * 4 - 1
-        assert all(np.isfinite(score["value"]) for score in json.loads(layout.scores.read_text())["scores"])
+        scores = json.loads(layout.scores.read_text())["scores"]
+        assert all(np.isfinite(score["value"]) and score["features"] == "cells" for score in scores)
+        assert {score["metric"] for score in scores} == {"fid", "kid", "mean-distance"}
+
+
+def test_a_missing_reference_of_a_plugins_extractor_is_answered_with_a_command_that_works(
+    plan: Plan, tmp_path: Path
+) -> None:
+    """The command names the plug-in: without it the extractor is not known."""
+    path = DatasetLayout(tmp_path, "checks").reference("cells", "clean-fid")
+    with pytest.raises(TdbenchError, match=r"tdbench reference checks .*--plugin \S*own_extractor\.py"):
+        describe_references(DatasetLayout(tmp_path, "checks"), ["clean-fid"], "cells")
+    assert not path.exists()
 
 
 def test_the_examples_sampler_has_its_order(plan: Plan) -> None:
@@ -89,8 +106,17 @@ def test_the_examples_sampler_has_its_order(plan: Plan) -> None:
             "sampler 'heun': is a name of tdbench's own",
         ),
         (
-            "from tdbench.plugins import register\nregister('metric')(int)",
-            "'metric': cannot be registered; known: source",
+            "from tdbench.plugins import register\nregister('metric', 'mine')(int)",
+            "a metric is a tdbench.experiment.metrics.Metric with a name: register('metric', 'mine')(...)",
+        ),
+        (
+            "from tdbench.plugins import register\nfrom tdbench.experiment.metrics import METRICS\n"
+            "register('metric', 'fid')(METRICS['kid'])",
+            "metric 'fid': is a name of tdbench's own",
+        ),
+        (
+            "from tdbench.plugins import register\nregister('table')(int)",
+            "'table': cannot be registered; known: source, metric, extractor, formulation, objective, sampler",
         ),
     ],
 )

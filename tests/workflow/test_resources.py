@@ -6,14 +6,12 @@ from typing import Any
 import pytest
 
 from tdbench.data.sources import SOURCES
-from tdbench.experiment.extractors import FEATURES
 from tdbench.experiment.load import load_plan
 from tdbench.experiment.run import Plan, Run
 from tdbench.experiment.schema import Dataset
 from tdbench.workflow.batches import Batch
 from tdbench.workflow.flow import Workflow
 from tdbench.workflow.resources import (
-    EXTRACTORS,
     Requests,
     dataset_needs,
     evaluation_needs,
@@ -82,7 +80,6 @@ def test_the_least_leaves_time_for_the_signal_before_the_end(tiny: Plan) -> None
 
 
 def test_every_source_and_extractor_has_needs() -> None:
-    assert set(EXTRACTORS) == set(FEATURES)
     for source in SOURCES:
         path = None if SOURCES[source].path == "none" else "images"
         resolution = 64 if SOURCES[source].resolution == "required" else None

@@ -61,14 +61,16 @@ rule reference:
     output:
         W.dataset("{dataset}").references("{features}", DEFAULT_LIBRARIES),
     wildcard_constraints:
-        features="|".join(SHARED),
+        features="|".join(name for name in EXTRACTORS if name not in OWN),
     priority: 3000
     threads: 1
     resources:
         mem_mb=ask.mem_mb("reference"),
         runtime=ask.minutes("reference"),
+    params:
+        plugin=lambda wildcards: W.extractor_plugin(wildcards.features),
     shell:
-        "tdbench reference {wildcards.dataset:q} --features {wildcards.features:q} --results {W.results:q} --threads {threads}"
+        "tdbench reference {wildcards.dataset:q} --features {wildcards.features:q} {params.plugin} --results {W.results:q} --threads {threads}"
 
 
 # Each library has its own network or resize.

@@ -173,7 +173,7 @@ def _add_reference(contents: Contents, files: DatasetLayout, library: str, runs:
     settings, dataset = runs[0].run.evaluation, files.folder.name
     path, features = files.reference(settings.features, library), settings.features
     given = settings.weights.get(PUBLISHERS[library])
-    command = advice.reference(path, features, [library], given)
+    command = advice.reference(path, features, [library], given, EXTRACTORS[features].plugin)
     facts, checksum = read_facts(path, command), sha256(path)
     for run in runs:
         if run.scored.references.get(library, checksum) != checksum:
