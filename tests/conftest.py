@@ -1,6 +1,7 @@
 """Fixtures that several tests share."""
 
 import shutil
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ from tests.robustness.tally import COUNTS
 
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / "tests" / "workflow" / "tiny.yaml"
+ASKED_BY_PROVENANCE = {"git", "nvidia-smi"}
+"""Programs that answer at once, and that every record asks."""
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -42,8 +45,29 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Together(config, log)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="leave out tests marked slow, and refuse to start processes")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    in_tests = hasattr(config, "workerinput") or not config.getoption("numprocesses", 0)
+    if config.getoption("--quick") and in_tests:
+        sys.addaudithook(_refuse_processes)
+
+
+def _refuse_processes(event: str, arguments: tuple[Any, ...]) -> None:
+    """Fail the test that starts a process: it needs the marker ``slow``."""
+    if event == "subprocess.Popen" and Path(str(arguments[0])).name not in ASKED_BY_PROVENANCE:
+        # An error that no `except Exception` of the code under test catches.
+        pytest.fail(f"starts {arguments[0]}: mark the test with pytest.mark.slow")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the folder that takes longest in one process: begun last, the other processes would wait for it."""
+    if config.getoption("--quick"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in set(slow)]
     items.sort(key=lambda item: not item.nodeid.startswith("tests/workflow/"))
 
 

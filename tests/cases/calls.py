@@ -16,6 +16,9 @@ from tdbench.data.sources import SOURCES
 from tdbench.diffusion.formulations import FORMULATIONS
 from tdbench.diffusion.objectives import OBJECTIVES
 from tdbench.diffusion.samplers import SAMPLERS
+from tdbench.experiment.extractors import EXTRACTORS
+from tdbench.experiment.metrics import METRICS
+from tests.preloaded import preloaded
 
 INPUTS = Path(__file__).with_name("inputs")
 
@@ -31,7 +34,7 @@ class Called(NamedTuple):
 @contextmanager
 def own_plugins() -> Iterator[None]:
     """What plug-ins register in the block is gone after it, as after a process of its own."""
-    registries: list[dict[str, Any]] = [FORMULATIONS, OBJECTIVES, SAMPLERS, SOURCES]
+    registries: list[dict[str, Any]] = [FORMULATIONS, OBJECTIVES, SAMPLERS, SOURCES, METRICS, EXTRACTORS]
     kept = [dict(registry) for registry in registries]
     try:
         yield
@@ -82,4 +85,4 @@ def copied(case: str, folder: Path) -> Path:
 
 def environment() -> dict[str, str]:
     """For a subprocess: with the commands of this Python in front."""
-    return os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    return os.environ | {"PATH": preloaded().path}

@@ -1,14 +1,12 @@
 """Copies of the project in which documented commands are run, small where the documentation's names are large."""
 
-import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -17,7 +15,7 @@ from tdbench.experiment.load import load_plan
 from tests.conftest import ROOT
 from tests.documentation.blocks import VARIABLE, Command
 from tests.documentation.how import how
-from tests.documentation.programs import PROGRAMS
+from tests.preloaded import preloaded
 
 _IGNORED = shutil.ignore_patterns("__pycache__")
 
@@ -33,39 +31,11 @@ class Done(NamedTuple):
         return f"exit code {self.code}: {self.output[-3000:]}" if self.code else ""
 
 
-class Programs:
-    """tdbench and snakemake, imported once (programs.py)."""
-
-    def __enter__(self) -> Self:
-        script = Path(__file__).with_name("programs.py")
-        self._server = subprocess.Popen(
-            [sys.executable, str(script)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert self._answer() == "ready"
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.communicate()
-
-    def call(self, words: list[str], folder: Path, environment: dict[str, str]) -> Done:
-        output = folder / ".output"
-        request = {"argv": words, "folder": str(folder), "environment": environment, "output": str(output)}
-        assert self._server.stdin
-        self._server.stdin.write(json.dumps(request) + "\n")
-        self._server.stdin.flush()
-        code = int(self._answer())
-        return Done(code, output.read_text())
-
-    def _answer(self) -> str:
-        assert self._server.stdout
-        return self._server.stdout.readline().strip()
-
-
 class Project:
     """A folder that looks to a reader's commands like a checkout."""
 
-    def __init__(self, folder: Path, programs: Programs | None = None) -> None:
-        self.folder, self._programs = folder, programs
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._help: dict[str, Done] = {}
         for name in ("workflow", "docs", "benchmarks", "tests/conformance"):
             shutil.copytree(ROOT / name, folder / name, ignore=_IGNORED)
@@ -83,8 +53,7 @@ class Project:
 
     def call(self, command: str) -> Done:
         """Run a line as a shell would, with the environment's programs first in the path."""
-        path = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
-        env = os.environ | {"PATH": path, "COLUMNS": "200", "NO_COLOR": "1", "MAKEFLAGS": ""}
+        env = os.environ | {"PATH": preloaded().path, "COLUMNS": "200", "NO_COLOR": "1", "MAKEFLAGS": ""}
         # make hands its variables on: ARGS of `make test ARGS=...` would be those of a documented `make reproduce`.
         variables = re.findall(r"^(\w+) +\?=", (ROOT / "Makefile").read_text(), re.MULTILINE)
         for name in ("MLFLOW_TRACKING_URI", "TDBENCH_GPUS", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", *variables):
@@ -92,17 +61,10 @@ class Project:
         words = shlex.split(command)
         while words and VARIABLE.fullmatch(words[0]):
             env |= dict([words.pop(0).split("=", 1)])
-        if self._programs is not None and words[0] in PROGRAMS and not re.search(r"[$|><;&`]", command):
-            return self._programs.call([one for word in words for one in self._expanded(word)], self.folder, env)
         done = subprocess.run(
             ["bash", "-c", command], cwd=self.folder, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL
         )
         return Done(done.returncode, done.stdout + done.stderr)
-
-    def _expanded(self, word: str) -> list[str]:
-        """The files that a pattern stands for; any other word as it is."""
-        found = sorted(str(path.relative_to(self.folder)) for path in self.folder.glob(word)) if "*" in word else []
-        return found or [word]
 
     def help(self, program: list[str]) -> Done:
         """What a program says of its options, asked once."""

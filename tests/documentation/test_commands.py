@@ -7,7 +7,7 @@ import pytest
 
 from tests.documentation.blocks import Command, commands
 from tests.documentation.how import HOW, how
-from tests.documentation.project import Programs, Project, check
+from tests.documentation.project import Project, check
 
 COMMANDS = commands()
 
@@ -18,8 +18,8 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     ran = [command for command in COMMANDS if (entry := how(command.text)) and entry.way == "run"]
     others = [command for command in COMMANDS if command not in ran]
     places = [tmp_path_factory.mktemp(name) / "project" for name in ("run", "planned")]
-    with Programs() as first, Programs() as second, ThreadPoolExecutor(1) as pool:
-        finished, fresh = Project(places[0], first), Project(places[1], second)
+    finished, fresh = (Project(place) for place in places)
+    with ThreadPoolExecutor(1) as pool:
         planned = pool.submit(lambda: {command.text: check(fresh, command) for command in others})
         finished.finish_small_experiment()
         found = {command.text: check(finished, command) for command in ran}

@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 
 from tdbench.training import loop
 from tests.conftest import ROOT
+from tests.preloaded import preloaded
 from tests.reliability.calls import RUNS, SMALL, finish, leftovers, outcome, reported, stage, stages_before, tdbench
 from tests.reliability.disks import Disk
 
@@ -128,7 +128,7 @@ def test_tracking_on_a_full_disk_goes_on_once_there_is_space(disk: Disk, stages_
 
     def track() -> subprocess.CompletedProcess[str]:
         # In a process of its own: MLflow keeps its database open.
-        command = [sys.executable, "-m", "tdbench", "track", str(SMALL), "--results", str(disk.results)]
+        command = [preloaded().program("tdbench"), "track", str(SMALL), "--results", str(disk.results)]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
     disk.fill(2_000_000)

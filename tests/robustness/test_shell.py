@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from PIL import Image
 from tdbench.errors import TdbenchError
 from tdbench.workflow.flow import Workflow
 from tests.conftest import ROOT, TINY
+from tests.preloaded import preloaded
 
 EVIL = [
     "two words",
@@ -44,7 +44,7 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     environment.pop("MLFLOW_TRACKING_URI", None)
     return subprocess.run(
-        [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *arguments],
+        [preloaded().program("snakemake"), "--snakefile", str(ROOT / "Snakefile"), *arguments],
         cwd=folder,
         env=environment,
         capture_output=True,

@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from tdbench.reporting.tracking.uri import without_password
 from tdbench.workflow.budget import describe_plans
 from tdbench.workflow.flow import Workflow
 from tests.conftest import ROOT, TINY
+from tests.preloaded import preloaded
 
 
 def test_an_archive_outlives_its_source(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_classifier_is_trained_only_where_its_features_are_asked_for(tmp_path:
 def snakemake(experiment: Path, results: Path, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
     config = ("--config", f"experiment={experiment}", f"results={results}")
     return subprocess.run(
-        [sys.executable, "-m", "snakemake", *options, *config],
+        [preloaded().program("snakemake"), *options, *config],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)} | env,
         capture_output=True,

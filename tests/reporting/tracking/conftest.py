@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from tdbench.reporting.report import write_part
 from tdbench.reporting.tracking.track import track
 from tdbench.workflow.stages import do_stage
 from tests.conftest import ROOT, TINY, results_with_data
+from tests.preloaded import preloaded
 
 CHANGES = {
     # DDPM's and DDIM's baselines share one training.
@@ -44,7 +44,7 @@ class Tracked:
     def begin(self, uri: str | None = None) -> subprocess.Popen[str]:
         """`tdbench track`, begun: into the results' own file, or to a server."""
         env = os.environ | {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": uri or ""}
-        command = [sys.executable, "-m", "tdbench", "track", str(self.plan.path), "--results", str(self.results)]
+        command = [preloaded().program("tdbench"), "track", str(self.plan.path), "--results", str(self.results)]
         return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def track(self, uri: str | None = None) -> str:
