@@ -16,6 +16,8 @@ from tdbench.data.sources import SOURCES
 from tdbench.diffusion.formulations import FORMULATIONS
 from tdbench.diffusion.objectives import OBJECTIVES
 from tdbench.diffusion.samplers import SAMPLERS
+from tdbench.experiment.extractors import EXTRACTORS
+from tdbench.experiment.metrics import METRICS
 
 INPUTS = Path(__file__).with_name("inputs")
 
@@ -31,15 +33,15 @@ class Called(NamedTuple):
 @contextmanager
 def own_plugins() -> Iterator[None]:
     """What plug-ins register in the block is gone after it, as after a process of its own."""
-    registries: list[dict[str, Any]] = [FORMULATIONS, OBJECTIVES, SAMPLERS, SOURCES]
-    kept = [dict(registry) for registry in registries]
+    registries: list[dict[str, Any]] = [FORMULATIONS, OBJECTIVES, SAMPLERS, SOURCES, METRICS, EXTRACTORS]
+    kept, modules = [dict(registry) for registry in registries], set(sys.modules)
     try:
         yield
     finally:
         for registry, before in zip(registries, kept, strict=True):
             registry.clear()
             registry.update(before)
-        for name in [name for name in sys.modules if name.startswith("tdbench_plugin_")]:
+        for name in [name for name in set(sys.modules) - modules if name.startswith("tdbench_plugin_")]:
             del sys.modules[name]
 
 
