@@ -1,7 +1,7 @@
-"""Template for a feature extractor: an image's means over a grid of 4x4 cells.
+"""Template for a feature extractor: the means of each image over a grid of 4x4 cells.
 
-Copy this file, change ``extract`` and the row, and name both in the experiment file:
-``plugins: [own_extractor.py]`` and ``evaluation: {features: cells}``.
+To use it, copy this file beside your experiment file and add there: `plugins: [own_extractor.py]` and
+`evaluation: {features: cells}`.
 """
 
 from pathlib import Path
@@ -13,17 +13,22 @@ from tdbench.evaluation.features import FeatureExtractor
 from tdbench.experiment.extractors import Extractor
 from tdbench.plugins import register
 from tdbench.records.layout import DatasetLayout
+from tdbench.runtime.files import sha256
 
 
 def extract(images: Tensor) -> Tensor:
-    """(N, C, H, W) images, 0 to 255 -> (N, D) features."""
-    return adaptive_avg_pool2d(images.float(), 4).flatten(1)
+    """(N, C, H, W) images with values 0..255 -> (N, D) features; here D is 16. Change this function."""
+    grey = images.float().mean(dim=1, keepdim=True)
+    return adaptive_avg_pool2d(grey, 4).flatten(1)
 
 
 def load(library: str, files: DatasetLayout, weights: Path | None) -> FeatureExtractor:
-    """The extractor for a library; ``files`` are those of the data set."""
-    # The checksum says which weights it has: features of other weights are extracted again. This one has none.
-    return FeatureExtractor("cells", checksum="no weights", resize="native", extract=extract)
+    """Load the network, once in each job. `files` has the paths of the data set; `weights` is None for a plug-in.
+
+    The checksum says whether stored features are still valid. Take that of the file of weights if you have one.
+    If your network also has classes, pass `logits`: a function of (N, D) features that returns (N, K) logits.
+    """
+    return FeatureExtractor("cells", checksum=sha256(Path(__file__)), resize="native", extract=extract)
 
 
 register("extractor", "cells")(
@@ -33,8 +38,7 @@ register("extractor", "cells")(
         classes="",
         loader=f"{__name__}:load",
         describe="tdbench.evaluation.features:describe_references",
-        # What `tdbench plan` and the memory and time of jobs are computed from.
-        gflops=0.001,
-        dimensions=16,
+        gflops=0.001,  # 1e9 operations an image; jobs request their time and memory by it
+        dimensions=16,  # D
     )
 )

@@ -3,8 +3,9 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -85,6 +86,33 @@ class ReferenceFeatures:
     features: np.ndarray
     facts: Reference
     statistics: Statistics
+
+
+def load_from_plugin(name: str, library: str, files: DatasetLayout) -> FeatureExtractor:
+    """An extractor that a plug-in registered. A `TdbenchError` names the plug-in if loading or extracting fails."""
+    row = EXTRACTORS[name]
+    where = f"feature extractor {name} of {row.plugin}"
+
+    def call(function: Callable[..., Any], *arguments: object) -> Any:
+        try:
+            return function(*arguments)
+        except (TdbenchError, OSError):
+            raise
+        except Exception as error:  # anything may go wrong in the user's code
+            raise TdbenchError(f"{where}: {type(error).__name__}: {error}") from error
+
+    found = call(resolve_name(row.loader), library, files, None)
+    if not isinstance(found, FeatureExtractor) or found.name != name:
+        raise TdbenchError(f"{where}: its loader returned {found!r:.60}; expected a FeatureExtractor named {name!r}")
+
+    def extract(images: Tensor) -> Tensor:
+        features, expected = call(found.extract, images), (len(images), row.dimensions)
+        if not isinstance(features, Tensor) or features.shape != expected:
+            got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+            raise TdbenchError(f"{where}: extract returned {got}; expected a tensor of shape {expected}")
+        return features
+
+    return replace(found, extract=extract)
 
 
 def save_reference(path: Path, reference: ReferenceFeatures) -> None:

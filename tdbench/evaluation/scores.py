@@ -22,6 +22,7 @@ from tdbench.evaluation.features import (
     ReferenceFeatures,
     Statistics,
     features_together,
+    load_from_plugin,
     load_reference,
     save_reference,
 )
@@ -55,6 +56,8 @@ def load_extractor(
         Publisher -> file of Inception's weights in place of the published one.
     """
     given = (weights or {}).get(LIBRARIES[library].publisher)
+    if EXTRACTORS[name].plugin:
+        return load_from_plugin(name, library, files)
     found: FeatureExtractor = resolve_name(EXTRACTORS[name].loader)(library, files, given)
     return found
 

@@ -14,10 +14,12 @@ It runs with the user's rights, as any program does, so it is loaded only where 
 
 import hashlib
 import importlib.util
+import re
 import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from tdbench.data.sources import SOURCES, Source
@@ -27,7 +29,7 @@ from tdbench.diffusion.objectives import OBJECTIVES
 from tdbench.diffusion.objectives.base import Objective
 from tdbench.diffusion.samplers import SAMPLERS, Sampler
 from tdbench.errors import TdbenchError
-from tdbench.experiment.extractors import EXTRACTORS, Extractor
+from tdbench.experiment.extractors import EXTRACTORS, PUBLISHERS, Extractor
 from tdbench.experiment.metrics import METRICS, Metric
 from tdbench.runtime.provenance import trace_code
 from tdbench.settings import Parameters
@@ -44,6 +46,7 @@ _ROWS: dict[str, tuple[Any, type[Any]]] = {
     "extractor": (EXTRACTORS, Extractor),
 }
 _BUILT_IN = {id(value) for registry, _ in (*_CLASSES.values(), *_ROWS.values()) for value in registry.values()}
+_ROW_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _loading: list[tuple[str, str]] = []
 """The plug-in that is being imported: as the experiment names it, and as `--plugin` takes it."""
 
@@ -57,6 +60,8 @@ def register(what: str, name: str | None = None) -> Callable[[Any], Any]:
     ------
     TypeError
         If it is not what it is registered as, or takes the name of a built-in kind.
+    ValueError
+        If a metric or an extractor has a value that cannot work.
     """
 
     def add(thing: Any) -> Any:
@@ -65,6 +70,7 @@ def register(what: str, name: str | None = None) -> Callable[[Any], Any]:
             if not isinstance(thing, row) or not name:
                 article, wanted = "an" if what[0] in "aeiou" else "a", f"{row.__module__}.{row.__name__}"
                 raise TypeError(f"{article} {what} is a {wanted} with a name: register({what!r}, 'mine')(...)")
+            _check_row(what, name, thing)
             key, added = name, _with_origin(thing)
         elif what in _CLASSES:
             registry, base = _CLASSES[what]
@@ -82,6 +88,29 @@ def register(what: str, name: str | None = None) -> Callable[[Any], Any]:
         return thing
 
     return add
+
+
+def _check_row(what: str, name: str, row: Any) -> None:
+    """Refuse a metric or an extractor that would fail later, in a job. `read_source` checks what sources return."""
+    if isinstance(row, Source):
+        return
+    where, libraries = f"{what} {name!r}", set(PUBLISHERS.values())
+    if not _ROW_NAME.fullmatch(name):
+        raise ValueError(f"{where}: a name has lower-case letters, digits and hyphens, such as 'mean-distance'")
+    if isinstance(row, Metric):
+        if row.better not in ("lower", "higher"):
+            raise ValueError(f"{where}: better is {row.better!r}; expected 'lower' or 'higher'")
+        if isinstance(row.libraries, str) or not row.libraries or not set(row.libraries) <= libraries:
+            known = ", ".join(sorted(libraries))
+            raise ValueError(f"{where}: libraries are {row.libraries!r}; expected a tuple of some of: {known}")
+    elif row.own_of_library or row.trained_on_data:
+        raise ValueError(f"{where}: a plug-in cannot set own_of_library or trained_on_data")
+    elif row.dimensions < 2:
+        raise ValueError(f"{where}: dimensions is {row.dimensions!r}; a covariance needs at least 2")
+    functions = (row.function, row.spread) if isinstance(row, Metric) else (row.loader, row.describe)
+    for function in filter(None, functions):
+        if not callable(resolve_name(function)):
+            raise ValueError(f"{where}: {function!r} is not a function")
 
 
 def _with_origin(row: Any) -> Any:

@@ -37,9 +37,10 @@ def sorts_by(value: Any) -> float | None:
     It is a finite Python float: the page writes it into HTML, where neither ``inf`` nor numpy's ``repr`` is a number.
     """
     key = value.sort if isinstance(value, Cell) else value
-    if not isinstance(key, numbers.Real) or isinstance(key, bool) or pd.isna(key):
+    if not isinstance(key, numbers.Real) or isinstance(key, bool):
         return None
-    return min(max(float(key), -LARGEST), LARGEST)
+    number = float(key)
+    return None if math.isnan(number) else min(max(number, -LARGEST), LARGEST)
 
 
 def is_empty(value: Any) -> bool:

@@ -35,14 +35,14 @@ class Called(NamedTuple):
 def own_plugins() -> Iterator[None]:
     """What plug-ins register in the block is gone after it, as after a process of its own."""
     registries: list[dict[str, Any]] = [FORMULATIONS, OBJECTIVES, SAMPLERS, SOURCES, METRICS, EXTRACTORS]
-    kept = [dict(registry) for registry in registries]
+    kept, modules = [dict(registry) for registry in registries], set(sys.modules)
     try:
         yield
     finally:
         for registry, before in zip(registries, kept, strict=True):
             registry.clear()
             registry.update(before)
-        for name in [name for name in sys.modules if name.startswith("tdbench_plugin_")]:
+        for name in [name for name in set(sys.modules) - modules if name.startswith("tdbench_plugin_")]:
             del sys.modules[name]
 
 

@@ -32,6 +32,7 @@ HOW: tuple[How, ...] = (
     How(r"(TDBENCH_GPUS=\S+ )?snakemake .*--report .*", "options", "wants the results of Snakemake's own run"),
     How(r"(TDBENCH_GPUS=\S+ )?snakemake .*", "plan", "trains; the small experiment is run by tests/workflow"),
     How(r"(squeue|sinfo|sacct|scontrol|scancel|sbatch|kubectl) .*", "elsewhere", "a cluster's own program"),
+    How(r"uv tool install pre-commit|pre-commit install", "elsewhere", "a tool of the contributor's own"),
     How(r"pip-audit .*", "options", "asks a service on the network"),
     How(r"make (install|lock)", "plan", "installs from the package index"),
     How(r"make( .*)?", "plan", "each takes minutes; what it calls is planned, run, or a test of its own"),

@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from tdbench.cli.main import app
 from tdbench.experiment.load import load_plan
 from tdbench.experiment.schema import Experiment
+from tests.cases.calls import own_plugins
 from tests.conftest import ROOT
 from tests.documentation.blocks import SHELL, Block, blocks, pages
 
@@ -52,7 +53,8 @@ def test_yaml_is_an_experiment_or_fits_into_one(block: Block, tmp_path: Path) ->
         path = tmp_path / "documented.yaml"
         with path.open("w") as handle:
             YAML(typ="safe").dump(_least() | content, handle)
-        assert load_plan(str(path)).runs
+        with own_plugins():
+            assert load_plan(str(path)).runs
     elif "apiVersion" not in content:
         options = _snakemake_options()
         assert {key.replace("_", "-") for key in content} <= options
