@@ -65,6 +65,7 @@ def test_a_workflow_that_cannot_be_read_is_not_clean(tmp_path: Path) -> None:
 def test_make_check_and_the_tests_hold_the_same_gates() -> None:
     called = commands("check")
     for tool, *words in GATES.values():
-        assert any(f".venv/bin/{tool}" in one and set(words) <= set(one) for one in called), tool
+        wanted = {f".venv/bin/{tool}", *words} - {"--no-color-output"}
+        assert any(wanted <= set(one) for one in called), tool
     assert [".venv/bin/python", "tests/quality/lint_workflow.py"] in called
     assert len(called) == len(GATES) + 1
