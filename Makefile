@@ -83,7 +83,7 @@ docs: install check-docs
 
 # The licences of installed packages, and known vulnerabilities of the locked versions (needs a network).
 audit: install
-	$(BIN)/python -m tools.licences > docs/licences.md
+	$(BIN)/python -m tools.licences > LICENCES.md
 	$(BIN)/pip-audit --strict --requirement requirements.lock --require-hashes --no-deps --disable-pip
 
 install: $(INSTALLED)

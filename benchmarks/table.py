@@ -1,4 +1,4 @@
-"""The table of rows, for a terminal and for docs/performance.md."""
+"""The table of rows, for a terminal and for benchmarks/measured.md."""
 
 from pathlib import Path
 from typing import Any

@@ -1,6 +1,6 @@
-"""Licences of everything that `requirements.lock` installs here, as docs/licences.md shows them.
+"""Licences of everything that `requirements.lock` installs here, as LICENCES.md shows them.
 
-    python -m tools.licences > docs/licences.md
+    python -m tools.licences > LICENCES.md
 
 pip-licenses reads what each package says of itself. Where that is nothing, the licence is one that somebody read in the
 package's own files, and is listed here by name.
@@ -78,7 +78,7 @@ def objections(packages: dict[str, tuple[str, str]]) -> list[str]:
 
 
 def page(packages: dict[str, tuple[str, str]]) -> str:
-    """docs/licences.md."""
+    """LICENCES.md."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name, (_, said) in sorted(packages.items()):
         found = kinds(said)
@@ -112,7 +112,7 @@ Their metadata names no licence; it stands in their files.
 
 _HEAD = """# Licences of the dependencies
 
-Written by `python -m tools.licences > docs/licences.md` from what the packages of `requirements.lock` say of
+Written by `python -m tools.licences > LICENCES.md` from what the packages of `requirements.lock` say of
 themselves, as installed on Linux; other systems leave some out. A test refuses a package whose licence is none of those
 below, or that this page does not name.
 

@@ -25,7 +25,7 @@ DISTANCES_S = {"clean-fid": 65.0, "clean-fid-legacy-tensorflow": 65.0, "torch-fi
 of the parts, scaled to that number; some 40 s for each FID are an estimate."""
 
 DECODING_S = {"cifar10": 1e-4, "digits": 1e-4, "ffhq": 0.03, "afhqv2": 0.03}
-"""Source -> core seconds an image when a data set is made: docs/architecture.md, Data sources."""
+"""Source -> core seconds an image when a data set is made: docs/data.md."""
 
 
 @dataclass(frozen=True)

@@ -46,5 +46,5 @@ def test_an_option_that_does_not_exist_is_a_fault(tmp_path: Path) -> None:
 
 
 def test_the_two_commands_are_in_the_readme() -> None:
-    first = [command.text for command in COMMANDS if command.where.startswith("README.md")][:2]
-    assert first == ["make reproduce", "make test"]
+    first = [command.text for command in COMMANDS if command.where.startswith("README.md")][:3]
+    assert first == ["git clone REPOSITORY tdbench && cd tdbench", "make reproduce", "make test"]

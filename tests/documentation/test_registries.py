@@ -41,7 +41,7 @@ def own(registry: Mapping[str, type]) -> set[str]:
         ("evaluation.md", "metric", {name for name, row in METRICS.items() if row.function.startswith("tdbench.")}),
         ("evaluation.md", "features", {name for name, row in EXTRACTORS.items() if not row.plugin}),
         ("evaluation.md", "library", set(LIBRARIES)),
-        ("architecture.md", "source", {name for name, source in SOURCES.items() if not source.origin}),
+        ("data.md", "source", {name for name, source in SOURCES.items() if not source.origin}),
         (
             "method.md",
             "name | order",

@@ -19,9 +19,9 @@ def test_every_dependency_has_a_licence_that_is_allowed(packages: dict[str, tupl
 
 def test_the_page_names_every_dependency(packages: dict[str, tuple[str, str]]) -> None:
     """Not word by word: which packages there are differs between systems."""
-    text = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
+    text = (ROOT / "LICENCES.md").read_text(encoding="utf-8")
     missing = [name for name in packages if not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text)]
-    assert not missing, f"{missing}: run python -m tools.licences > docs/licences.md"
+    assert not missing, f"{missing}: run python -m tools.licences > LICENCES.md"
     assert "UNKNOWN" not in text
 
 

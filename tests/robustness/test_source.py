@@ -135,6 +135,7 @@ def test_the_scan_lets_pass_what_is_right(code: str) -> None:
 QUOTED = {
     "params.libraries": "WeightsPlan.arguments",
     "params.weights": "WeightsPlan.option",
+    "params.plugin": "Workflow.extractor_plugin",
     "params.settings": "Workflow.source_arguments",
     "params.runs": "ExperimentFlow.runs_of_job",
 }
@@ -198,9 +199,9 @@ def test_workflow_files_hold_no_python_of_their_own_that_runs_programs() -> None
         assert not re.search(r"^ +run:|\bos\.system|subprocess|\bshell\(|\beval\(|\bexec\(", text, re.M), path
 
 
-def test_every_test_that_the_page_on_security_names_is_there() -> None:
+def test_every_test_that_the_table_of_threats_names_is_there() -> None:
     file, named = "", 0
-    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    text = (ROOT / "tests" / "robustness" / "README.md").read_text(encoding="utf-8")
     for reference in re.findall(r"`((?:[\w/]+\.py)?::\w+|[\w/]+\.py(?:::\w+)?)`", text):
         path, _, test = reference.partition("::")
         file = path or file
