@@ -11,7 +11,7 @@ def _escaped(character: str) -> str:
 
 
 class TdbenchError(Exception):
-    """A mistake that its reader can mend, or several.
+    """One or several mistakes that the reader can correct.
 
     The message is one line a mistake that names the file, the key, the value and what would be right; what is not
     printable in it is escaped. The command line prints it without a traceback and exits with code 2.
@@ -33,7 +33,7 @@ class TrainingDiverged(TdbenchError):
 class Stopped(BaseException):
     """The process was asked to stop (SIGTERM, SIGINT) and has put away what it had.
 
-    Not a `TdbenchError`: a job of several runs must not go on with the next. Not even an `Exception`, as Python's
+    Not a `TdbenchError`: a job of several runs must not continue with the next. Not even an `Exception`, as Python's
     KeyboardInterrupt is none: it comes out of a signal's handler anywhere, also where a library's errors are caught.
     """
 

@@ -5,7 +5,7 @@ sampled) has a generator of its own, seeded by a hash of the run's seed and the 
 with the same seed therefore share every part that both have: a baseline and its TD twin start from the
 same weights, see the same images in the same order with the same noise, and are sampled from the same
 latents. Keys may hold counters (step, epoch, image index), so that the state of a generator never has
-to be stored to go on from the middle.
+to be stored for a resume.
 """
 
 import hashlib

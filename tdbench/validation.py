@@ -1,4 +1,4 @@
-"""What is refused, and how that is said: names that somebody typed, settings, and records in files."""
+"""Validation and its messages: names that a user typed, settings, and records in files."""
 
 import difflib
 import re
@@ -105,7 +105,7 @@ def explain(where: Path | str, content: Any, error: ValidationError) -> list[str
 
 
 def _all_said(error: Any) -> list[str]:
-    """What an error says: a check of a whole block may have found several mistakes."""
+    """The text of an error: the check of a block may have found several mistakes."""
     found = (error.get("ctx") or {}).get("error")
     return list(found.mistakes) if isinstance(found, Mistakes) else [plain(error)]
 
@@ -151,5 +151,5 @@ def plain(error: Any) -> str:
     message = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
     if isinstance(value, str) and re.fullmatch(r"\d{1,3}(,\d{3})+", value):
         message = f"{message}; write {value.replace(',', '')} or {value.replace(',', '_')}"
-    # Whole blocks are not worth repeating; their checks name the keys and values themselves.
+    # A block is too long to repeat; its checks name keys and values themselves.
     return message if isinstance(value, (dict, BaseModel)) else f"{value!r:.60}: {message}"

@@ -59,7 +59,7 @@ def main() -> Any:
         said = f"{error.filename2 or error.filename or 'file'}: {error.strerror or error}"
         print(f"tdbench: error: {printable(said)}", file=sys.stderr)
     except KeyboardInterrupt:
-        print("tdbench: interrupted; what was finished is kept", file=sys.stderr)
+        print("tdbench: interrupted; finished work is kept", file=sys.stderr)
         sys.exit(130)
     finally:
         # What comes now, while Python ends, has nothing more to put away.

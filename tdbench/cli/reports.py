@@ -84,7 +84,7 @@ def status(
     watch: Annotated[float | None, typer.Option(min=0.5, help="Show it again every so many seconds.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs: an object a line.")] = False,
 ) -> None:
-    """Show where every run stands and how long is left, from files alone: also while others work on them."""
+    """Show the status of every run and the time left. It reads files only, also while runs are in progress."""
     from tdbench.reporting.status.table import show_status
 
     check_finite("--watch", watch)
@@ -144,7 +144,7 @@ def export(
 def check_crate(
     crate: Annotated[Path, path_argument("CRATE", help="A crate: a zip or a folder.")],
 ) -> None:
-    """Is an exported crate whole, and how is it repeated? Unpacks and runs nothing; exits 1 on any fault."""
+    """Check an exported crate and say how to repeat it. Unpacks and runs nothing; exits with 1 on any fault."""
     from tdbench.reporting.crate.check import check_crate, checked_lines
 
     found = check_crate(crate)

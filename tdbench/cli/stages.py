@@ -207,7 +207,7 @@ def _stage(
 ) -> None:
     from tdbench.runtime.gpus import take_gpus
 
-    # Before anything imports torch, hence before it is known what the experiment says.
+    # Before anything imports torch, so before the experiment is read.
     with take_gpus(gpus if process_count() == 1 else min(gpus, 1)):
         if processes > 1 and process_count() == 1:
             from tdbench.runtime.distributed import launch
@@ -216,7 +216,7 @@ def _stage(
             launch(processes, [name, experiment, *runs, "--results", str(results), *options])
             return
         from tdbench.experiment.load import load_plan
-        from tdbench.reporting.status.plan_file import write_outline
+        from tdbench.reporting.status.plan_file import write_plan_file
         from tdbench.runtime.distributed import joined
         from tdbench.runtime.files import regular_target
         from tdbench.workflow.stages import do_stage
@@ -227,5 +227,5 @@ def _stage(
         chosen = [plan.run(run) for run in runs]
         with joined() as world:
             if world.leader:
-                write_outline(plan, results)
+                write_plan_file(plan, results)
             do_stage(name, chosen, results, keep_finished, marker, world)

@@ -163,7 +163,7 @@ def read_archive(path: Path) -> ImageSet:
     except TdbenchError:
         raise
     except Exception as error:  # zipfile raises many kinds for damaged directories
-        raise TdbenchError(f"{path}: not a whole zip file ({error}); copy or make it again") from error
+        raise TdbenchError(f"{path}: damaged zip file ({error}); copy or make it again") from error
     classes = None if labels.classes is None else np.array([labels.classes[n] for n in names], dtype=np.int64)
     return ImageSet(images, classes, checksum, path, labels.class_names)
 

@@ -53,7 +53,7 @@ def read_folder(folder: Path, resolution: int, labelled: bool) -> RawImages:
         raise TdbenchError(f"{folder}: {error}") from error
 
     def decode(i: int) -> None:
-        # Opening a pipe waits for somebody who writes into it.
+        # Opening a pipe would block until another process writes to it.
         if not stat.S_ISREG((folder / names[i]).stat().st_mode):
             raise ValueError("not a regular file")
         with Image.open(folder / names[i], formats=FORMATS) as image:
@@ -62,7 +62,7 @@ def read_folder(folder: Path, resolution: int, labelled: bool) -> RawImages:
 
     bad = decode_all(names, decode, f"reading {folder.name}")
     if bad:
-        raise TdbenchError(f"{folder}: cannot use {some(bad)}; mend or remove them and run this again")
+        raise TdbenchError(f"{folder}: cannot use {some(bad)}; repair or remove them, then run this again")
     shown = class_names and [printable(name) for name in class_names]
     return RawImages(np.ascontiguousarray(images[:, :1]) if grey.all() else images, labels, shown)
 

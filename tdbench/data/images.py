@@ -14,7 +14,7 @@ from tdbench.runtime.progress import say
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff"})
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF")
-"""What Pillow may take a file for, whatever its name says; for some formats it would start other programs."""
+"""The formats that Pillow may detect, independent of the file's name; for others it would start programs."""
 SMALLEST_SIDE, LARGEST_SIDE = 2, 9_459
 """Pixels. A square that is larger has more than the 89,478,485 pixels at which Pillow suspects an attack."""
 READ = ", ".join(sorted(SUFFIXES))
@@ -51,7 +51,7 @@ def judge_others(where: Path, names: Iterable[str]) -> None:
     unread = [name for name in others if PurePosixPath(name).suffix.lower() in formats]
     if unread:
         raise TdbenchError(
-            f"{where}: holds {some(unread)}: of a format that is not read; convert to PNG, or remove; read are {READ}"
+            f"{where}: holds {some(unread)}: unsupported format; convert to PNG, or remove; supported: {READ}"
         )
     first = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
     files = "1 file that is no image" if len(others) == 1 else f"{len(others):,} files that are no images"

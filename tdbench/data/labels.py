@@ -45,7 +45,7 @@ def read_labels(path: Path, archive: zipfile.ZipFile, members: Mapping[str, str]
         raise TdbenchError(f"{where} is not JSON ({error})") from error
     expected = 'expected {"labels": [["name.png", class], ...]} with classes 0, 1, ..., or {"labels": null}'
     if not isinstance(content, dict):
-        raise TdbenchError(f"{where}: labels: {json.dumps(content)[:80]} is no mapping; {expected}")
+        raise TdbenchError(f"{where}: labels: {json.dumps(content)[:80]} is not a mapping; {expected}")
     if "labels" not in content:
         keys = ", ".join(map(json.dumps, content)) or "nothing"
         raise TdbenchError(f"{where}: labels: is missing, found {keys[:80]}; {expected}")
@@ -91,7 +91,7 @@ def compare_names(path: Path, names: list[str], classes: dict[str, int]) -> None
 
 
 def unpacked(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:
-    """A file's content; zipfile unpacks no more than the directory says, whatever is behind it."""
+    """A file's content; zipfile unpacks at most what the directory says."""
     size = archive.getinfo(name).file_size
     if size > largest:
         raise ValueError(f"unpacks to {size:,} bytes; at most {largest:,}")

@@ -64,7 +64,7 @@ def digits(path: Path | None = None, resolution: int | None = None) -> RawImages
 
 
 def archive(path: Path | None, resolution: int | None = None) -> RawImages:
-    """An archive in EDM's format that exists already; it is checked and its images stored anew as PNG."""
+    """An existing archive in EDM's format; it is checked, and its images are stored again as PNG."""
     assert path is not None
     found = read_archive(path)
     return RawImages(found.images, found.labels, found.class_names)
@@ -90,7 +90,7 @@ def afhqv2(path: Path | None, resolution: int | None) -> RawImages:
     """AFHQv2 without labels, from its 15,803 images.
 
     As for EDM, these are all images of the data set, train and test, cats, dogs and wild animals alike: the path
-    is that of the whole folder, and its sub-folders are no classes.
+    is that of the whole folder, and its sub-folders are not classes.
     """
     return _published("afhqv2", path, resolution)
 

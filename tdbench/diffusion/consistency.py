@@ -1,4 +1,4 @@
-"""Cross-time consistency: what the temporal difference penalises, measured of a denoiser whatever it was trained with.
+"""Cross-time consistency: what the temporal difference penalises, measured for any denoiser.
 
 Two figures. The residual delta (`td`) of the denoiser with itself as its target, at points of the time grid; and how
 far the estimate of the image moves from one evaluation of a sampler to the next.
@@ -15,7 +15,7 @@ from tdbench.diffusion.preconditioning import Condition, CountingDenoiser, Denoi
 from tdbench.diffusion.processes import like
 
 YARDSTICK = "paper"
-"""The settings of the temporal difference that all are measured by, whatever they were trained with."""
+"""The settings of the temporal difference that all are measured by, independent of their training."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def residuals(
     Returns
     -------
     list of Residual
-        One a time, from the noisiest one. Fewer where a grid of whole indices has fewer.
+        One for each time, from the noisiest. Fewer if a grid of whole indices has fewer.
     """
     td = TDSettings(preset=YARDSTICK).resolved(formulation)
     indices = torch.linspace(0, formulation.grid.last - td.span - td.stride, points, dtype=torch.float64)

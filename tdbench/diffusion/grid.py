@@ -29,7 +29,7 @@ class TimeGrid(Parameters):
 
     @abstractmethod
     def time(self, index: Tensor) -> Tensor:
-        """Time at the real index ``index``, any shape; behind the grid the formula goes on, down to no noise."""
+        """Time at the real index ``index``, any shape; extrapolated beyond the grid, down to no noise."""
 
     @abstractmethod
     def index(self, time: Tensor) -> Tensor:

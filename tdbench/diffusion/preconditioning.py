@@ -10,7 +10,7 @@ from tdbench.diffusion.processes import Level, like
 
 
 class Condition(NamedTuple):
-    """What a network is told besides image and noise level."""
+    """Inputs of a network besides image and noise level."""
 
     labels: Tensor | None = None
     """(N, num_classes) one-hot classes, for a class-conditional network."""
@@ -124,7 +124,7 @@ class NoisePrediction:
     level : callable
         Time -> `Level`.
     c_noise : callable
-        Time -> what the network is told of it, within 0..1000.
+        Time -> the network's time input, within 0..1000.
     """
 
     embedding_scale = 1.0

@@ -83,7 +83,7 @@ def couple_behind(
     """Draw (x_t, x_t') as `couple` does, from the noise of x_t = alpha_t x0 + sigma_t noise_t itself.
 
     For ``markov``, the noise of x_t' is cos noise_t + sin noise_other with cos = (alpha_t / alpha') sigma' / sigma_t:
-    one half of the orthogonal rotation that turns (noise_t, noise_other) into the two noises of `couple`, hence the
+    one half of the orthogonal rotation that turns (noise_t, noise_other) into the two noises of `couple`, so it has the
     same distribution. It lets a run with a temporal difference see the very x_t that its baseline twin sees, so that
     the two differ in nothing but the objective.
 

@@ -6,7 +6,7 @@ TD + EDM: ``x0``, ``draw0`` (the normal z of ln sigma_t), ``draw1``, ``draw2`` (
 mean), for the denoisers D(x, sigma) = a x / (1 + sigma^2) + b with (a, b) = (0.9, 0.05) for the network and
 (0.8, -0.02) for the target.
 
-TD + CT, told by its ``indices``: ``x0``, ``noise``, ``indices``, and image by image ``loss``, ``loss_ct`` and
+TD + CT, recognised by its ``indices``: ``x0``, ``noise``, ``indices``, and image by image ``loss``, ``loss_ct`` and
 ``loss_td``, for the raw networks F(x, c) = a x + b tanh(c / 1000) with (a, b) = (0.7, 0.1) and (0.6, -0.05).
 """
 

@@ -146,7 +146,7 @@ def _fit(network: ClassifierNetwork, images: Tensor, labels: Tensor, log: Progre
 
 
 def _shifted(images: Tensor, source: torch.Generator) -> Tensor:
-    """The batch moved by up to one pixel: the only augmentation that digits of 8x8 bear."""
+    """The batch shifted by up to one pixel: the only augmentation that keeps 8x8 digits readable."""
     dy, dx = torch.randint(-1, 2, (2,), generator=source).tolist()
     height, width = images.shape[2:]
     return pad(images, (1, 1, 1, 1))[:, :, 1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]

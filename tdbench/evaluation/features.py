@@ -40,7 +40,7 @@ class FeatureExtractor:
         (N, C, H, W) images 0..255 -> (N, D).
     logits : callable or None
         (N, D) features -> (N, K) unnormalised log-probabilities of the classes that the network was trained on, where
-        it goes on from its features to classes.
+        it maps its features to classes.
     """
 
     name: str
@@ -80,7 +80,7 @@ class ReferenceFeatures:
     facts : Reference
         Library and version, extractor, resize mode, N, checksums.
     statistics : Statistics
-        Of the features; reckoned once, since those of many take longer than a distance.
+        Of the features; computed once, because for many images that takes longer than a distance.
     """
 
     features: np.ndarray
@@ -140,7 +140,7 @@ def _checksum(reference: ReferenceFeatures, facts: dict[str, Any]) -> str:
 
 
 def load_reference(path: Path, made_by: str | None = None) -> ReferenceFeatures:
-    """Read what `save_reference` wrote; ``made_by`` is the command that writes it anew, for messages.
+    """Read what `save_reference` wrote; ``made_by`` is the command that writes it again, for messages.
 
     Raises
     ------
@@ -197,7 +197,7 @@ def as_rgb(images: Tensor) -> Tensor:
 
 
 def in_chunks(extract: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """``extract`` on `CHUNK` images at a time, whatever the size of the batch."""
+    """``extract`` on `CHUNK` images at a time, for any batch size."""
     return lambda images: torch.cat([extract(chunk) for chunk in images.split(CHUNK)])
 
 
@@ -209,15 +209,15 @@ def features_together(
     Parameters
     ----------
     features : callable
-        A library's features of some of the images. Each process gets whole batches, the same whatever the number of
-        processes, so that the features are the same too.
+        A library's features of some of the images. Each process gets whole batches. Batches and features do not depend
+        on the number of processes.
     """
     if world.count == 1:
         return features(images)
     batches = np.array_split(np.arange(len(images)), range(batch_size, len(images), batch_size))
     own = np.concatenate(batches[world.rank :: world.count] or [np.arange(0)])
     found = features(images[own]) if len(own) else np.zeros((0, 0))
-    # The leader has the first batch, hence knows the length of a feature vector.
+    # The leader has the first batch, so it knows the length of a feature vector.
     whole = torch.zeros(len(images), world.leaders(found.shape[1]), dtype=torch.float64)
     if len(own):
         whole[torch.from_numpy(own)] = torch.from_numpy(found)

@@ -104,7 +104,7 @@ def torch_fidelity(path: Path, name: str, checksum: str) -> FeatureExtractor:
     network = _network(path)
 
     def logits(features: Tensor) -> Tensor:
-        """Without the bias, as torch-fidelity has them for its Inception score, hence the papers."""
+        """Without the bias, as in torch-fidelity's Inception score, which the papers use."""
         return features.mm(network.fc.weight.T)
 
     return FeatureExtractor(

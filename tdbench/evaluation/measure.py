@@ -36,7 +36,7 @@ class Samples(NamedTuple):
     def of(cls, features: np.ndarray, extractor: FeatureExtractor) -> "Samples":
         logits = None
         if extractor.logits is not None:
-            # In the network's own precision, as it would go on from them itself.
+            # In the network's own precision, as in its own last layer.
             logits = extractor.logits(torch.from_numpy(features).float()).double().numpy()
         return cls(features, Statistics.of(features), logits)
 
@@ -122,7 +122,7 @@ def fid_at_infinity(features: np.ndarray, reference: Statistics) -> float:
 
 
 def fid_spread_of_images(features: np.ndarray, reference: Statistics, resamplings: int) -> float:
-    """Standard deviation of FID over bootstrap resamplings of the samples: how far it hangs on which images were drawn.
+    """Standard deviation of FID over bootstrap resamplings of the samples: its sampling variability.
 
     Of the reference nothing is resampled: it is the data set itself. The resampled FIDs lie above the FID, by about as
     much as that lies above FID at infinity, so that they give its spread and no interval around it.

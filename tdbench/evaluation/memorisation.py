@@ -15,7 +15,7 @@ _CHUNK = 500
 
 
 def nearest_in_data(samples: np.ndarray, data: np.ndarray, snapshot_images: int, steps: int) -> Nearest:
-    """How near samples come to images of the data set, against how near these come to each other.
+    """Distances of samples to images of the data set, compared with distances between those images.
 
     Samples of the very distribution of the data lie within ``threshold`` of one of its images about as often as its
     images do of another one, `NEAR`; a network that repeats its training images, much more often.

@@ -78,7 +78,7 @@ class Evaluation(Parameters):
     @classmethod
     def _some(cls, resamplings: int) -> int:
         if resamplings == 1:
-            raise ValueError("one resampling has no spread; give at least 2, or 0 for none")
+            raise ValueError("one resampling has no spread; give at least 2, or 0 to turn it off")
         return resamplings
 
     @property

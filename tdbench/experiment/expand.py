@@ -60,7 +60,7 @@ class _Found:
 
     @contextmanager
     def noted(self, place: str = "") -> Iterator[None]:
-        """Keep the mistakes of the block, and go on; there is an end to how many.
+        """Collect the mistakes of the block and continue, up to a limit.
 
         ``place`` begins the lines of an ablation, whose base may have been found wrong already.
         """
@@ -70,7 +70,7 @@ class _Found:
             for line in error.mistakes:
                 if place and any(known.endswith(line.removeprefix(place)) for known in self._lines.values()):
                     continue
-                # Which cell lacks a setting is told of the first.
+                # Only the first cell that lacks a setting is named.
                 self._lines.setdefault(line.partition(_NO_SUCH_SETTING)[0], line)
             if len(self._lines) >= MOST_MISTAKES:
                 self.end()
@@ -101,13 +101,13 @@ def _check_comparable(comparison: tuple[Run, ...], experiment: Experiment, path:
         where = f"{path}: overrides: {pair_name(dataset, formulation)}: objective {objective!r}"
         if run.sampling.sampler != base.sampling.sampler:
             raise TdbenchError(
-                f"{where}: sampling.sampler: {run.sampling.sampler.kind!r} with other settings or of another kind than "
-                f"the baseline's {base.sampling.sampler.kind!r}: what differs would not be the objective alone"
+                f"{where}: sampling.sampler: {run.sampling.sampler.kind!r} differs from the baseline's "
+                f"{base.sampling.sampler.kind!r}, or has other settings: use the same sampler on both sides"
             )
         if run.sampling.classes != base.sampling.classes:
             raise TdbenchError(
                 f"{where}: sampling.classes: {run.sampling.classes!r}, and the baseline's {base.sampling.classes!r}: "
-                "what differs would not be the objective alone"
+                "use the same on both sides"
             )
         needed: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
             "sampling.steps": (run.sampling.steps, base.sampling.steps),

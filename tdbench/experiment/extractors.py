@@ -45,7 +45,7 @@ class Extractor(NamedTuple):
     resize: str
     """How images get to the size that it reads, for the documentation."""
     classes: str
-    """Which classes it goes on to, for the Inception score; empty for none."""
+    """Which classes it predicts, for the Inception score; empty for none."""
     loader: str
     """Function (library, DatasetLayout, file of weights in place of the published one or None) -> FeatureExtractor."""
     describe: str

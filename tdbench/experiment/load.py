@@ -94,7 +94,9 @@ def _included(name: str, collection: Path) -> tuple[Path, Content]:
 def _check_together(path: Path, plans: list[Plan]) -> None:
     """Refuse experiments that would write different things to the same place."""
     if (same := same_but_for_case(plan.experiment.name for plan in plans)) is not None:
-        raise TdbenchError(f"{path}: includes: two experiments are called {same[1]!r}, which names their results")
+        raise TdbenchError(
+            f"{path}: includes: two experiments are called {same[1]!r}, as their results would be; rename one"
+        )
     sources: dict[str, tuple[Plan, Dataset]] = {}
     for plan in plans:
         for name, dataset in plan.experiment.datasets.items():

@@ -162,7 +162,7 @@ def _load(name: str, experiment: Path) -> None:
         return
     path = (experiment.parent / name).resolve()
     if not path.is_file():
-        raise TdbenchError(f"{experiment}: plugins: {name!r}: no such file; looked for {path}")
+        raise TdbenchError(f"{experiment}: plugins: {name!r}: no such file: {path}")
     # One module a file and content: reading an experiment twice does not register twice.
     content = path.read_bytes()
     module_name = f"tdbench_plugin_{hashlib.sha256(str(path).encode() + content).hexdigest()[:16]}"

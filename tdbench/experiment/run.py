@@ -1,4 +1,4 @@
-"""A run, the cases of an ablation, and an experiment expanded to its runs: what all stages and reports are told."""
+"""A run, the cases of an ablation, and an experiment expanded to its runs: the input of all stages and reports."""
 
 import difflib
 import itertools

@@ -45,7 +45,7 @@ def _name(value: Any) -> Any:
 
 def _text(value: str) -> str:
     if not all(c.isprintable() or c in "\n\t" for c in value):
-        raise ValueError("holds a control character, which terminals would obey")
+        raise ValueError("holds a control character")
     return value
 
 
@@ -107,7 +107,7 @@ class Sampling(Parameters):
     @model_validator(mode="after")
     def _rising(self) -> Self:
         if list(self.steps) != sorted(set(self.steps)):
-            raise ValueError(f"steps must rise and not repeat, got {list(self.steps)}")
+            raise ValueError(f"steps must increase without repetition, got {list(self.steps)}")
         return self
 
 

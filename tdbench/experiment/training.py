@@ -89,9 +89,7 @@ class Training(Parameters):
     ] = 0.0
     snapshot_kimg: Annotated[float, Field(gt=0, description="interval between snapshots")]
     metrics_every_steps: Annotated[int, Field(ge=1)] = 20
-    checkpoint_minutes: Annotated[
-        float, Field(ge=0, description="how often the state is kept, to go on from after a crash")
-    ] = 10.0
+    checkpoint_minutes: Annotated[float, Field(ge=0, description="minutes between checkpoints")] = 10.0
     microbatch_size: Annotated[
         int | None,
         Field(ge=1, description="images that go through the network at once; gradients accumulate over a batch"),
@@ -166,5 +164,5 @@ class Training(Parameters):
         if self.steps < 1:
             raise ValueError(f"duration_kimg {self.duration_kimg:g} is less than one image")
         if self.processes > 1 and self.device == "cpu":
-            raise ValueError(f"processes {self.processes} are for GPUs; with device: cpu give threads")
+            raise ValueError(f"processes {self.processes} are for GPUs; with device: cpu set training.threads instead")
         return self

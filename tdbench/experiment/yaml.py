@@ -14,7 +14,7 @@ from tdbench.errors import TdbenchError
 from tdbench.validation import SHOWN
 
 Content = dict[str, Any]
-"""Settings as somebody wrote them."""
+"""Settings as the user wrote them."""
 LARGEST, DEEPEST, MOST = 2**20, 40, 100_000
 """Of an experiment file: bytes, blocks within blocks, and values once every alias is written out."""
 
@@ -54,7 +54,7 @@ def read_yaml(path: Path) -> Content:
     except ReusedAnchorWarning as error:
         raise TdbenchError(f"{path}: not valid YAML: {_first_line(error).strip()}") from error
     except RecursionError as error:
-        raise TdbenchError(f"{path}: more than {DEEPEST} blocks within blocks, or an alias to itself") from error
+        raise TdbenchError(f"{path}: more than {DEEPEST} nested blocks, or an alias to itself") from error
     except Exception as error:  # scalars of a known tag that cannot be: dates, numbers of 5,000 digits
         said = f"{type(error).__name__}: {_first_line(error)}"
         raise TdbenchError(f"{path}: not valid YAML: a value that cannot be ({said})") from error
@@ -98,18 +98,18 @@ def _text(path: Path) -> str:
 def _count(path: Path, block: Any, known: dict[int, int], depth: int) -> int:
     """How many values a block holds with every alias written out, which a few lines can make billions.
 
-    ``known``: of blocks by identity; 0 for one that is being counted, hence holds itself.
+    ``known``: of blocks by identity; 0 for one that is being counted, so it contains itself.
     """
     if not isinstance(block, dict | list | tuple | set):
         return 1
     if known.get(id(block)) == 0 or depth > DEEPEST:
-        raise TdbenchError(f"{path}: more than {DEEPEST} blocks within blocks, or an alias to itself")
+        raise TdbenchError(f"{path}: more than {DEEPEST} nested blocks, or an alias to itself")
     if id(block) not in known:
         known[id(block)] = 0
         parts = [*block, *block.values()] if isinstance(block, dict) else list(block)
         total = 1 + sum(_count(path, part, known, depth + 1) for part in parts)
         if total > MOST:
-            raise TdbenchError(f"{path}: aliases that stand for more than {MOST:,} values; write out what is meant")
+            raise TdbenchError(f"{path}: aliases that stand for more than {MOST:,} values; write the values out")
         known[id(block)] = total
     return known[id(block)]
 

@@ -25,7 +25,7 @@ NOMINAL: dict[str, tuple[int, int]] = {name: network.nominal for name, network i
 
 
 def _counted(name: str, resolution: int) -> int:
-    """The counted size to reckon with: the nearest of those with as many levels."""
+    """The counted size to estimate with: the nearest with as many levels."""
     network = NETWORKS[name]
     alike = [known for known in network.gflops if network.levels(known) == network.levels(resolution)]
     return min(alike or network.gflops, key=lambda known: abs(known - resolution))

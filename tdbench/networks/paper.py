@@ -148,7 +148,7 @@ class PaperNetwork(nn.Module):
 def _physicsnemo(name: str) -> ModuleType:
     """The module with the networks; ``name`` is who asks for it."""
     try:
-        # Tensors that the library makes when imported are its own affair, whatever the caller's device.
+        # Tensors that the library creates on import must not depend on the caller's default device.
         with warnings.catch_warnings(), _driver_warning_dropped(), torch.device("cpu"):
             warnings.simplefilter("ignore")
             import physicsnemo.models.diffusion_unets as library

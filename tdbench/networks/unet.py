@@ -10,7 +10,7 @@ from tdbench.networks.base import Inputs, check_labels
 
 @dataclass(frozen=True)
 class UNetSpec:
-    """A size of diffusers' U-Net. Not the DDPM++ of the paper, whatever its size."""
+    """A size of diffusers' U-Net. It is not the paper's DDPM++, even at the same size."""
 
     channels: tuple[int, ...]
     layers_per_block: int
@@ -25,7 +25,7 @@ class UNetSpec:
     scale_shift: bool = False
     """Whether the time embedding scales and shifts the normalized features, or is added before."""
     zero_outputs: bool = False
-    """Whether every residual branch, and the whole network, begins as zero."""
+    """Whether every residual branch, and the network's output, is zero at the start."""
 
     def levels(self, resolution: int) -> int:
         return len(self.channels)

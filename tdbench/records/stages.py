@@ -34,7 +34,7 @@ class Stage:
     do : str
         Function (Run, RunLayout, DatasetLayout, World) that does it.
     finished : str
-        Function (Run, RunLayout, DatasetLayout) -> whether what is stored is whole and made with the same settings,
+        Function (Run, RunLayout, DatasetLayout) -> whether what is stored is complete and made with the same settings,
         from the same input, by the same code.
     needs : str
         Function (Batch, cores) -> `resources.Needs`.

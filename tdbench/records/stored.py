@@ -85,7 +85,7 @@ class RunRecords:
 
     @property
     def origin(self) -> Trained:
-        """run.json, whatever settings it is of."""
+        """run.json, of any settings."""
         return self._records.read(self.layout.settings, self.command("train"), Trained)
 
     @property
@@ -236,7 +236,7 @@ def read_samples(path: Path, made_by: str | None = None, checksum: str | None = 
     Parameters
     ----------
     made_by : str or None
-        The command that makes it anew, for messages.
+        The command that makes it again, for messages.
     checksum : str or None
         SHA-256 that the file must have.
 
@@ -257,7 +257,7 @@ def read_samples(path: Path, made_by: str | None = None, checksum: str | None = 
     except TdbenchError:
         raise
     except Exception as error:  # numpy and zipfile raise many kinds for damaged files
-        raise TdbenchError(f"{path}: not a whole npz with arr_0 ({error}); {advice.again(made_by)}") from error
+        raise TdbenchError(f"{path}: not a complete npz with arr_0 ({error}); {advice.again(made_by)}") from error
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] not in (1, 3) or 0 in pixels.shape:
         raise TdbenchError(f"{path}: arr_0 is {pixels.dtype} {pixels.shape}; expected uint8 (N, H, W, 1 or 3)")
     return pixels

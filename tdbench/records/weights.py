@@ -61,7 +61,7 @@ def save_snapshot(path: Path, network: nn.Module, facts: Mapping[str, int | str]
 
 
 def load_snapshot(path: Path, network: nn.Module, made_by: str | None = None) -> None:
-    """Read weights into a network of the same architecture; ``made_by`` is the command that makes them anew.
+    """Read weights into a network of the same architecture; ``made_by`` is the command that makes them again.
 
     Raises
     ------

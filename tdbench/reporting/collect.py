@@ -142,7 +142,7 @@ def of_last_snapshot(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 BASELINE = "baseline"
-"""What the baseline is called in an ablation, whatever its objective's name."""
+"""The baseline's name in an ablation, independent of its objective's name."""
 
 
 def scores_of_ablation(plan: Plan, name: str, per_run: pd.DataFrame) -> pd.DataFrame:
@@ -170,5 +170,5 @@ def labels_of_ablation(plan: Plan, name: str) -> list[str]:
 
 
 def varied_cases(plan: Plan, name: str) -> list[Case]:
-    """The cases of an ablation but for those that are the baseline itself."""
+    """The cases of an ablation without the baseline itself."""
     return [case for case in plan.ablations[name] if case.objective_name != plan.experiment.baseline]

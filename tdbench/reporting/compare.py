@@ -76,14 +76,15 @@ def read_scores(path: Path) -> pd.DataFrame:
     if lacking:
         raise TdbenchError(f"{path}: has no column {lacking[0]!r}; {_report_again(path.parent)} with this version")
     if not (whole and words):
-        raise TdbenchError(f"{path}: names or numbers are not as a report has them; {_report_again(path.parent)}")
+        again = _report_again(path.parent)
+        raise TdbenchError(f"{path}: names or numbers are not those that `tdbench report` writes; {again}")
     if not numeric or scores.empty:
         raise TdbenchError(f"{path}: value: holds no scores, or some that are not finite; {_report_again(path.parent)}")
     return scores
 
 
 def _report_again(folder: Path) -> str:
-    """What makes an experiment's report anew; what the experiment was called is in its plan.json."""
+    """The command that makes an experiment's report again; plan.json has the experiment's name."""
     try:
         experiment = Path(read_json(folder / "plan.json", "")["path"])
     except (TdbenchError, LookupError, TypeError):

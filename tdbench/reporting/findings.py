@@ -53,7 +53,7 @@ class Shown:
 class Findings:
     """The findings of one experiment; each is made when it is first asked for, and kept.
 
-    Whatever is missing, damaged or of other settings raises a `TdbenchError` then.
+    Anything missing, damaged or of other settings then raises a `TdbenchError`.
 
     Parameters
     ----------

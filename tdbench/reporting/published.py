@@ -102,7 +102,7 @@ def published_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
     figures = pd.concat([read_published(name) for name in names], ignore_index=True)
     figures = figures[figures.dataset.isin(plan.experiment.datasets)]
     runs = {(run.dataset_name, run.formulation_name, run.objective_name): run for run in plan.runs.values()}
-    ours = [Ours(*row) for row in summarise(per_run)[list(Ours._fields)].itertuples(index=False, name=None)]
+    ours = [Measured(*row) for row in summarise(per_run)[list(Measured._fields)].itertuples(index=False, name=None)]
     libraries, rows = list(per_run.library.unique()), []
     for values in figures[COLUMNS].itertuples(index=False, name=None):
         figure = Figure(*values)
@@ -136,7 +136,7 @@ class Figure(NamedTuple):
         return self.dataset, self.formulation, self.objective, self.steps, self.metric
 
 
-class Ours(NamedTuple):
+class Measured(NamedTuple):
     """A score of ours over seeds."""
 
     dataset: str
@@ -155,7 +155,7 @@ class Ours(NamedTuple):
         return self.dataset, self.formulation, self.objective, self.steps, self.metric
 
 
-def _row(figure: Figure, libraries: list[str], found: dict[str, Ours], run: Run | None) -> dict[str, float | str]:
+def _row(figure: Figure, libraries: list[str], found: dict[str, Measured], run: Run | None) -> dict[str, float | str]:
     """A published figure beside ours of each library."""
     row = {key.replace("_", " "): "" if pd.isna(cell := getattr(figure, key)) else cell for key in _SHOWN}
     known = not pd.isna(figure.value)
@@ -174,7 +174,7 @@ def _row(figure: Figure, libraries: list[str], found: dict[str, Ours], run: Run 
     return row | {"result": result, "note": "" if pd.isna(figure.note) else figure.note, "source": figure.source}
 
 
-def _results(figure: Figure, found: dict[str, Ours], run: Run) -> str:
+def _results(figure: Figure, found: dict[str, Measured], run: Run) -> str:
     """The result of each library, said once for those that have the same."""
     libraries: dict[str, list[str]] = {}
     for name, mine in found.items():
@@ -186,7 +186,7 @@ def _results(figure: Figure, found: dict[str, Ours], run: Run) -> str:
     return "; ".join(f"{', '.join(names)}: {result}" for result, names in libraries.items())
 
 
-def _differs_in_library(figure: Figure, mine: Ours) -> list[str]:
+def _differs_in_library(figure: Figure, mine: Measured) -> list[str]:
     """How a library's features differ from those of a published figure."""
     # Inception with weights of a user's own is called otherwise.
     if mine.features != figure.features:
@@ -221,7 +221,7 @@ def _against(what: str, ours: str, theirs: str) -> str:
     return f"{what} unknown" if pd.isna(theirs) else f"{what} {ours}, not {theirs}"
 
 
-def _result(published: float, mine: Ours) -> str:
+def _result(published: float, mine: Measured) -> str:
     """Whether a published figure is what one more training of ours could give.
 
     It is set against the 95 % prediction interval, mean ± t s sqrt(1 + 1/n) over our n seeds: a published figure has

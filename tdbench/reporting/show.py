@@ -22,7 +22,7 @@ from tdbench.runtime.progress_log import first_line
 
 
 class _Commands(NamedTuple):
-    """What makes a report, and what makes it anew: for messages about its files."""
+    """The commands that make a report, and make it again: for messages about its files."""
 
     make: str
     again: str
@@ -35,7 +35,8 @@ class _Commands(NamedTuple):
         return TdbenchError(f"{path}: not made yet; run `{self.make}`")
 
     def damaged(self, path: Path, error: Exception) -> TdbenchError:
-        return TdbenchError(f"{path}: not as a report has it ({first_line(error)}); {advice.again(self.again)}")
+        said = first_line(error)
+        return TdbenchError(f"{path}: not a file that `tdbench report` writes ({said}); {advice.again(self.again)}")
 
 
 def printed_tables(plan: Plan, results: Path) -> str:

@@ -20,7 +20,7 @@ from tdbench.runtime.files import atomic_path, write_text
 
 
 def needed(row: Any) -> Cell:
-    """Seeds that would decide an undecided row; a dash where there is nothing to decide or to reckon from."""
+    """Seeds that would decide an undecided row; a dash if there is nothing to decide or to estimate from."""
     if row.verdict not in ("undecided", TWO_SEEDS):
         return NOTHING
     return Cell("> 1000" if math.isinf(row.seeds_needed) else f"{row.seeds_needed:.0f}", row.seeds_needed)

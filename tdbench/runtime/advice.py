@@ -45,14 +45,14 @@ def snakemake(experiment: Path, results: Path, *files: Path) -> str:
 
 
 def classifier(file: Path) -> str:
-    """The command that makes a data set's classifier anew, by one of the data set's files."""
+    """The command that trains a data set's classifier again, given one of the data set's files."""
     return command("classifier", file.parent.name, results=file.parents[2])
 
 
 def reference(
     file: Path, features: str, libraries: Iterable[str], weights: Path | None = None, plugin: str = ""
 ) -> str:
-    """The command that extracts a data set's features anew, by the file of them."""
+    """The command that extracts a data set's features again, given their file."""
     options = [word for library in libraries for word in ("--library", library)]
     given = [*(["--weights", weights] if weights else []), *(["--plugin", plugin] if plugin else [])]
     return command("reference", file.parent.name, "--features", features, *options, *given, results=file.parents[2])

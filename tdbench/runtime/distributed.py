@@ -58,7 +58,7 @@ class World:
         return self.count > 1 and os.getppid() != self.parent
 
     def leaders(self, value: int) -> int:
-        """The leader's value, told to all."""
+        """The leader's value, in all processes."""
         return int(self.sum(torch.tensor(int(value) if self.leader else 0)))
 
 
@@ -142,7 +142,7 @@ def launch(processes: int, arguments: list[str]) -> None:
         local_addr="localhost",
         monitor_interval=0.1,
     )
-    # In the first thread torchrun's engine would answer signals with exceptions, wherever it happens to be.
+    # In the main thread torchrun's engine would raise exceptions for signals at any point.
     with stop_on_request() as stop, ThreadPoolExecutor(max_workers=1) as pool:
         work = pool.submit(elastic_launch(config, sys.executable), "-m", "tdbench", *arguments)
         _pass_on(stop, work)
@@ -154,9 +154,7 @@ def launch(processes: int, arguments: list[str]) -> None:
         if failure.exitcode > 0:
             sys.exit(failure.exitcode)
         name = signal.Signals(-failure.exitcode).name
-        raise TdbenchError(
-            f"process {first} of {processes} was killed by {name}; the same command goes on from what is kept"
-        )
+        raise TdbenchError(f"process {first} of {processes} was killed by {name}; the same command resumes")
     if error is not None:
         raise error
 

@@ -71,7 +71,7 @@ def published_weights(file: Published, needed_by: str, key: str) -> Path:
 def write_weights_record(path: Path, library: str, file: Published) -> None:
     """Say in the results which published file it was.
 
-    Not when or where it was fetched, so that Snakemake computes nothing anew because a file was fetched again.
+    Not when or where it was fetched, so that fetching a file again does not make Snakemake compute anything again.
     """
     write_json(path, {"library": library, "file": file.name, "url": file.url, "sha256": file.sha256})
 
@@ -110,10 +110,10 @@ def fetch(file: Published, folder: Path, advice: str) -> Path:
             )
             pooch.retrieve(file.url, f"sha256:{file.sha256}", fname=file.name, path=folder, downloader=downloader)
     except RequestException as error:
-        # The whole chain of errors that requests tells fills a screen.
+        # The full chain of errors of requests fills a screen.
         raise TdbenchError(f"{file.url}: cannot be downloaded ({type(error).__name__}); {advice}") from error
     except ValueError as error:
-        raise TdbenchError(f"{file.url}: what was downloaded has another checksum; {advice}") from error
+        raise TdbenchError(f"{file.url}: the downloaded file has another checksum; {advice}") from error
     except OSError as error:
         raise TdbenchError(
             f"{folder}: cannot keep a download ({error.strerror or error}); set {CACHE_VARIABLE} to a writable folder"

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: everything is written beside its place and renamed into it.
+"""Atomic files: everything is written beside its place and renamed into it.
 
 Only a regular file, or a name where nothing is yet, is written to: renamed over a device or a pipe, a file would take
 its place for everybody.
@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from tdbench.errors import TdbenchError
 
 Line = dict[str, Any]
-"""An object of a file of JSON lines, whatever a killed process or another version left there."""
+"""An object of a JSON-lines file, which a killed process or another version may have written."""
 _KINDS = {
     stat.S_IFDIR: "folder",
     stat.S_IFIFO: "FIFO (a named pipe)",
@@ -89,7 +89,7 @@ def regular_target(path: Path) -> Path:
     if kind != stat.S_IFREG:
         found = _KINDS.get(kind, "symlink that leads back to itself")
         led = f"{path} leads here, which " if target != path else ""
-        raise TdbenchError(f"{target}: {led}is a {found}; give a regular file, or a name where nothing is yet")
+        raise TdbenchError(f"{target}: {led}is a {found}; give a regular file or a new name")
     return target
 
 
@@ -142,7 +142,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Take away what processes that were killed had half written below a folder where nobody else writes now."""
+    """Remove partial files of killed processes below a folder in which no other process writes now."""
     for path in folder.rglob(".*.tmp*"):
         path.unlink(missing_ok=True)
 
@@ -190,7 +190,7 @@ def read_json(path: Path, made_by: str) -> Any:
     except FileNotFoundError as error:
         raise TdbenchError(f"{path}: no such file; `{made_by}` writes it") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise TdbenchError(f"{path}: cannot be read as JSON ({error}); `{made_by}` writes it anew") from error
+        raise TdbenchError(f"{path}: cannot be read as JSON ({error}); `{made_by}` writes it again") from error
 
 
 def json_lines(path: Path, last_bytes: int | None = 65_536) -> list[Line]:

@@ -76,7 +76,7 @@ def take_gpus(count: int) -> Iterator[list[str]]:
     ------
     list of str
         Their ids. A process started by one that holds GPUs takes none of its own: it gets all of those. Where there
-        are no GPUs the list is empty, whatever ``count`` is, and nothing changes.
+        are no GPUs the list is empty for any ``count``, and nothing changes.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def _lock_folder() -> Path:
     folder = Path(gettempdir()) / f"tdbench-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        raise TdbenchError(f"{folder}: belongs to somebody else; remove it, or set TMPDIR to another folder")
+        raise TdbenchError(f"{folder}: belongs to another user; remove it, or set TMPDIR to another folder")
     if job := os.environ.get("SLURM_JOB_ID"):
         # A cluster's job has its GPUs to itself, and may call them 0, 1, ... as the next job on the machine does.
         folder = folder / f"slurm-{job}"

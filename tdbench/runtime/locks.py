@@ -37,7 +37,7 @@ class Hold:
     ----------
     folder : Path
     doing : str
-        What the others are told of the holder, such as ``another Snakemake works here``.
+        What others are told about the holder, such as ``another Snakemake works here``.
     advice : str
         What they can do besides waiting for it or stopping it.
     """
@@ -84,7 +84,7 @@ class Hold:
 
     @property
     def free(self) -> bool:
-        """Whether nobody has it now, as far as that can be told."""
+        """Whether it is free now, as far as can be known."""
         try:
             found = self._taken(0)
         except OSError:
@@ -131,7 +131,7 @@ def _acquired(lock: BaseFileLock, wait_s: float) -> BaseFileLock | None:
 
 
 def hold_results(results: Path) -> Hold:
-    """For Snakemake, of which one at a time works on a results folder, whatever folder it was started in."""
+    """For Snakemake: one at a time works on a results folder, from any working folder."""
     asked = advice.command("status", results)
     return Hold(results, "another Snakemake is at work on these results", f" (`{asked}` says what it is at)")
 

@@ -26,7 +26,7 @@ def _quiet() -> bool:
 
 
 class Bar(tqdm):  # type: ignore[type-arg]
-    """tqdm's bar, which can be told of work that was done before, and does not mind a clock that is put right."""
+    """tqdm's bar, which also counts work done before, and uses a monotonic clock."""
 
     # The thread that looks after bars reads the clock of the day; with `miniters=1` a bar needs none.
     monitor_interval = 0

@@ -100,7 +100,7 @@ class Counter(Protocol):
 
 
 class ProgressLog:
-    """Writes the lines of one stage of a run. Whatever goes wrong in writing is left to the work's own files to report.
+    """Writes the lines of one stage of a run. It ignores write errors: the stage's own files report them.
 
     The counter is read by a thread, so that a line also tells of life during one long step, and so that the work does
     nothing for it. The file is opened for each line: other hosts of a shared file system see what is closed.
@@ -164,12 +164,12 @@ class ProgressLog:
             raise
 
     def _last(self) -> Line:
-        """The last line about this stage; not told by its time whether it is new, since clocks may be put back."""
+        """The last line about this stage. Its time does not show whether it is new, because clocks may be set back."""
         written: Iterable[Line] = reversed(json_lines(self._path))
         return next((line for line in written if line.get("stage") == self._stage), {})
 
     def _drop_older(self) -> None:
-        """Take away the lines of earlier attempts at this stage, and what a killed process left half written."""
+        """Remove lines of earlier attempts at this stage, and partial lines of a killed process."""
         try:
             lines = json_lines(self._path, last_bytes=None)
             kept = [json.dumps(line) + "\n" for line in lines if line.get("stage") != self._stage]

@@ -35,7 +35,7 @@ def stop_on_request() -> Iterator[StopRequest]:
     Raises
     ------
     Stopped
-        If the work fails after a signal came: a job of several runs must not go on with the next.
+        If the work fails after a signal: a job of several runs must not continue with the next.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
@@ -54,9 +54,9 @@ def stop_on_request() -> Iterator[StopRequest]:
 
 
 def end_on_sigterm() -> None:
-    """Let SIGTERM end this process as an exception, so that half-written temporary files are taken away."""
+    """Make SIGTERM raise an exception, so that temporary files are removed."""
 
     def stop(signal_number: int, _: FrameType | None) -> NoReturn:
-        raise Stopped(signal_number, "asked to stop; what was finished is kept")
+        raise Stopped(signal_number, "stopped; finished work is kept")
 
     signal.signal(signal.SIGTERM, stop)

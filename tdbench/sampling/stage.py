@@ -84,7 +84,7 @@ def fresh_noise(run_seed: int, images: list[int], shape: tuple[int, ...], device
 
 @dataclass(frozen=True)
 class Latents:
-    """What the images of a run's sample sets are made from, whatever the snapshot and the budget."""
+    """What all sample sets of a run share, for every snapshot and budget."""
 
     noise: Tensor
     """(N, C, H, W)."""
@@ -115,7 +115,7 @@ class Latents:
 def sample_run(run: Run, layout: RunLayout, world: World = ALONE) -> None:
     """Sample every scored snapshot at every step budget; sets that exist already and fit are kept.
 
-    Several processes take turns with the batches, which are the same whatever their number, and so are the images.
+    Several processes share the batches. Batches and images do not depend on the number of processes.
     """
     device = choose_device(run.training.device, run.training.threads)
     records = Records(layout.results).of(run)
@@ -147,7 +147,7 @@ def sample_run(run: Run, layout: RunLayout, world: World = ALONE) -> None:
 
 
 def _existing(layout: RunLayout, images: int, steps: int, key: Settings) -> SampleSet | None:
-    """The record of a set that was sampled before, if it is whole and what this very code would sample."""
+    """The record of a set that was sampled before, if it is complete and this code would sample the same."""
     path = layout.sample_set(images, steps)
     try:
         record = read_record(path.with_suffix(".json"), "", SampleSet)
@@ -180,7 +180,7 @@ def _sample_set(
             calls, share = watched.calls, len(index) / len(latents.noise)
             moves = share * watched.moves() + (moves if len(moves) else 0)
         bar.update(len(index))
-    # The leader has the first batch, hence the count. Every image is zero in all processes but one.
+    # The leader has the first batch, so it knows the count. Every image is zero in all processes but one.
     nfe = world.leaders(calls)
     moves = world.sum(moves if calls else torch.zeros(nfe - 1, dtype=torch.float64))
     return world.sum(pixels).permute(0, 2, 3, 1).contiguous().numpy(), moves.tolist()

@@ -1,4 +1,4 @@
-"""Non-leaking augmentation: geometric transformations of the training images, told to the network.
+"""Non-leaking augmentation: geometric transformations of the training images, with labels for the network.
 
 Karras et al. 2022 (EDM), appendix F.2, after Karras et al. 2020 ("Training generative adversarial networks with
 limited data"), appendix B. Each image is transformed at random, and the network gets the transformation's parameters
@@ -41,9 +41,9 @@ class AugmentationSettings(Parameters):
     """How often images are transformed. The published recipes: 0.12 for CIFAR-10, 0.15 for 64x64."""
 
     probability: Annotated[
-        float, Field(ge=0, le=1, description="of each transformation, independently, but for the mirroring")
+        float, Field(ge=0, le=1, description="of each transformation except the mirroring, independently")
     ] = 0.12
-    mirror: Annotated[bool, Field(description="mirror half of all images, whatever the probability")] = True
+    mirror: Annotated[bool, Field(description="mirror half of all images, independent of the probability")] = True
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Transforms:
         return _on(self.labels(), images)
 
     def labels(self) -> Tensor:
-        """(N, 9) what the network is told: zeros for an image that is left alone."""
+        """(N, 9) augmentation labels for the network: zeros for an unchanged image."""
         columns = [self.x_flip, self.y_flip, self.scale, self.angle.cos() - 1, self.angle.sin()]
         columns += [self.anisotropy * self.axis.cos(), self.anisotropy * self.axis.sin(), *self.shift.T]
         return torch.stack(columns, dim=1)
@@ -96,7 +96,7 @@ class Transforms:
 def draw_transforms(count: int, settings: AugmentationSettings, generator: torch.Generator) -> Transforms:
     """Draw the transformations of ``count`` images (Karras et al. 2022, appendix F.2).
 
-    The generator, on the CPU, gives the same numbers whatever the settings: they only choose which are used.
+    The generator, on the CPU, gives the same numbers for all settings, which only choose which are used.
     """
     uniform, gauss = (partial(draw, generator=generator, dtype=torch.float64) for draw in (torch.rand, torch.randn))
     chosen = (uniform(count, 5) < settings.probability).double()
@@ -135,7 +135,7 @@ def apply_transforms(images: Tensor, transforms: Transforms) -> Tensor:
 
 @torch.no_grad()
 def augment(images: Tensor, settings: AugmentationSettings, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Images transformed at random, and what the network is told of it.
+    """Randomly transformed images, and their augmentation labels.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""Checkpoints: all that a training needs to go on as if nothing had happened.
+"""Checkpoints: everything that a training needs to resume as if it had not stopped.
 
 A checkpoint is one safetensors file: tensors, and the facts about them as JSON. Its name ends in the SHA-256 of its
 content, so that any changed, missing or added byte shows. It is written beside its place, synchronised and renamed, and
-the one before it is kept until the next: whatever moment a process dies at, one of the two is whole.
+the previous one is kept until the next: at any moment one of the two is intact.
 
 No generator's state is in it: every random number of a step comes from a generator that the run's seed, the part's name
 and the step determine (`tdbench.seeds`), and so does the order of the images.
@@ -45,7 +45,7 @@ class Identity(NamedTuple):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A whole checkpoint: where it lies and the facts that it holds."""
+    """An intact checkpoint: its path and the facts in it."""
 
     path: Path
     facts: CheckpointFacts
@@ -74,7 +74,7 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, images: int, tensors: Mapping[str, Tensor], facts: CheckpointFacts) -> Path:
-    """Write a checkpoint after ``images`` images and take away those before the last.
+    """Write a checkpoint after ``images`` images and remove those before the previous one.
 
     Raises
     ------
@@ -93,12 +93,12 @@ def save_checkpoint(folder: Path, images: int, tensors: Mapping[str, Tensor], fa
 def find_checkpoint(
     folder: Path, wanted: Identity, objection: Callable[[CheckpointFacts], str | None]
 ) -> Checkpoint | None:
-    """The newest checkpoint that is whole and of use; says why newer ones are passed over.
+    """The newest checkpoint that is intact and fits; prints why newer ones are not used.
 
     Parameters
     ----------
     wanted : Identity
-        Of the training that is to go on.
+        Of the training that is to resume.
     objection : callable
         Facts -> what else speaks against it, or None.
     """
@@ -106,7 +106,7 @@ def find_checkpoint(
         try:
             checkpoint = Checkpoint.opened(path)
         except (OSError, ValueError, LookupError, RecursionError, SafetensorError, TdbenchError) as error:
-            say(f"{path}: damaged checkpoint ({error}), not used; looking for the one before")
+            say(f"{path}: damaged checkpoint ({error}), not used; trying the previous one")
             continue
         differing = [key for key, value in wanted.known().items() if getattr(checkpoint.facts, key) != value]
         reason = f"it is of other {' and '.join(differing)}" if differing else objection(checkpoint.facts)
@@ -117,7 +117,7 @@ def find_checkpoint(
 
 
 def keep_only(folder: Path, kept: Path | None) -> None:
-    """Take away all but one checkpoint, or all: those passed over, and what a process killed while writing left."""
+    """Remove all checkpoints but one, or all: those not used, and partial files of a killed process."""
     if folder.is_dir():
         for path in folder.iterdir():
             if path != kept:

@@ -30,7 +30,7 @@ def half_life_decay(batch_size: int, half_life_images: float, images_shown: int,
 
 
 def average_decay(training: Training, images_shown: int) -> float:
-    """Share of the old average that a step keeps: ``ema_decay``, or what the half-life comes to.
+    """Share of the old average that a step keeps: ``ema_decay``, or computed from the half-life.
 
     Parameters
     ----------

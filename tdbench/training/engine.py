@@ -100,10 +100,10 @@ def compile_network(denoiser: Denoiser, try_out: Callable[[], Any]) -> bool:
     network.compile()
     try:
         try_out()
-    except Exception as error:  # compilers raise whatever they like
+    except Exception as error:  # compilers raise exceptions of any kind
         without_compilation(network)
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        say(f"torch.compile failed, going on without it: {reason[:300]}")
+        say(f"torch.compile failed, continuing without it: {reason[:300]}")
         return False
     return True
 

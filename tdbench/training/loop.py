@@ -32,7 +32,7 @@ from tdbench.training.state import TrainingState, build_state
 from tdbench.training.step import one_step
 
 GO_ON, KEEP, STOP = 0, 1, 2
-"""What the processes vote about after each step: go on, write a checkpoint, write one and stop."""
+"""What the processes agree on after each step: continue, write a checkpoint, or write one and stop."""
 
 
 @dataclass
@@ -81,7 +81,7 @@ class Trainer:
 def train(run: Run, archive: Path, layout: RunLayout, world: World = ALONE) -> None:
     """Train ``run`` and write run.json, metrics.jsonl, snapshots and, when all is done, snapshots.json.
 
-    It goes on from the newest whole checkpoint of the same settings and data, if there is one.
+    It resumes from the newest intact checkpoint of the same settings and data, if there is one.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def train(run: Run, archive: Path, layout: RunLayout, world: World = ALONE) -> N
 
 
 def _checkpoint_to_use(wanted: Identity, run: Run, layout: RunLayout, world: World) -> Checkpoint | None:
-    """The checkpoint to go on from: the leader looks, and the others, who read the same files, take what it found."""
+    """The checkpoint to resume from: the leader looks for it, and the others use what it found."""
     if not world.leader:
         images = world.leaders(0)
         if images == 0:
@@ -144,7 +144,7 @@ def _objection(facts: CheckpointFacts, layout: RunLayout) -> str | None:
 
 
 def _clear(layout: RunLayout, checkpoint: Checkpoint | None) -> None:
-    """Take away what an earlier training of this run left, but for what belongs to the one that goes on."""
+    """Remove files of an earlier training of this run, except those that the resumed training needs."""
     layout.snapshots.unlink(missing_ok=True)
     kept = {layout.training / entry.file for entry in checkpoint.facts.snapshots} if checkpoint else set()
     folder = layout.snapshot(0).parent
@@ -166,13 +166,13 @@ def _begin(training: Trainer, checkpoint: Checkpoint | None) -> None:
         except (LookupError, RuntimeError, TypeError, ValueError) as error:
             # Its name has the checksum of its content: it was written so.
             raise TdbenchError(
-                f"{checkpoint.path}: holds the tensors of another network ({first_line(error)}); delete it, and the "
-                "training goes on from the one before"
+                f"{checkpoint.path}: holds the tensors of another network ({first_line(error)}); delete it to "
+                "resume from the previous one"
             ) from error
         training.step, training.entries, training.line = facts.step, list(facts.snapshots), facts.line
         training.parts = list(facts.parts)
         if training.world.leader:
-            say(f"{training.run.name}: goes on after step {training.step} from {checkpoint.path}")
+            say(f"{training.run.name}: resumes after step {training.step} from {checkpoint.path}")
     hardware = describe_hardware(training.state.device).model_copy(update={"processes": training.world.count})
     engine = asdict(training.state.engine)
     training.parts.append(Part(from_step=training.step, hardware=hardware, engine=engine, provenance=provenance()))
@@ -245,7 +245,7 @@ def _stop(training: Trainer, stop: StopRequest) -> None:
     raise Stopped(
         stop.signal_number or signal.SIGTERM,
         f"{training.run.name}: stopped after step {training.step} of {training.run.training.steps}; "
-        f"a checkpoint is kept, the same command goes on from it",
+        f"a checkpoint is kept; the same command resumes from it",
     )
 
 

@@ -51,8 +51,8 @@ def _network(path: Path, checksum: str) -> nn.Module:
         raise TdbenchError(f"distance lpips: the package lpips has other layers ({missing[0]}); install lpips 0.1.4")
     if not is_published(checksum):
         say(
-            f"{path}: not VGG16's weights that torchvision publishes, its SHA-256 is {checksum}: the distance is not "
-            "LPIPS and does not compare with that of others"
+            f"{path}: not VGG16's weights that torchvision publishes, its SHA-256 is {checksum}: with these weights "
+            "the distance is not LPIPS"
         )
     return network.eval().requires_grad_(False)
 

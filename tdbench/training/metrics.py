@@ -158,7 +158,7 @@ class MetricsWriter:
         return self._collect(), Written(size, self.seconds)
 
     def restore(self, step: int, table: Tensor, written: Written) -> None:
-        """Go on after step ``step`` from what `state` gave; lines written since then are taken away."""
+        """Continue after step ``step`` from what `state` gave; lines written since then are removed."""
         self._step, self._table, self._restored = step, table, len(table)
         self._begun = time.perf_counter() - written.seconds
         if self._file is not None:

@@ -1,7 +1,7 @@
 """One step of training: losses of a batch, gradients, and the updates of the network, its target and its average.
 
 The batch is that of all processes together. What a step draws is drawn for the whole batch in every process, and each
-takes its part: the same numbers whatever the number of processes, and no generator whose state would have to be kept.
+takes its share. So the numbers do not depend on the number of processes, and no generator state has to be stored.
 """
 
 from dataclasses import dataclass

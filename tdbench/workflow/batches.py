@@ -1,7 +1,7 @@
 """Runs that one job takes through a stage, one after the other in one process.
 
 Starting Python with torch and the libraries takes several seconds, which is most of the time of a small run. With
-``runs_per_job: 1`` a batch is one run and bears its name.
+``runs_per_job: 1`` a batch is one run and has its name.
 """
 
 from collections.abc import Iterator

@@ -163,6 +163,6 @@ def image_size(run: Run) -> tuple[int, int]:
 
 
 def _assumed(runs: Iterable[Run]) -> str:
-    """The sizes of images that the plan is reckoned with; data need not be at hand to plan."""
+    """The image sizes that the plan assumes; planning needs no data."""
     sizes = sorted({image_size(run) for run in runs})
     return f"for images of {', '.join(f'{r}x{r}x{c}' for r, c in sizes)}"

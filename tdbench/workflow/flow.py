@@ -20,7 +20,7 @@ from tdbench.experiment.schema import Dataset
 from tdbench.records.layout import DatasetLayout, ReportLayout, RunLayout, published_file
 from tdbench.records.schema import read_record
 from tdbench.records.stages import STAGES
-from tdbench.reporting.status.plan_file import write_outline
+from tdbench.reporting.status.plan_file import write_plan_file
 from tdbench.reporting.tracking.uri import tracking_uri
 from tdbench.runtime import advice
 from tdbench.runtime.files import make_folder
@@ -70,7 +70,7 @@ class ExperimentFlow:
         return self.report.job(self._batch_of[run.name], stage)
 
     def refresh_markers(self) -> None:
-        """Make what says that a stage is done follow the runs' files, which Snakemake is not told of.
+        """Make the markers of finished stages follow the runs' files, which are no outputs of rules.
 
         (It would delete those of a job that fails.)
         """
@@ -185,7 +185,7 @@ class Workflow:
             Whether this is the Snakemake that a user called. Those that it starts for its jobs, on other hosts maybe,
             read the same Snakefile and must leave alone what it wrote.
         """
-        # Rules call `tdbench` by name: let them find the one beside this Python, whatever the caller's PATH.
+        # Rules call `tdbench` by name: let them find the one beside this Python, with any PATH.
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         with mistakes_end_the_call():
             return cls.read(config, main_process)
@@ -216,7 +216,7 @@ class Workflow:
                 for remark in (*flow.plan.source_remarks(unmade), *flow.plan.score_remarks()):
                     say(f"tdbench: warning: {remark}")
                 flow.refresh_markers()
-                write_outline(flow.plan, results)
+                write_plan_file(flow.plan, results)
         return workflow
 
     def begin(self, workflow: Any) -> None:
@@ -263,7 +263,7 @@ class Workflow:
         plugins = [word for plugin in named for word in ("--plugin", plugin)]
         networks: list[str] = []
         if SOURCES[dataset.source].origin:
-            # Of a plug-in's images the size is known when they are made: nothing else shall begin in vain.
+            # The size of a plug-in's images is known only when they are made: check it before other jobs start.
             kinds = {run.network.kind for run in owner.plan.runs.values() if run.dataset_name == name}
             networks = [word for kind in sorted(kinds) for word in ("--network", kind)]
         return shlex.join([dataset.source, *path, *resolution, *plugins, *networks])
@@ -271,7 +271,7 @@ class Workflow:
     def source_files(self, name: str) -> list[Path]:
         """The user's own files that a data set is made from.
 
-        Once the archive is made it stays, wherever its source has gone; before, a source that is missing is
+        Once the archive is made it stays, even if its source is gone; before, a missing source is
         left for the command to report.
         """
         path = self._owner(name).plan.source_path(name)

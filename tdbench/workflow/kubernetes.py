@@ -1,4 +1,4 @@
-"""What an executor of Snakemake has to be told beyond what a profile can say."""
+"""What a Snakemake executor needs beyond a profile."""
 
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 

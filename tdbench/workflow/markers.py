@@ -1,4 +1,4 @@
-"""What Snakemake goes by: markers that follow the runs' files, which it is not told of, and the times of files."""
+"""Markers that follow the runs' files, which are no outputs of rules, and file times: what Snakemake decides by."""
 
 import os
 import time
@@ -15,7 +15,7 @@ AHEAD_S = 5.0
 def refresh_marker(marker: Path, stage: str, made: dict[str, Path]) -> None:
     """Make a marker follow the files that a stage of some runs wrote last.
 
-    A marker whose files are gone goes too. Where a run was done again by hand since, it is written anew, so that the
+    A marker whose files are gone is removed. If a run was done again by hand since, it is written again, so that the
     stages that follow run again: Snakemake goes by its time and its content.
 
     Parameters
@@ -36,7 +36,7 @@ def refresh_marker(marker: Path, stage: str, made: dict[str, Path]) -> None:
 def into_the_present(paths: Iterable[Path]) -> list[Path]:
     """Give the time of now to files of the future, made before a clock was put back; returns those.
 
-    Until that time comes Snakemake would refuse whatever is made from them, as older than its input.
+    Until that time Snakemake would reject everything made from them as older than its input.
     """
     latest, moved = time.time() + AHEAD_S, []
     for path in paths:

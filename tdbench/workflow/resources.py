@@ -1,7 +1,7 @@
 """What jobs ask a cluster for, memory and time, and which go first, from the sizes of their runs.
 
 Snakemake limits nothing by these figures where it runs jobs on one machine. A cluster ends a job that exceeds them;
-the next attempt asks for more, and goes on from what the last one kept. They are therefore meant to be enough for
+the next attempt asks for more, and resumes. They are meant to be enough for
 nearly all jobs on a machine of middling age, not to be close.
 """
 
@@ -28,7 +28,7 @@ GPU_FLOPS, CORE_FLOPS = 20e12, 30e9
 CALL_S = 0.05
 """Seconds of a training step or a network evaluation that has next to nothing to compute."""
 SLACK, START_MINUTES, LEAST_MINUTES = 1.5, 5, 15
-"""The reckoned time is lengthened by this factor; a job starts, and the shortest still leaves time for a signal."""
+"""Factor on the estimated time; a job needs time to start, and the shortest must leave time for a signal."""
 START_MB, GPU_START_MB = 3_000, 6_000
 """Python with torch and the libraries of a stage; with CUDA, whose libraries and context are in memory too."""
 MOST_TIMES_MEMORY = 3
@@ -54,11 +54,11 @@ class Needs(NamedTuple):
     """Memory of the host, MB."""
     minutes: int
     seconds: float
-    """The same as reckoned, without slack."""
+    """The estimate, without slack."""
 
     @classmethod
-    def reckoned(cls, megabytes: float, seconds: float) -> Self:
-        """Needs from what was reckoned, with slack: memory in steps of 500 MB, whole minutes."""
+    def from_estimate(cls, megabytes: float, seconds: float) -> Self:
+        """Needs from an estimate, with slack: memory in steps of 500 MB, whole minutes."""
         minutes = START_MINUTES + SLACK * seconds / 60
         return cls(500 * math.ceil(megabytes / 500), max(LEAST_MINUTES, math.ceil(minutes)), seconds)
 
@@ -73,7 +73,7 @@ class Requests:
     """
 
     def __init__(self, workflow: "Workflow") -> None:
-        self._workflow, self._needs = workflow, cache(self._reckon)
+        self._workflow, self._needs = workflow, cache(self._estimate)
 
     def mem_mb(self, job: str) -> Callable[..., int]:
         """Memory of a job, MB; ``job`` is a stage, a step of a data set, or ``report``."""
@@ -106,7 +106,7 @@ class Requests:
         names = ("experiment", "batch", "dataset", "features")
         return self._needs(job, threads, *(getattr(wildcards, name, "") for name in names))
 
-    def _reckon(self, job: str, cores: int, experiment: str, batch: str, dataset: str, features: str) -> Needs:
+    def _estimate(self, job: str, cores: int, experiment: str, batch: str, dataset: str, features: str) -> Needs:
         if job in STAGES:
             needs: Needs = resolve_name(STAGES[job].needs)(self._workflow[experiment].batches[batch], cores)
             return needs
@@ -116,8 +116,8 @@ class Requests:
         return dataset_needs(self._workflow.source(dataset), features or DEFAULT_FEATURES, cores)
 
 
-EXPERIMENT_JOBS = {"report": Needs.reckoned(4_000, 30 * 60)}
-"""Those that take about the same whatever the experiment."""
+EXPERIMENT_JOBS = {"report": Needs.from_estimate(4_000, 30 * 60)}
+"""Jobs that need about the same in every experiment."""
 
 
 def training_needs(batch: Batch, cores: int) -> Needs:
@@ -126,7 +126,7 @@ def training_needs(batch: Batch, cores: int) -> Needs:
         _seconds(run, cores, run_budget(run).training_flops, run.training.steps * (1 + _has_target(run)))
         for run in batch.trainings
     )
-    return Needs.reckoned(max((_training_mb(run) for run in batch.trainings), default=START_MB), seconds)
+    return Needs.from_estimate(max((_training_mb(run) for run in batch.trainings), default=START_MB), seconds)
 
 
 def sampling_needs(batch: Batch, cores: int) -> Needs:
@@ -138,7 +138,7 @@ def sampling_needs(batch: Batch, cores: int) -> Needs:
         activations = 0.0 if _gpus(run) else run.sampling.batch_size * _activations_mb(run)
         images = 4 * run.sampling.images * side[0] ** 2 * side[1] / 1e6
         megabytes = max(megabytes, _start_mb(run) + images + 3 * _dataset_mb(run.dataset) + activations)
-    return Needs.reckoned(megabytes, seconds)
+    return Needs.from_estimate(megabytes, seconds)
 
 
 def evaluation_needs(batch: Batch, cores: int) -> Needs:
@@ -154,7 +154,7 @@ def evaluation_needs(batch: Batch, cores: int) -> Needs:
         seconds += sets * (alone + shared / (CORE_FLOPS * cores))
         features = 8 * extractor.dimensions * (images + _images(run.dataset)) / 1e6
         megabytes = max(megabytes, START_MB + 1_000 * cores + 4 * features)
-    return Needs.reckoned(megabytes, seconds)
+    return Needs.from_estimate(megabytes, seconds)
 
 
 def dataset_needs(dataset: Dataset, features: str, cores: int) -> Needs:
@@ -162,7 +162,9 @@ def dataset_needs(dataset: Dataset, features: str, cores: int) -> Needs:
     extractor, images = EXTRACTORS[features], _images(dataset)
     # Large originals are decoded in some 30 ms each.
     seconds = images * max(0.03, 1e9 * extractor.gflops / CORE_FLOPS) / cores
-    return Needs.reckoned(START_MB + 4 * _dataset_mb(dataset) + 4 * 8 * extractor.dimensions * images / 1e6, seconds)
+    return Needs.from_estimate(
+        START_MB + 4 * _dataset_mb(dataset) + 4 * 8 * extractor.dimensions * images / 1e6, seconds
+    )
 
 
 def _seconds(run: Run, cores: int, flops: float, calls: float) -> float:

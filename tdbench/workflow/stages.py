@@ -135,7 +135,7 @@ def do_stage(
                 raise
             failed += error.mistakes if isinstance(error, TdbenchError) else [f"{run.name}: {first_line(error)}"]
             if i + 1 < len(chosen):
-                say(f"{place}: failed ({failed[-1]}); going on with the next")
+                say(f"{place}: failed ({failed[-1]}); continuing with the next")
     if failed:
         raise TdbenchError(*failed)
     if marker is not None and world.leader:
@@ -146,7 +146,7 @@ def _do_run(stage: Stage, run: Run, results: Path, keep_finished: bool, world: W
     """Take one run through a stage, unless it is to be kept; ``place`` says which of several it is."""
     layout, files = RunLayout(results, run), DatasetLayout(results, run.dataset_name)
     if keep_finished and _is_finished(stage, run, layout, files, world):
-        say(f"{place or f'{stage.name}: {run.name}'}: finished before, kept")
+        say(f"{place or f'{stage.name}: {run.name}'}: already finished, kept")
         return
     if place:
         say(place)

@@ -82,7 +82,7 @@ def test_what_is_in_the_crate_is_of_its_experiment(finished: Path, tmp_path: Pat
     """Trained on the folder of the author's, it goes on from the archive in the crate."""
     exported(finished, tmp_path / "c", *ALL)
     called = tdbench("sample", "c/experiment.yaml", *RUNS, "--results", "c", "--keep-finished", cwd=tmp_path)
-    assert called.code == 0 and called.err.count("finished before, kept") == 2, called
+    assert called.code == 0 and called.err.count("already finished, kept") == 2, called
 
 
 def test_other_images_are_not_taken_for_them(finished: Path, tmp_path: Path) -> None:

@@ -12,14 +12,14 @@ import pytest
 
 from tdbench.experiment.load import load_plan
 from tdbench.records.layout import DatasetLayout
-from tdbench.reporting.status.plan_file import write_outline
+from tdbench.reporting.status.plan_file import write_plan_file
 from tests.cases.calls import tdbench
 from tests.conftest import TINY
 
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    write_outline(load_plan(str(TINY)), tmp_path / "r")
+    write_plan_file(load_plan(str(TINY)), tmp_path / "r")
     return tmp_path / "r"
 
 

@@ -34,8 +34,8 @@ def test_the_case(tmp_path: Path) -> None:
         ({}, "labels: is missing, found nothing"),
         ({"labels": 0}, "labels: not a list"),
         ({"labels": ""}, "labels: not a list"),
-        (None, "labels: null is no mapping"),
-        ([], "labels: [] is no mapping"),
+        (None, "labels: null is not a mapping"),
+        ([], "labels: [] is not a mapping"),
         ({"labels": False}, "labels: not a list"),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 
 from tests.cases.calls import refused, tdbench
 
-FOLDER = "is a folder; give a regular file, or a name where nothing is yet"
+FOLDER = "is a folder; give a regular file or a new name"
 
 
 @pytest.mark.parametrize(

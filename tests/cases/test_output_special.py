@@ -16,7 +16,7 @@ from tdbench.runtime.files import atomic_path, write_text
 from tests.cases.calls import refused, tdbench
 from tests.conftest import TINY
 
-WORDS = "; give a regular file, or a name where nothing is yet"
+WORDS = "; give a regular file or a new name"
 
 
 def test_the_case(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tdbench.workflow.config import check_paths
 from tests.cases.calls import INPUTS, refused
 from tests.conftest import TINY
 
-WORDS = "MLflow takes what follows a question mark for options; choose results without one in its path"
+WORDS = "MLflow reads everything after a question mark as options; choose a results folder without one in its path"
 
 
 @pytest.fixture(autouse=True)

@@ -180,7 +180,7 @@ def test_a_download_with_another_checksum_is_refused_and_not_kept(
 ) -> None:
     (tmp_path / "site" / cifar10.PYTHON).write_bytes(b"something else")
     error = fails_in_one_line(monkeypatch, capsys, tmp_path / "archive.zip")
-    assert "what was downloaded has another checksum" in error
+    assert "the downloaded file has another checksum" in error
     assert list((tmp_path / "cache").iterdir()) == []
 
 

@@ -107,7 +107,7 @@ def test_another_file_under_that_name_is_refused_and_left(site: Path, tmp_path: 
     assert str(caught.value).startswith(f"{path}: ") and path.read_bytes() == b"half a file"
     path.unlink()
     (site / path.name).write_bytes(b"something else")
-    with pytest.raises(TdbenchError, match="what was downloaded has another checksum"):
+    with pytest.raises(TdbenchError, match="the downloaded file has another checksum"):
         published_weights("clean-fid")
     assert list(path.parent.iterdir()) == []
 

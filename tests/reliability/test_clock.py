@@ -73,10 +73,10 @@ def test_a_training_ends_with_the_same_numbers_and_tells_no_negative_time(
                 seen.extend(stands())
             return real(*arguments)
 
-        def stands() -> list[stand.Stand]:
+        def stands() -> list[stand.RunStatus]:
             return [found for experiment in read_status(results) for found in experiment.stands]
 
-        seen: list[stand.Stand] = []
+        seen: list[stand.RunStatus] = []
         monkeypatch.setattr(loop, "one_step", stepped)
         monkeypatch.setattr(progress_log, "FIRST_INTERVAL_S", 0.01)
         assert stage("train", results).code == 0

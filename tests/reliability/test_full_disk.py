@@ -63,7 +63,7 @@ def test_a_training_on_a_disk_that_fills_up_goes_on_where_it_stood(
     assert done.code == 2 and named(done.said).startswith(f"small/runs/{RUNS[0]}/{file}")
     disk.free()
     again = stage("train", disk.results)
-    assert again.code == 0 and (minutes or f"goes on after step {step} " in again.said), again.said
+    assert again.code == 0 and (minutes or f"resumes after step {step} " in again.said), again.said
     assert outcome(disk.results, "train") == outcome(stages_done["train"], "train") and not leftovers(disk.results)
 
 

@@ -118,7 +118,7 @@ def test_two_at_once_killed_and_interrupted_end_with_the_same_numbers(
     wait_until(lambda: list(run.glob("samples/*/*.npz")), third)
     os.killpg(third.pid, signal.SIGINT)
     said = third.communicate(timeout=PATIENCE_S)[0]
-    assert third.returncode not in (0, None) and "goes on after step" in said and "Traceback" not in said, said
+    assert third.returncode not in (0, None) and "resumes after step" in said and "Traceback" not in said, said
 
     # The clock was a day ahead until now: what was made then is newer than all that will be.
     tomorrow = time.time() + 86400

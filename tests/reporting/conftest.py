@@ -21,7 +21,7 @@ from tdbench.records.report import PARTS
 from tdbench.reporting.findings import Findings
 from tdbench.reporting.page.html import write_html
 from tdbench.reporting.report import write_part
-from tdbench.reporting.status.plan_file import write_outline
+from tdbench.reporting.status.plan_file import write_plan_file
 from tdbench.runtime import provenance as origins
 from tdbench.runtime.files import write_json
 from tdbench.runtime.provenance import provenance
@@ -207,7 +207,7 @@ def _log(run: Run) -> list[dict[str, Any]]:
 
 
 def _write_figures(plan: Plan, results: Path) -> None:
-    """Stand-ins: the page takes its pictures as they are."""
+    """RunStatus-ins: the page takes its pictures as they are."""
     layout, pairs = ReportLayout(results, plan.experiment.name), plan.experiment.pairs
     names = ["fid-against-nfe", "cost-against-quality", "consistency", *(f"ablation-{name}" for name in plan.ablations)]
     names += [f"{kind}-{pair}" for kind in ("samples", "training", "nearest") for pair in pairs]
@@ -252,7 +252,7 @@ def made(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         train_classifier(data, files.classifier, files.classifier_report, threads=1)
         write_references(data, "classifier", 256, files, threads=1)
         plan = load_plan(str(folder / "short.yaml"))
-        write_outline(plan, results)
+        write_plan_file(plan, results)
         for stage in ("train", "sample", "evaluate"):
             marker = ReportLayout(results, "short").job("digits/comparison/edm-1", stage)
             do_stage(stage, list(plan.runs.values()), results, keep_finished=False, marker=marker)

@@ -57,7 +57,7 @@ def faults(crate: Path) -> list[str]:
     result = checked(crate)
     assert result.exit_code == 1 and isinstance(result.exception, SystemExit), result.output
     *lines, last = result.output.splitlines()
-    assert last == f"{crate}: not whole: {len(lines)} faults"
+    assert last == f"{crate}: damaged: {len(lines)} faults"
     return lines
 
 
@@ -190,7 +190,7 @@ def test_twice_the_same_but_for_the_date(made: Path, packed: Path, tmp_path: Pat
 def test_a_whole_crate_says_how_to_repeat_it(packed: Path, tmp_path: Path) -> None:
     for path in (packed, unpacked(packed, tmp_path / "here")):
         result = checked(path)
-        assert result.exit_code == 0 and f"{path}: whole: " in result.output, result.output
+        assert result.exit_code == 0 and f"{path}: complete: " in result.output, result.output
         assert f"git checkout {COMMIT} && make install" in result.output
         assert "experiment.yaml results=again" in result.output and "read it first: mine.py" in result.output
 
@@ -321,7 +321,7 @@ def test_a_zip_cut_short_or_with_a_changed_byte_is_found(packed: Path, tmp_path:
     content = packed.read_bytes()
     cut, changed = tmp_path / "cut.zip", tmp_path / "changed.zip"
     cut.write_bytes(content[: len(content) // 2])
-    assert "cannot be read (not a whole zip" in faults(cut)[0]
+    assert "cannot be read (damaged zip" in faults(cut)[0]
     with zipfile.ZipFile(packed) as archive:
         info = archive.getinfo("short/report.html")
     at = info.header_offset + 30 + len(info.filename) + info.compress_size // 2
@@ -461,4 +461,4 @@ def test_results_that_change_meanwhile_are_not_packed(
 
     monkeypatch.setattr(export, "describe", then_change)
     said = refusal(copy, tmp_path / name)
-    assert "would not be whole: short/runs.csv: longer than the" in said and str(tmp_path / name) in said
+    assert "because a file changed meanwhile: short/runs.csv: longer than the" in said and str(tmp_path / name) in said

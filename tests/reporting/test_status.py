@@ -20,9 +20,9 @@ from tdbench.errors import TdbenchError
 from tdbench.experiment.load import load_plan
 from tdbench.experiment.run import Plan
 from tdbench.records.layout import DatasetLayout, RunLayout
-from tdbench.reporting.status.experiment import ExperimentStand, read_status
-from tdbench.reporting.status.plan_file import write_outline
-from tdbench.reporting.status.run import Expected, Stand
+from tdbench.reporting.status.experiment import ExperimentStatus, read_status
+from tdbench.reporting.status.plan_file import write_plan_file
+from tdbench.reporting.status.run import Expected, RunStatus
 from tdbench.reporting.status.table import describe, duration
 from tdbench.workflow.stages import do_stage
 from tests.conftest import ROOT, TINY, results_with_data
@@ -49,7 +49,7 @@ def finished(short: Plan, prepared: DatasetLayout, tmp_path_factory: pytest.Temp
     results = results_with_data(tmp_path_factory.mktemp("results"), prepared)
     for stage in ("train", "sample", "evaluate"):
         do_stage(stage, [short.run(RUN)], results, keep_finished=False, marker=None)
-    write_outline(short, results)
+    write_plan_file(short, results)
     return results
 
 
@@ -62,9 +62,9 @@ def layout_of(results: Path, plan: Plan, name: str = RUN) -> RunLayout:
     return RunLayout(results, plan.run(name))
 
 
-def stand(results: Path, name: str = RUN) -> Stand:
+def status(results: Path, name: str = RUN) -> RunStatus:
     (experiment,) = read_status(results)
-    return next(stand for stand in experiment.stands if stand.run.name == name)
+    return next(one for one in experiment.statuses if one.run.name == name)
 
 
 def log(path: Path, **changes: Any) -> None:
@@ -108,13 +108,13 @@ def test_a_run_that_is_done_and_others_that_wait(results: Path) -> None:
 def test_what_comes_next_follows_from_the_files(results: Path, short: Plan, gone: tuple[str, ...], stage: str) -> None:
     for name in gone:
         (layout_of(results, short).folder / name).unlink()
-    assert (stand(results).state, stand(results).stage) == ("waiting", stage)
+    assert (status(results).state, status(results).stage) == ("waiting", stage)
 
 
 def test_scores_of_weights_that_were_trained_anew_do_not_count(results: Path, short: Plan) -> None:
     do_stage("train", [short.run(RUN)], results, keep_finished=False, marker=None)
     assert layout_of(results, short).scores.exists()
-    assert (stand(results).state, stand(results).stage) == ("waiting", "sample")
+    assert (status(results).state, status(results).stage) == ("waiting", "sample")
 
 
 def test_less_than_the_plan_asks_for_is_not_done(results: Path, short: Plan) -> None:
@@ -123,7 +123,7 @@ def test_less_than_the_plan_asks_for_is_not_done(results: Path, short: Plan) -> 
     for entry in content["runs"]:
         entry["score_sets"] *= 2
     path.write_text(json.dumps(content))
-    found = stand(results)
+    found = status(results)
     assert found.state == "waiting" and found.total == 2 * (found.done or 0)
     assert "scores.json: 2 set, of 4" in found.note and found.note in shown(str(results))
 
@@ -148,8 +148,8 @@ def test_trainings_are_followed_from_outside_until_they_end(results: Path, short
     names = ("digits/edm-td-seed1", "digits/edm-baseline-seed0")
     processes = [begin(results, short, name) for name in names]
     try:
-        wait_for(lambda: all(stand(results, name).rate for name in names))
-        found = stand(results, names[0])
+        wait_for(lambda: all(status(results, name).rate for name in names))
+        found = status(results, names[0])
         assert found.state == "training" and found.total == 2_000_000 and 0 < (found.done or 0) < 2_000_000
         assert found.seconds_left == pytest.approx((2_000_000 - (found.done or 0)) / (found.rate or 1))
         text = shown(str(results))
@@ -164,7 +164,7 @@ def test_trainings_are_followed_from_outside_until_they_end(results: Path, short
         for process in processes:
             process.kill()
             process.wait()
-    killed, interrupted = (stand(results, name) for name in names)
+    killed, interrupted = (status(results, name) for name in names)
     assert killed.state == interrupted.state == "stopped"
     assert "is gone" in killed.note and "interrupted" in interrupted.note
     assert "edm-td-seed1: stopped in training: process " in shown(str(results))
@@ -175,7 +175,7 @@ def test_a_run_that_failed_says_why(results: Path, short: Plan) -> None:
     layout_of(results, short).sample_set(320, 2).write_bytes(b"damaged")
     with pytest.raises(TdbenchError):
         do_stage("evaluate", [run], results, keep_finished=False, marker=None)
-    found = stand(results)
+    found = status(results)
     assert (found.state, found.stage) == ("failed", "evaluate")
     assert "changed since it was sampled" in found.note
     text = shown(str(results))
@@ -183,20 +183,22 @@ def test_a_run_that_failed_says_why(results: Path, short: Plan) -> None:
     DatasetLayout(results, "digits").archive.unlink()
     with pytest.raises(TdbenchError):
         do_stage("train", [run], results, keep_finished=False, marker=None)
-    assert (stand(results).state, stand(results).stage) == ("failed", "train") and "archive.zip" in stand(results).note
+    assert (status(results).state, status(results).stage) == ("failed", "train") and "archive.zip" in status(
+        results
+    ).note
 
 
 def test_signs_of_life(results: Path, short: Plan) -> None:
     name = "digits/edm-td-seed1"
     path = layout_of(results, short, name).progress
     log(path)
-    assert stand(results, name).state == "training" and stand(results, name).seconds_left == 8
+    assert status(results, name).state == "training" and status(results, name).seconds_left == 8
     log(path, host="elsewhere", pid=1)
-    assert stand(results, name).state == "training"
+    assert status(results, name).state == "training"
     log(path, host="elsewhere", epoch=time.time() - 300, every_s=180.0)
-    assert stand(results, name).state == "training"
+    assert status(results, name).state == "training"
     log(path, host="elsewhere", epoch=time.time() - 300)
-    assert stand(results, name).state == "silent"
+    assert status(results, name).state == "silent"
     assert re.search(r"edm-td-seed1: no sign of life since [\d :-]+ \(on elsewhere\)", shown(str(results)))
 
 
@@ -206,21 +208,21 @@ def test_torn_damaged_and_missing_files_cost_only_their_own_run(results: Path, s
     log(path)
     with path.open("ab") as file:
         file.write(b'{"epoch": 1, "stage": "train", "st')
-    assert stand(results, name).done == 64
+    assert status(results, name).done == 64
     log(path, stage="no such stage")
     log(path, epoch="yesterday", done=[])
     log(path, stage=["train"], epoch=1e300)
-    assert stand(results, name).done == 64
+    assert status(results, name).done == 64
     path.write_bytes(b"\x00\xff\x00")
-    assert stand(results, name).state == "waiting" and "no line of it can be read" in stand(results, name).note
+    assert status(results, name).state == "waiting" and "no line of it can be read" in status(results, name).note
     for content, said in (("{", "not JSON"), ('{"scores": 3}', "not as tdbench writes it"), ("[]", "not as tdbench")):
         layout_of(results, short).scores.write_text(content)
-        assert stand(results).state == "damaged" and said in stand(results).note
-        assert stand(results, "digits/edm-baseline-seed0").state == "waiting"
+        assert status(results).state == "damaged" and said in status(results).note
+        assert status(results, "digits/edm-baseline-seed0").state == "waiting"
     for content in ("{", "[]", '{"path": "x", "runs": [{"name": 3}]}', '{"runs": 3}'):
         (results / "tiny" / "plan.json").write_text(content)
         (experiment,) = read_status(results)
-        assert "plan.json: cannot be used" in experiment.note and len(experiment.stands) == 2
+        assert "plan.json: cannot be used" in experiment.note and len(experiment.statuses) == 2
 
 
 def test_features_and_libraries_of_a_later_version_cost_nothing(results: Path) -> None:
@@ -229,25 +231,25 @@ def test_features_and_libraries_of_a_later_version_cost_nothing(results: Path) -
     for entry in content["datasets"].values():
         entry["features"] = "of-a-later-version"
     path.write_text(json.dumps(content))
-    assert "of-a-later-version" not in shown(str(results)) and stand(results).state == "done"
+    assert "of-a-later-version" not in shown(str(results)) and status(results).state == "done"
 
 
 def test_results_from_before_there_were_logs_and_plans(results: Path, short: Plan) -> None:
     (results / "tiny" / "plan.json").unlink()
     layout = layout_of(results, short)
     layout.progress.unlink()
-    assert stand(results).state == "done" and "only runs that were begun are known" in shown(str(results))
+    assert status(results).state == "done" and "only runs that were begun are known" in shown(str(results))
     layout.scores.unlink()
-    assert (stand(results).state, stand(results).stage) == ("waiting", "evaluate")
+    assert (status(results).state, status(results).stage) == ("waiting", "evaluate")
     layout.samples.unlink()
-    assert (stand(results).state, stand(results).stage) == ("waiting", "sample")
+    assert (status(results).state, status(results).stage) == ("waiting", "sample")
     layout.snapshots.unlink()
     # The run may have been made a while ago.
     os.utime(layout.metrics)
-    found = stand(results)
+    found = status(results)
     assert (found.state, found.done, found.total) == ("training", 320, 320) and found.rate
     os.utime(layout.metrics, (time.time() - 3600,) * 2)
-    assert stand(results).state == "silent" and "no sign of life since" in stand(results).note
+    assert status(results).state == "silent" and "no sign of life since" in status(results).note
 
 
 def test_runs_that_share_weights_wait_for_them(results: Path, short: Plan) -> None:
@@ -256,13 +258,13 @@ def test_runs_that_share_weights_wait_for_them(results: Path, short: Plan) -> No
     for entry in content["runs"]:
         entry["weights_name"] = RUN
     path.write_text(json.dumps(content))
-    assert (stand(results, "digits/edm-td-seed1").state, stand(results, "digits/edm-td-seed1").stage) == (
+    assert (status(results, "digits/edm-td-seed1").state, status(results, "digits/edm-td-seed1").stage) == (
         "waiting",
         "sample",
     )
     layout_of(results, short).snapshots.unlink()
     log(layout_of(results, short).progress)
-    assert (stand(results, "digits/edm-td-seed1").state, stand(results, "digits/edm-td-seed1").stage) == (
+    assert (status(results, "digits/edm-td-seed1").state, status(results, "digits/edm-td-seed1").stage) == (
         "waiting",
         "train",
     )
@@ -297,10 +299,12 @@ def test_sampling_is_estimated_by_steps(results: Path, short: Plan) -> None:
 
 def test_many_runs_fit_a_narrow_terminal() -> None:
     runs = [Expected("x", f"digits/vp-td-a-rather-long-name-of-{n}-seed{n}", "w") for n in range(300)]
-    stands = [Stand(run, "done", "evaluate") for run in runs[:297]]
-    stands += [Stand(run, "training", "train", 123_456_789, 200_000_000, "img", 1234.5, 1e6) for run in runs[297:299]]
-    stands += [Stand(runs[299], "failed", "train", 5, 9, "img", since=time.time(), note="because " * 40)]
-    text = describe(ExperimentStand("x", "x.yaml", stands, 2, {"train": 1e6}), False, 80)
+    statuses = [RunStatus(run, "done", "evaluate") for run in runs[:297]]
+    statuses += [
+        RunStatus(run, "training", "train", 123_456_789, 200_000_000, "img", 1234.5, 1e6) for run in runs[297:299]
+    ]
+    statuses += [RunStatus(runs[299], "failed", "train", 5, 9, "img", since=time.time(), note="because " * 40)]
+    text = describe(ExperimentStatus("x", "x.yaml", statuses, 2, {"train": 1e6}), False, 80)
     assert max(map(len, text.splitlines())) <= 80
     assert "297 done, 2 at work, 1 failed" in text and "61 %" in text and "11 d 13 h" in text and "-seed298" in text
 
@@ -319,10 +323,10 @@ def test_folders_without_results_are_one_clear_error(tmp_path: Path) -> None:
 def test_the_plan_is_written_only_when_it_changed(results: Path, short: Plan) -> None:
     path = results / "tiny" / "plan.json"
     before = path.stat().st_mtime_ns
-    write_outline(short, results)
+    write_plan_file(short, results)
     assert path.stat().st_mtime_ns == before
     path.write_bytes(b"\xff")
-    write_outline(short, results)
+    write_plan_file(short, results)
     assert [entry["name"] for entry in json.loads(path.read_text())["runs"]] == list(short.runs)
 
 

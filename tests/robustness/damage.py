@@ -13,7 +13,7 @@ FORGED = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFFFFFFF
 
 DEEP = "\0deep\0"
 ENDLESS = "\0endless\0"
-"""Stand for what `json.dumps` does not write: 5,000 lists in each other, and a number of 5,000 digits."""
+"""RunStatus for what `json.dumps` does not write: 5,000 lists in each other, and a number of 5,000 digits."""
 
 ODD: list[Any] = [
     None,

@@ -8,7 +8,7 @@ from tdbench.experiment.metrics import METRICS
 from tdbench.experiment.run import Plan, Run
 from tdbench.records.layout import RunLayout
 from tdbench.records.stored import Records, sample_key
-from tdbench.reporting.status.plan_file import write_outline
+from tdbench.reporting.status.plan_file import write_plan_file
 from tdbench.runtime.files import write_json
 from tdbench.runtime.provenance import provenance
 
@@ -33,7 +33,7 @@ LINE = {
 
 def write_results(plan: Plan, results: Path) -> None:
     """Records of every run of a plan, of one form with those of real runs."""
-    write_outline(plan, results)
+    write_plan_file(plan, results)
     for run in plan.runs.values():
         layout = RunLayout(results, run)
         origin = provenance().written()

@@ -159,7 +159,7 @@ def test_ended_and_started_again_it_ends_with_the_same_bytes(
     assert not RunLayout(results, run).snapshots.exists()
     again = in_two("train", plan, results)
     _, said = again.communicate(timeout=300)
-    assert again.returncode == 0 and "goes on after step" in said
+    assert again.returncode == 0 and "resumes after step" in said
     layout, expected = RunLayout(results, run), RunLayout(together, run)
     for path in sorted(expected.snapshot(0).parent.iterdir()):
         assert (layout.snapshot(0).parent / path.name).read_bytes() == path.read_bytes()

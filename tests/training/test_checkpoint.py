@@ -86,7 +86,7 @@ def test_sigterm_keeps_the_last_step_and_the_end_is_the_same_to_the_bit(
     assert not layout.snapshots.exists() and len(list(layout.checkpoints.iterdir())) <= 2
     train(run, archive, layout)
     assert outcome(layout) == unbroken and not layout.checkpoints.exists()
-    assert f"goes on after step {step}" in capsys.readouterr().err
+    assert f"resumes after step {step}" in capsys.readouterr().err
     parts = json.loads(layout.settings.read_text())["parts"]
     assert [part["from_step"] for part in parts] == [0, step] and all("provenance" in part for part in parts)
 
@@ -198,7 +198,7 @@ def test_a_damaged_checkpoint_is_passed_over(
     train(run, archive, layout)
     said = capsys.readouterr().err
     assert f"{found[1]}: damaged checkpoint" in said
-    assert ("goes on after step 6" in said) == (which == "newest")
+    assert ("resumes after step 6" in said) == (which == "newest")
     assert outcome(layout) == unbroken
 
 
@@ -281,7 +281,7 @@ def test_what_does_not_change_the_weights_may_change_meanwhile(
     layout = RunLayout(tmp_path, run)
     interrupted(run, archive, layout, 7, monkeypatch)
     train(shorter(run, checkpoint_minutes=5, metrics_every_steps=3), archive, layout)
-    assert "goes on after step 7" in capsys.readouterr().err
+    assert "resumes after step 7" in capsys.readouterr().err
 
 
 def test_asked_to_stop_in_the_last_step_it_finishes_and_begins_nothing_more(

@@ -113,7 +113,7 @@ def test_a_compiler_that_fails_is_done_without(
     monkeypatch.setattr(loop, "build_state", built)
     layout = trained("failed", compile=True)
     said = capsys.readouterr().err
-    assert said.count("torch.compile failed, going on without it: no compiler here\n") == 1 and "and more" not in said
+    assert said.count("torch.compile failed, continuing without it: no compiler here\n") == 1 and "and more" not in said
     assert len(compiled) == calls and not recorded(layout)["compiled"]
     assert all(part._compiled_call_impl is None for part in states[0].denoiser.modules())
     assert losses(layout) == losses(trained("eager", compile=False))

@@ -302,7 +302,7 @@ def test_a_training_by_lpips_knows_its_weights(
     layout, files = RunLayout(results, run), DatasetLayout(results, "digits")
     assert train(results, stop=True)[0] == 143 and len(list(layout.checkpoints.iterdir())) == 1
     code, said = train(results)
-    assert code == 0 and "goes on after step 1" in said
+    assert code == 0 and "resumes after step 1" in said
     assert read_json(layout.settings, "")["distance_weights"] == {"file": "mine.pth", "sha256": sha256(vgg)}
 
     fresh = with_digits(tmp_path / "fresh", archive, images)
@@ -319,7 +319,7 @@ def test_a_training_by_lpips_knows_its_weights(
     ]
     assert len(sums[0]) == 2 and sums[0] == sums[1]
 
-    assert "finished before, kept" in train(results)[1]
+    assert "already finished, kept" in train(results)[1]
     mine.write_bytes(b"others")
     assert not is_trained(run, layout, files)
     mine.unlink()

@@ -164,7 +164,7 @@ def test_half_of_the_images_are_mirrored_the_same_for_both_objectives(
         ({"optimizer": {"epsilon": 0}}, "training.optimizer.epsilon: 0: should be greater than or equal to 0.0"),
         ({"optimizer": {"weight_decay": -1}}, "training.optimizer.weight_decay: -1"),
         ({"optimizer": {"momentum": 0.9}}, "training.optimizer.momentum: 0.9: unknown key"),
-        ({"betas": [0.9, 0.99]}, "betas: [0.9, 0.99]: belong to the optimizer; write such as optimizer: {kind: adam,"),
+        ({"betas": [0.9, 0.99]}, "betas: [0.9, 0.99]: belong to the optimizer; write, for example, optimizer: {kind:"),
         ({"optimizer": None}, "training.optimizer: None: should be one of adam, adamw, radam, or a mapping such as"),
         ({"gradient_clip_norm": 0}, "training.gradient_clip_norm: 0: should be greater than or equal to 0.000001"),
         ({"horizontal_flips": "often"}, "training.horizontal_flips: 'often'"),

@@ -44,7 +44,7 @@ def test_a_run_that_fails_costs_the_others_nothing(tiny: Plan, results: Path, ca
     mended = short(tiny, "edm-td-seed0")
     do_stage("train", [good, mended, last], results, keep_finished=True, marker=marker)
     assert [path.stat().st_mtime_ns for path in made] == before and RunLayout(results, mended).snapshots.exists()
-    assert marker.exists() and capsys.readouterr().err.count("finished before, kept") == 2
+    assert marker.exists() and capsys.readouterr().err.count("already finished, kept") == 2
 
 
 def test_other_settings_data_or_code_and_lost_files_are_done_again(

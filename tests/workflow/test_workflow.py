@@ -214,7 +214,7 @@ def test_changing_lambda_retrains_exactly_the_runs_it_touches(project: Project) 
     assert done.returncode == 0, done.stderr[-3000:]
     kept = {f"digits/{path.parent.name}" for path, before in made.items() if path.stat().st_mtime_ns == before}
     assert len(made) == RUNS and kept == BASELINES
-    assert "finished before, kept" in done.stderr
+    assert "already finished, kept" in done.stderr
 
 
 def test_changing_the_step_budgets_samples_anew_and_retrains_nothing(project: Project) -> None:
@@ -337,7 +337,7 @@ def test_what_is_exported_is_whole_and_compared_as_results_are(project: Project)
         assert done.returncode == 0, done.stderr
         assert "of weights, " in done.stdout and path.stat().st_size < 5e6
         checked = project.call("tdbench", "check-crate", str(path))
-        assert checked.returncode == 0 and "whole: " in checked.stdout, checked.stdout
+        assert checked.returncode == 0 and "complete: " in checked.stdout, checked.stdout
         shutil.unpack_archive(path, crate)
         compared = project.call("tdbench", "compare", str(crate), str(project.results))
         assert compared.returncode == 0 and "A and B are the same." in compared.stdout, compared.stdout

@@ -178,7 +178,7 @@ class Formulation(Parameters):
     def pair_times(self, t: Tensor, span: float, stride: float) -> PairTimes:
         """t' = t "+ span", tau = t "+ stride", tau' = t' "+ stride": indices that count towards the data.
 
-        Valid where t and tau' both lie on the grid. Behind it the grid's formula goes on: the point x_t'
+        Valid where t and tau' both lie on the grid. Beyond it the grid's formula is extrapolated: the point x_t'
         is still a less noisy one of the same path.
         """
         index = self.grid.index(t)

@@ -17,7 +17,7 @@ from tdbench.settings import Parameters
 
 
 class Scales(Parameters):
-    """How many scales N the grid has as training goes on, and how the target follows.
+    """The number of scales N of the grid during training, and how the target follows.
 
     Progressive: N(k) = ceil(sqrt(k/K ((s1 + 1)^2 - s0^2) + s0^2) - 1) + 1 at step k of K, and the target's
     decay mu(k) = exp(s0 ln(mu0) / N(k)) (Song et al. 2023, appendix C, with s0 ``initial``, s1 ``final``).

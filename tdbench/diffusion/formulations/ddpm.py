@@ -1,6 +1,6 @@
 """DDPM (Ho et al. 2020) and DDIM (Song, Meng & Ermon 2021): one discrete process of T steps, one model.
 
-The two differ in the posterior between two times, hence in the TD objective and the sampler; a baseline
+The two differ in the posterior between two times, so in the TD objective and the sampler; a baseline
 of the one is a baseline of the other and is trained once.
 """
 
@@ -57,11 +57,11 @@ class _Discrete(Formulation):
         return self
 
     def preconditioning(self) -> NoisePrediction:
-        # The network is told t - 1, as Ho et al. count from 0.
+        # The network's time input is t - 1, as Ho et al. count from 0.
         return NoisePrediction(self.level, lambda t: (t - 1) * (1000 / self.grid.num_steps))
 
     def level(self, t: Tensor) -> Level:
-        """At whole steps 0..T; times beyond them count as the nearest."""
+        """At whole steps 0..T; times beyond them are clamped."""
         table = log_alpha_bar(self.schedule, self.grid.num_steps).to(t.device)
         found = table[t.round().long().clamp(0, self.grid.num_steps)]
         return Level((found / 2).exp(), (-torch.expm1(found)).sqrt())

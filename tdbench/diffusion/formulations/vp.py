@@ -12,7 +12,7 @@ from tdbench.diffusion.grid import LinearGrid
 from tdbench.diffusion.preconditioning import NoisePrediction
 from tdbench.diffusion.processes import Level
 
-_STEPS = 1000  # M of Karras et al. 2022, table 1: the network is told (M - 1) t
+_STEPS = 1000  # M of Karras et al. 2022, table 1: the network's time input is (M - 1) t
 
 
 class VP(Formulation):

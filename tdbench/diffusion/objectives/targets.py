@@ -31,7 +31,7 @@ class TargetEMA(_Target):
 
 
 class TargetHard(_Target):
-    """A copy of the trained network, made anew every so many steps."""
+    """A copy of the trained network, renewed every ``period`` steps."""
 
     kind: Literal["hard"] = "hard"
     period: Annotated[int, Field(ge=1, description="steps from copy to copy")] = 100

@@ -258,7 +258,7 @@ def td_losses(
 
     Where tau' lies inside the valid range the loss of an image is w ||delta||^2 + lambda L_base, elsewhere
     (1 + lambda) L_base, both at the same x_t; ||.||^2 is a mean over channels and pixels. Each network is
-    evaluated once, whatever the formulation: L_base sees the same evaluations.
+    evaluated once, in every formulation: L_base uses the same evaluations.
 
     Parameters
     ----------
@@ -292,7 +292,7 @@ def td_losses(
 
 
 SHARES = 16
-"""A target network sees one of so many batch sizes: other shapes would be compiled, or tuned for, anew each time."""
+"""Number of batch sizes that a target network sees: each other shape would be compiled or tuned again."""
 
 
 @torch.no_grad()
@@ -301,7 +301,7 @@ def _target_estimate(
 ) -> Tensor:
     """D'(x_t', t') of the images where it is ``needed`` ((N,) bool, on the CPU); of others it may be x_t' itself.
 
-    The network sees no image that it need not see, but for those that fill its batch up to a sixteenth of the whole.
+    The network sees only the images that are needed, and those that round its batch up to a sixteenth of the batch.
     """
     total = len(needed)
     step = -(-total // SHARES)

@@ -1,4 +1,4 @@
-"""`tdbench check-crate`: is a crate whole, to the byte? It is read where it lies; nothing is unpacked or run.
+"""`tdbench check-crate`: is a crate complete, to the byte? It is read in place; nothing is unpacked or run.
 
 A crate comes from others, so nothing in it is trusted: no path leads out of it, no file is read further than its
 description says, and what is printed of it is made printable.
@@ -54,9 +54,9 @@ def _unread(*faults: str) -> Check:
 def checked_lines(path: Path, found: Check) -> list[str]:
     """What `tdbench check-crate` prints."""
     if found.faults:
-        return [*found.faults, f"{path}: not whole: {len(found.faults)} faults"]
+        return [*found.faults, f"{path}: damaged: {len(found.faults)} faults"]
     lines = [
-        f"{path}: whole: {found.files} files, {size(found.size)}, each as described; "
+        f"{path}: complete: {found.files} files, {size(found.size)}, each as described; "
         f"sha256 of {METADATA}: {found.metadata_sha256}"
     ]
     if found.status is not None:
@@ -153,7 +153,7 @@ def check_crate(path: Path) -> Check:
 
 
 class _Unreadable(Exception):
-    """A zip that is damaged as a whole."""
+    """A zip that cannot be read at all."""
 
 
 @contextmanager
@@ -164,7 +164,7 @@ def _opened(path: Path) -> Iterator[_Source]:
     try:
         archive = ZipFile(path)
     except Exception as error:  # zipfile raises several kinds for damaged files
-        raise _Unreadable(f"not a whole zip: {error}") from error
+        raise _Unreadable(f"damaged zip: {error}") from error
     with archive:
         yield _Zip(archive)
 

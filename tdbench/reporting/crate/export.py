@@ -1,4 +1,4 @@
-"""`tdbench export`: write a crate, whole or not at all."""
+"""`tdbench export`: write a complete crate, or none."""
 
 import os
 import shutil
@@ -50,7 +50,7 @@ def export_crate(
         # The results may have changed between their description and their copy, and disks lie.
         found = check_crate(temporary)
         if found.faults:
-            raise TdbenchError(f"{output}: not written, since it would not be whole: {found.faults[0]}; try again")
+            raise TdbenchError(f"{output}: not written, because a file changed meanwhile: {found.faults[0]}; try again")
     return _told(output, found, [*left_out(contents)], len(contents.missing))
 
 
@@ -72,11 +72,11 @@ def _check_output(output: Path, results: Path, force: bool) -> None:
     if not force:
         raise TdbenchError(f"--output {output}: exists; choose another, or replace it with --force")
     if output.suffix == ".zip" and output.is_dir():
-        raise TdbenchError(f"--output {output}: is a folder, which --force does not replace by a zip")
+        raise TdbenchError(f"--output {output}: is a folder; --force does not replace a folder by a zip")
     if output.suffix == ".zip":
         regular_target(output)
     if output.suffix != ".zip" and not (output / METADATA).is_file():
-        raise TdbenchError(f"--output {output}: is no crate, which alone --force replaces; choose another")
+        raise TdbenchError(f"--output {output}: is not a crate; --force replaces only crates: choose another")
 
 
 def _write_zip(crate: ROCrate, path: Path) -> None:

@@ -74,7 +74,7 @@ def _add_experiment(contents: Contents, plan: Plan, layout: ReportLayout) -> Non
     contents.add(layout.plan, "The runs and what each consists of", advice.snakemake(plan.path, contents.results))
     for plugin in plan.experiment.plugins:
         path = PurePosixPath(plugin)
-        # Others are an installed package's, or lie outside of the experiment's folder and hence of the crate.
+        # Others belong to an installed package, or are outside the experiment's folder and so outside the crate.
         if path.suffix == ".py" and not path.is_absolute() and ".." not in path.parts:
             contents.members[path.as_posix()] = Member(plan.path.parent / plugin, "Plug-in of the experiment")
 

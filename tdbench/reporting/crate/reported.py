@@ -50,7 +50,7 @@ def add_report(contents: Contents, plan: Plan, records: Records) -> None:
 
 
 def _others(layout: ReportLayout) -> list[Path]:
-    """What else lies there, but for what an ablation left that the experiment no longer has."""
+    """Other files there, except those of ablations that the experiment no longer has."""
     files = [path for part in ("tables", "figures") for path in sorted((layout.folder / part).glob("[!.]*"))]
     return [path for path in files if path.is_file() and not path.name.startswith("ablation-")]
 

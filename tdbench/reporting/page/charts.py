@@ -189,7 +189,7 @@ def _x(field: str, title: str | None, whole: bool = False) -> alt.X:
 
 def _y(field: str, title: str, log: bool, zero: bool = False) -> alt.Y:
     scale = alt.Scale(type="log", nice=False) if log else alt.Scale(zero=zero)
-    # The charts of a cell begin at the same place, whatever their labels.
+    # The charts of a cell start at the same place, independent of their labels.
     axis = alt.Axis(tickCount=5, minExtent=44, format="~g" if log else alt.Undefined)
     return alt.Y(f"{field}:Q", title=title, scale=scale, axis=axis)
 

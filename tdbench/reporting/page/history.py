@@ -47,7 +47,7 @@ def failures(found: Findings) -> pd.DataFrame:
     rows = []
     for run in found.plan.runs.values():
         expected = Expected(run.experiment, run.name, run.weights_name)
-        # What the stages wrote was read for the page, so it is whole: only the log may tell of a later attempt.
+        # What the stages wrote was read for the page, so it is complete: only the log can show a later attempt.
         stand = find_stand(found.results, expected, found.records.of(run).progress, lambda layout, stage: 1)
         if stand.state != "done":
             rows.append(

@@ -1,4 +1,4 @@
-"""Where the stages of a data set stand: data, classifier, reference features and weights, from their files and log."""
+"""The status of a data set's stages: data, classifier, reference features and weights, from their files and log."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,14 +34,14 @@ class DatasetStage:
 
 @dataclass(frozen=True)
 class DatasetStatus:
-    """Where a data set stands, stage by stage in their order."""
+    """The status of a data set, stage by stage in their order."""
 
     name: str
     stages: list[DatasetStage] = field(default_factory=list)
 
 
 def read_dataset(results: Path, name: str, entry: dict[str, Any]) -> DatasetStatus:
-    """Where a data set stands now.
+    """The status of a data set now.
 
     Parameters
     ----------

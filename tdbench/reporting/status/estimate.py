@@ -8,27 +8,27 @@ from pkgutil import resolve_name
 from tdbench.records.layout import RunLayout
 from tdbench.records.stages import STAGES, Stage, following
 from tdbench.reporting.status.expected import Expected
-from tdbench.reporting.status.run import AT_WORK, Stand, content_of
+from tdbench.reporting.status.run import AT_WORK, RunStatus, content_of
 from tdbench.reporting.status.work import Left
 
 
-def seconds_left(results: Path, stands: list[Stand]) -> dict[str, float | None]:
+def seconds_left(results: Path, statuses: list[RunStatus]) -> dict[str, float | None]:
     """Seconds until all runs are through each stage, with as many at a time as now; runs in trouble are left out.
 
     Empty if nothing is at work, so that nobody knows how many will be at a time. None for a stage that was measured
     for no run of the same data set, network and sampler.
     """
-    working = [stand for stand in stands if stand.state in AT_WORK]
+    working = [status for status in statuses if status.state in AT_WORK]
     if not working:
         return {}
-    costs = _Costs(results, stands)
+    costs = _Costs(results, statuses)
     ahead: dict[str, list[float | None]] = {stage: [] for stage in STAGES}
-    for stand in stands:
-        if stand.state in AT_WORK:
-            ahead[stand.stage].append(stand.seconds_left)
-        if stand.state in (*AT_WORK, "waiting"):
-            for stage in _ahead(stand):
-                ahead[stage].append(costs.of(stand.run, stage))
+    for status in statuses:
+        if status.state in AT_WORK:
+            ahead[status.stage].append(status.seconds_left)
+        if status.state in (*AT_WORK, "waiting"):
+            for stage in _ahead(status):
+                ahead[stage].append(costs.of(status.run, stage))
     return {stage: _together(parts, len(working)) for stage, parts in ahead.items() if parts}
 
 
@@ -38,26 +38,26 @@ def _together(parts: list[float | None], at_a_time: int) -> float | None:
     return max(sum(known) / at_a_time, *known) if len(known) == len(parts) else None
 
 
-def _ahead(stand: Stand) -> list[str]:
-    here = [] if stand.state in AT_WORK else [STAGES[stand.stage]]
-    ahead, own = [*here, *following(stand.stage)], stand.run.weights_name == stand.run.name
+def _ahead(status: RunStatus) -> list[str]:
+    here = [] if status.state in AT_WORK else [STAGES[status.stage]]
+    ahead, own = [*here, *following(status.stage)], status.run.weights_name == status.run.name
     return [stage.name for stage in ahead if own or not stage.shared]
 
 
 class _Costs:
     """Seconds a unit of work, measured: of runs that differ in the seed alone, else of those of one network."""
 
-    def __init__(self, results: Path, stands: Iterable[Stand]) -> None:
+    def __init__(self, results: Path, statuses: Iterable[RunStatus]) -> None:
         seen: dict[Hashable, list[tuple[float, float]]] = defaultdict(list)
-        for stand in stands:
+        for status in statuses:
             measured = [
-                (name, _took(results, stand.run, stage), _work(stand.run, name)) for name, stage in STAGES.items()
+                (name, _took(results, status.run, stage), _work(status.run, name)) for name, stage in STAGES.items()
             ]
             # What is at work tells its pace before it ends.
-            measured.append((stand.stage, stand.seconds_left, _work_left(stand)))
+            measured.append((status.stage, status.seconds_left, _work_left(status)))
             for stage, took, work in measured:
                 if took is not None and work:
-                    for key in _keys(stand.run, stage):
+                    for key in _keys(status.run, stage):
                         seen[key].append((took, work))
         self._seconds = {key: sum(s for s, _ in found) / sum(w for _, w in found) for key, found in seen.items()}
 
@@ -68,10 +68,10 @@ class _Costs:
         return None if unit is None or work is None else unit * work
 
 
-def _work_left(stand: Stand) -> float | None:
-    if stand.done is None or stand.total is None:
+def _work_left(status: RunStatus) -> float | None:
+    if status.done is None or status.total is None:
         return None
-    left: Left | None = resolve_name(STAGES[stand.stage].left)(stand.run, stand.done, stand.total)
+    left: Left | None = resolve_name(STAGES[status.stage].left)(status.run, status.done, status.total)
     return None if left is None else left.work
 
 

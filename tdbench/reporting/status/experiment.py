@@ -1,4 +1,4 @@
-"""`tdbench status`: where the runs of every experiment of a results folder stand."""
+"""`tdbench status`: the status of every run of every experiment of a results folder."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from tdbench.records.layout import ReportLayout
 from tdbench.reporting.status.dataset import DatasetStatus, read_dataset
 from tdbench.reporting.status.estimate import seconds_left
 from tdbench.reporting.status.expected import MOST_SETS, Expected
-from tdbench.reporting.status.run import AT_WORK, Stand, read_stand
+from tdbench.reporting.status.run import AT_WORK, RunStatus, read_run_status
 from tdbench.runtime.files import parse_json
 from tdbench.runtime.progress_log import number
 
@@ -21,32 +21,32 @@ _RUN = re.compile(r"(?!\.)[A-Za-z0-9_.-]+/(?!\.)[A-Za-z0-9_.-]+")
 
 
 @dataclass(frozen=True)
-class ExperimentStand:
-    """Where an experiment stands."""
+class ExperimentStatus:
+    """The status of an experiment."""
 
     name: str
     path: str | None
     """Its file; None where plan.json is missing, so that only runs that were begun are known."""
-    stands: list[Stand]
+    statuses: list[RunStatus]
     others: int
     """Runs in its folder that the plan does not have."""
     seconds_left: dict[str, float | None]
     """By stage that lies ahead or is at work; empty where nothing is at work."""
     note: str = ""
     datasets: list[DatasetStatus] = field(default_factory=list)
-    """Where the data sets stand that the plan names."""
+    """The status of the data sets that the plan names."""
 
     def counts(self) -> Counter[str]:
         """Number of runs that are done, at work, waiting, failed, stopped, silent, damaged."""
-        return Counter("at work" if stand.state in AT_WORK else stand.state for stand in self.stands)
+        return Counter("at work" if status.state in AT_WORK else status.state for status in self.statuses)
 
     def plain(self) -> dict[str, Any]:
         """For programs."""
         runs = []
-        for stand in self.stands:
-            share = 100 * stand.done / stand.total if stand.done is not None and stand.total else None
-            names = {"run": stand.run.name, "weights_of": stand.run.weights_name}
-            runs.append(asdict(stand) | names | {"percent": share})
+        for status in self.statuses:
+            share = 100 * status.done / status.total if status.done is not None and status.total else None
+            names = {"run": status.run.name, "weights_of": status.run.weights_name}
+            runs.append(asdict(status) | names | {"percent": share})
         return {
             "experiment": self.name,
             "path": self.path,
@@ -59,7 +59,7 @@ class ExperimentStand:
         }
 
 
-def read_status(results: Path) -> list[ExperimentStand]:
+def read_status(results: Path) -> list[ExperimentStatus]:
     """Every experiment of a results folder, or the one whose folder it is.
 
     Raises
@@ -75,7 +75,7 @@ def read_status(results: Path) -> list[ExperimentStand]:
         return [_read_experiment(root.parent, root.name)]
     names = sorted(path.name for path in root.iterdir() if _is_experiment(path))
     if not names:
-        raise TdbenchError(f"{results}: no experiment in it (a folder with plan.json or runs/); nothing was begun here")
+        raise TdbenchError(f"{results}: no experiment in it (a folder with plan.json or runs/)")
     return [_read_experiment(root, name) for name in names]
 
 
@@ -84,7 +84,7 @@ def _is_experiment(folder: Path) -> bool:
     return layout.plan.is_file() or layout.runs.is_dir()
 
 
-def _read_experiment(results: Path, name: str) -> ExperimentStand:
+def _read_experiment(results: Path, name: str) -> ExperimentStatus:
     layout = ReportLayout(results, name)
     begun = sorted(str(path.relative_to(layout.runs)) for path in layout.runs.glob("*/*") if path.is_dir())
     path, expected, note = None, None, ""
@@ -100,9 +100,9 @@ def _read_experiment(results: Path, name: str) -> ExperimentStand:
     except Exception as error:  # a damaged file fails in many ways
         note = f"plan.json: cannot be used ({type(error).__name__}); only runs that were begun are known"
     known = [_of_record(results, name, run) for run in begun] if expected is None else expected
-    stands = [read_stand(results, run) for run in known]
+    statuses = [read_run_status(results, run) for run in known]
     others = len(set(begun) - {run.name for run in known})
-    return ExperimentStand(name, path, stands, others, seconds_left(results, stands), note, datasets)
+    return ExperimentStatus(name, path, statuses, others, seconds_left(results, statuses), note, datasets)
 
 
 def _expected(experiment: str, entry: dict[str, Any]) -> Expected:

@@ -1,4 +1,4 @@
-"""What an experiment consists of, in a file that can be read without the schema, hence at once (`tdbench status`)."""
+"""plan.json: what an experiment consists of. `tdbench status` reads it without the schema, so it starts at once."""
 
 import json
 from dataclasses import asdict
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tdbench.experiment.run import Plan, Run
 
 
-def write_outline(plan: "Plan", results: Path) -> None:
+def write_plan_file(plan: "Plan", results: Path) -> None:
     """Write plan.json, unless it says the same already.
 
     Raises

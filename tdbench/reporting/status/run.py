@@ -1,4 +1,4 @@
-"""Where one run stands, from its files alone and without a library of the stages.
+"""The status of one run, from its files alone, without the libraries of the stages.
 
 The log of a stage (`tdbench.runtime.progress_log`) says what happens; the file that a stage writes last says that it
 is done.
@@ -24,14 +24,14 @@ from tdbench.runtime.progress_log import LogLine, number, read_log
 AT_WORK = tuple(stage.doing for stage in STAGES.values())
 TROUBLE = ("failed", "stopped", "silent", "damaged")
 TAIL = 65_536
-"""Bytes of the end of a log that tell where its run stands."""
+"""Bytes at the end of a log that are enough for the status of its run."""
 SILENT_AFTER_S = 60.0
 """A log is old after this time, or three of its own intervals: shared file systems show changes late."""
 
 
 @dataclass(frozen=True)
-class Stand:
-    """Where a run stands.
+class RunStatus:
+    """The status of a run.
 
     Attributes
     ----------
@@ -59,15 +59,15 @@ class Stand:
     note: str = ""
 
 
-def read_stand(results: Path, run: Expected) -> Stand:
-    """Where a run stands now; what cannot be read is noted, never raised."""
+def read_run_status(results: Path, run: Expected) -> RunStatus:
+    """The status of a run now; what cannot be read becomes a note, never an error."""
     return find_stand(results, run, read_log(RunLayout(results, run).progress, TAIL), amount)
 
 
 def find_stand(
     results: Path, run: Expected, lines: list[LogLine], done_by: Callable[[RunLayout, str], int | None]
-) -> Stand:
-    """Where a run stands by the lines of its log, and by ``done_by`` of what each stage has done, as `amount` gives."""
+) -> RunStatus:
+    """The status of a run by the lines of its log and what each stage has done (``done_by``, as `amount` gives)."""
     layout = RunLayout(results, run)
     last = last_line(lines)
     note = ""
@@ -78,10 +78,10 @@ def find_stand(
         if made is None or made < (last.epoch or 0):
             return _from_line(run, last)
     try:
-        stand = _from_files(layout, run, last, done_by)
+        status = _from_files(layout, run, last, done_by)
     except _Damaged as error:
-        return Stand(run, "damaged", error.stage, note=f"{error.path.name}: {error}")
-    return replace(stand, note=stand.note or note)
+        return RunStatus(run, "damaged", error.stage, note=f"{error.path.name}: {error}")
+    return replace(status, note=status.note or note)
 
 
 def last_line(lines: list[LogLine]) -> LogLine | None:
@@ -90,15 +90,15 @@ def last_line(lines: list[LogLine]) -> LogLine | None:
     return next(known, None)
 
 
-def _from_line(run: Expected, line: LogLine) -> Stand:
+def _from_line(run: Expected, line: LogLine) -> RunStatus:
     """A stage that is at work, or was cut short."""
     stage = line.stage
-    stand = Stand(run, STAGES[stage].doing, stage, line.done, line.total, line.unit, since=line.epoch)
+    status = RunStatus(run, STAGES[stage].doing, stage, line.done, line.total, line.unit, since=line.epoch)
     state, note = sign_of_life(line)
     if state != "at work":
-        return replace(stand, state=state, note=note)
+        return replace(status, state=state, note=note)
     left = _seconds_left(run, stage, line.done, line.total, line.rate)
-    return replace(stand, rate=line.rate, seconds_left=left)
+    return replace(status, rate=line.rate, seconds_left=left)
 
 
 def sign_of_life(line: LogLine) -> tuple[str, str]:
@@ -126,7 +126,7 @@ def _seconds_left(
 
 def _from_files(
     layout: RunLayout, run: Expected, last: LogLine | None, done_by: Callable[[RunLayout, str], int | None]
-) -> Stand:
+) -> RunStatus:
     """What stages have left; ``last`` is the end of one, after which older files of later ones do not count."""
     stages = list(STAGES)
     standing = len(stages)
@@ -140,22 +140,22 @@ def _from_files(
             continue
         if expected not in (None, done):
             note = f"{layout.made_by(stage).name}: {done:,} {unit}, of {expected:,} in the plan"
-            return Stand(run, "waiting", stage, done, expected, unit, note=note)
+            return RunStatus(run, "waiting", stage, done, expected, unit, note=note)
         after = following(stage)
-        return Stand(run, "waiting", after[0].name) if after else Stand(run, "done", stage)
+        return RunStatus(run, "waiting", after[0].name) if after else RunStatus(run, "done", stage)
     return _begun(layout, run)
 
 
-def _begun(layout: RunLayout, run: Expected) -> Stand:
+def _begun(layout: RunLayout, run: Expected) -> RunStatus:
     """A run without weights: what its metrics tell of a training that writes no log."""
     line, since = next(reversed(json_lines(layout.metrics)), None), _time(layout.metrics)
     if line is None or since is None or layout.progress.exists() or run.weights_name != run.name:
-        return Stand(run, "waiting", "train")
+        return RunStatus(run, "waiting", "train")
     done, rate, total = number(line.get("images")), number(line.get("images_per_s")), run.training_images
-    stand = Stand(run, "training", "train", done, total, "img", since=since)
+    status = RunStatus(run, "training", "train", done, total, "img", since=since)
     if time.time() - since > SILENT_AFTER_S:
-        return replace(stand, state="silent", note=f"no sign of life since {clock(since)}")
-    return replace(stand, rate=rate, seconds_left=_seconds_left(run, "train", done, total, rate))
+        return replace(status, state="silent", note=f"no sign of life since {clock(since)}")
+    return replace(status, rate=rate, seconds_left=_seconds_left(run, "train", done, total, rate))
 
 
 class _Damaged(Exception):

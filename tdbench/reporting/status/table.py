@@ -1,4 +1,4 @@
-"""Where an experiment stands, in words and tables that fit the terminal."""
+"""The status of an experiment, in words and tables that fit the terminal."""
 
 import json
 import shutil
@@ -12,8 +12,8 @@ from tabulate import tabulate
 
 from tdbench.records.stages import STAGES
 from tdbench.reporting.status.dataset import DatasetStatus
-from tdbench.reporting.status.experiment import ExperimentStand, read_status
-from tdbench.reporting.status.run import AT_WORK, TROUBLE, Stand, clock
+from tdbench.reporting.status.experiment import ExperimentStatus, read_status
+from tdbench.reporting.status.run import AT_WORK, TROUBLE, RunStatus, clock
 
 _ORDER = ("done", "at work", "waiting", *TROUBLE)
 _COLUMNS = (*(stage.waiting for stage in STAGES.values()), "at work", "in trouble", "done")
@@ -21,7 +21,7 @@ _SHORTEST_NAME, _NOTES = 16, 20
 
 
 def show_status(results: Path, every_run: bool, watch_s: float | None, as_json: bool) -> None:
-    """Print where everything stands, once or every ``watch_s`` seconds until interrupted.
+    """Print the status of everything, once or every ``watch_s`` seconds until interrupted.
 
     Raises
     ------
@@ -50,29 +50,29 @@ def _status(results: Path, every_run: bool, as_json: bool) -> str:
     return "\n\n".join(describe(experiment, every_run, width) for experiment in experiments)
 
 
-def describe(experiment: ExperimentStand, every_run: bool, width: int) -> str:
+def describe(experiment: ExperimentStatus, every_run: bool, width: int) -> str:
     """An experiment: its counts, its runs at work and in trouble, what is wrong, and all others by kind."""
-    stands = experiment.stands
-    prefix = _common_data_set(stands)
-    shown = [stand for stand in stands if every_run or stand.state not in ("done", "waiting")]
+    statuses = experiment.statuses
+    prefix = _common_data_set(statuses)
+    shown = [status for status in statuses if every_run or status.state not in ("done", "waiting")]
     parts = [_heading(experiment, width)]
     if shown:
         parts.append(_runs_table(shown, prefix, width))
-    noted = [stand for stand in stands if stand.note]
+    noted = [status for status in statuses if status.note]
     listed = noted if every_run else noted[:_NOTES]
-    notes = [_wrapped(f"{_name(stand, prefix)}: {_reason(stand)}", width) for stand in listed]
+    notes = [_wrapped(f"{_name(status, prefix)}: {_reason(status)}", width) for status in listed]
     notes += [f"{len(noted) - len(listed)} more have such a note; --all shows them"] * (len(listed) < len(noted))
     if notes:
         parts.append("\n".join(notes))
-    if not every_run and len(shown) < len(stands):
-        parts.append(_groups_table(stands, prefix, width))
+    if not every_run and len(shown) < len(statuses):
+        parts.append(_groups_table(statuses, prefix, width))
     return "\n\n".join(parts)
 
 
-def _heading(experiment: ExperimentStand, width: int) -> str:
+def _heading(experiment: ExperimentStatus, width: int) -> str:
     counts = experiment.counts()
     said = ", ".join(f"{counts[state]} {state}" for state in _ORDER if counts[state])
-    lines = [f"{experiment.name}: {len(experiment.stands)} runs: {said or 'none'}"]
+    lines = [f"{experiment.name}: {len(experiment.statuses)} runs: {said or 'none'}"]
     if counts["at work"] or counts["waiting"]:
         lines.append(f"time left: {_whole_time(experiment, counts)}")
     lines += [_dataset_line(dataset) for dataset in experiment.datasets]
@@ -94,7 +94,7 @@ def _dataset_line(dataset: DatasetStatus) -> str:
     return f"data set {dataset.name}: {'; '.join(said)}"
 
 
-def _whole_time(experiment: ExperimentStand, counts: Counter[str]) -> str:
+def _whole_time(experiment: ExperimentStatus, counts: Counter[str]) -> str:
     left = experiment.seconds_left
     if not left:
         return "– (nothing is at work)"
@@ -109,37 +109,37 @@ def _whole_time(experiment: ExperimentStand, counts: Counter[str]) -> str:
     return f"{said}, {pace}; {' and '.join(unknown)} not measured yet"
 
 
-def _runs_table(stands: list[Stand], prefix: str, width: int) -> str:
-    rows = [[_name(stand, prefix), *_figures(stand)] for stand in stands]
+def _runs_table(statuses: list[RunStatus], prefix: str, width: int) -> str:
+    rows = [[_name(status, prefix), *_figures(status)] for status in statuses]
     headers = ["run", "state", "", "done", "rate", "time left"]
     return _table(rows, headers, ("left", "left", "right", "left", "right", "right"), width)
 
 
-def _figures(stand: Stand) -> list[str]:
+def _figures(status: RunStatus) -> list[str]:
     """State, percentage, amount, rate and time left of a run."""
-    state = STAGES[stand.stage].waiting if stand.state == "waiting" else stand.state
-    if stand.done is None or not stand.total:
+    state = STAGES[status.stage].waiting if status.state == "waiting" else status.state
+    if status.done is None or not status.total:
         return [state, "", "", "", ""]
     # Rounded down: 100 % is what is done.
-    share, unit = f"{int(100 * stand.done / stand.total)} %", stand.unit or ""
-    done = f"{_short(stand.done)}/{_short(stand.total)} {unit}"
-    at_work = stand.state in AT_WORK
-    rate = f"{_short(stand.rate)} {unit}/s" if stand.rate is not None else "–" * at_work
-    left = duration(stand.seconds_left) if stand.seconds_left is not None else "–" * at_work
+    share, unit = f"{int(100 * status.done / status.total)} %", status.unit or ""
+    done = f"{_short(status.done)}/{_short(status.total)} {unit}"
+    at_work = status.state in AT_WORK
+    rate = f"{_short(status.rate)} {unit}/s" if status.rate is not None else "–" * at_work
+    left = duration(status.seconds_left) if status.seconds_left is not None else "–" * at_work
     return [state, share, done, rate, left]
 
 
-def _reason(stand: Stand) -> str:
+def _reason(status: RunStatus) -> str:
     """What happened to a run in trouble, and in which stage."""
-    if stand.state == "failed" and stand.since is not None:
-        return f"failed in {STAGES[stand.stage].doing} at {clock(stand.since)}: {stand.note}"
-    return f"stopped in {STAGES[stand.stage].doing}: {stand.note}" if stand.state == "stopped" else stand.note
+    if status.state == "failed" and status.since is not None:
+        return f"failed in {STAGES[status.stage].doing} at {clock(status.since)}: {status.note}"
+    return f"stopped in {STAGES[status.stage].doing}: {status.note}" if status.state == "stopped" else status.note
 
 
-def _groups_table(stands: list[Stand], prefix: str, width: int) -> str:
+def _groups_table(statuses: list[RunStatus], prefix: str, width: int) -> str:
     groups: dict[str, Counter[str]] = defaultdict(Counter)
-    for stand in stands:
-        groups[stand.run.group][_kind(stand)] += 1
+    for status in statuses:
+        groups[status.run.group][_kind(status)] += 1
     columns = [column for column in _COLUMNS if any(counts[column] for counts in groups.values())]
     rows = [
         [name.removeprefix(prefix), f"{counts.total()}", *(str(counts[column] or "") for column in columns)]
@@ -148,11 +148,11 @@ def _groups_table(stands: list[Stand], prefix: str, width: int) -> str:
     return _table(rows, ["all runs of", "runs", *columns], ("left", *["right"] * (len(columns) + 1)), width)
 
 
-def _kind(stand: Stand) -> str:
+def _kind(status: RunStatus) -> str:
     """The column that a run counts in."""
-    if stand.state == "waiting":
-        return STAGES[stand.stage].waiting
-    return "at work" if stand.state in AT_WORK else "in trouble" if stand.state in TROUBLE else stand.state
+    if status.state == "waiting":
+        return STAGES[status.stage].waiting
+    return "at work" if status.state in AT_WORK else "in trouble" if status.state in TROUBLE else status.state
 
 
 def _table(rows: list[list[str]], headers: list[str], align: tuple[str, ...], width: int) -> str:
@@ -172,14 +172,14 @@ def _drawn(rows: list[list[str]], headers: list[str], align: tuple[str, ...]) ->
     return "\n".join(line.rstrip() for line in text.splitlines())
 
 
-def _common_data_set(stands: list[Stand]) -> str:
+def _common_data_set(statuses: list[RunStatus]) -> str:
     """The beginning of all names, if there is one data set only: it need not be said in every line."""
-    found = {stand.run.name.partition("/")[0] + "/" for stand in stands}
+    found = {status.run.name.partition("/")[0] + "/" for status in statuses}
     return found.pop() if len(found) == 1 else ""
 
 
-def _name(stand: Stand, prefix: str) -> str:
-    return stand.run.name.removeprefix(prefix)
+def _name(status: RunStatus, prefix: str) -> str:
+    return status.run.name.removeprefix(prefix)
 
 
 def _shortened(name: str, room: int) -> str:

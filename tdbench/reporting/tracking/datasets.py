@@ -14,7 +14,7 @@ from tdbench.records.layout import DatasetLayout
 from tdbench.records.schema import Scored, Settings
 
 DIGEST_LENGTH = 16
-"""MLflow allows 36, its page shows them all beside the name; the profile holds the whole checksum."""
+"""MLflow allows 36, its page shows them all beside the name; the profile holds the full checksum."""
 
 
 def training_data(run: Run, data: DataSummary, files: DatasetLayout) -> Dataset:

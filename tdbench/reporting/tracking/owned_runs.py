@@ -1,4 +1,4 @@
-"""What MLflow holds of ours: found, told whole from half-written, and cleared of what is left over."""
+"""The runs that a results folder owns in MLflow: find them, tell complete from partial ones, remove leftovers."""
 
 import hashlib
 import platform

@@ -1,4 +1,4 @@
-"""Bearing with a server that restarts, and saying in one line what is wrong with one that does not come back."""
+"""Retries while a server restarts; one clear error if it does not return."""
 
 import re
 import time
@@ -52,8 +52,8 @@ def patiently(uri: str, attempt: Callable[[Callable[[], None]], Result]) -> Resu
             wait = next(waits, None) if _may_pass(error) else None
             if wait is None:
                 raise TdbenchError(
-                    f"MLflow at {where}: {reason}; check MLFLOW_TRACKING_URI, or unset it for a local file; what was "
-                    "written stays, the same command goes on"
+                    f"MLflow at {where}: {reason}; check MLFLOW_TRACKING_URI, or unset it for a local file; runs "
+                    "already written are kept, and the same command continues"
                 ) from error
             say(f"MLflow at {where}: {reason}; trying again in {wait} s")
         time.sleep(wait)

@@ -26,11 +26,11 @@ from tdbench.runtime.files import sha256
 REPORT = "report"
 """Name of the run that holds the report."""
 _FORM = "nested 1"
-"""Of what is written; another one is written anew."""
+"""Version of the written form; runs of another version are written again."""
 
 
 class Writer:
-    """Writes runs of one experiment; what is there already, whole and of the same content, is left alone.
+    """Writes runs of one experiment; complete runs with the same content are kept.
 
     A run is ended last, so that one which is not ended was not written to its end.
     """

@@ -21,9 +21,9 @@ from tdbench.runtime.progress import progress
 
 
 def track(plan: Plan, results: Path) -> None:
-    """Write every run to MLflow; a run that is there already, whole and with the same content, is left alone.
+    """Write every run to MLflow; a complete run with the same content is kept.
 
-    Whatever ends it early, the next call takes away what is half written and goes on.
+    If it ends early, the next call removes incomplete runs and continues.
 
     Raises
     ------

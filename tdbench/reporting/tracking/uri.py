@@ -23,8 +23,8 @@ def tracking_uri(results: Path) -> str:
     path = ReportLayout(results, "").mlflow_db.resolve()
     if "?" in str(path):
         raise TdbenchError(
-            f"{path}: MLflow takes what follows a question mark for options; choose results without one in its path, "
-            "or set MLFLOW_TRACKING_URI to a server"
+            f"{path}: MLflow reads everything after a question mark as options; choose a results folder without one in "
+            "its path, or set MLFLOW_TRACKING_URI to a server"
         )
     return sqlite_uri(path)
 
