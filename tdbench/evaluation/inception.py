@@ -1,7 +1,7 @@
 """Feature extractor ``inception``: each library's own Inception network behind its own resize.
 
 What published FIDs use. The libraries share neither a file of weights nor a resize, and clean-fid has two resizes, so
-their scores on these features are different measures and are not set against each other. Where the files come from:
+their scores on these features are different measures and are not compared. Where the files come from:
 `tdbench.evaluation.inception_weights`.
 
 clean-fid's file is a TorchScript archive, that is, a program: loading it runs what is in it. So it is run only if

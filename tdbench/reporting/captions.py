@@ -1,4 +1,4 @@
-"""What tables and pages say of themselves, and the answer in a sentence."""
+"""Captions of tables and figures, and the answer in a sentence."""
 
 from typing import Any, NamedTuple
 
@@ -17,60 +17,61 @@ def metric_title(metric: str) -> str:
 
 
 COMPARISON_CAPTION = (
-    "TD against its baseline, mean ± standard deviation over seeds of the mean over the last snapshots; "
-    f"{direction(list(METRICS))}. Differences are paired by seed, each with its own 95 % interval (Student's). "
-    "Among many rows some of these exclude zero by chance: p and verdict are "
-    "corrected for the number of rows of the same metric and library, "
-    "so that at most 5 % of all “better” and “worse” are expected to be false (Benjamini and Hochberg). “Seeds to "
-    "decide” is how many would settle an undecided row in 80 % of cases if difference and spread are as measured: "
-    "a rough guide."
+    "TD and its baseline: mean ± standard deviation over seeds. A run's score is its mean over the last snapshots; "
+    f"{direction(list(METRICS))}. Differences are paired by seed, with Student's 95 % interval. Some of many intervals "
+    "exclude zero by chance, so p and verdict are corrected for the number of rows of the same metric and library "
+    "(Benjamini and Hochberg): at most 5 % of all “better” and “worse” are expected to be false. “Seeds to decide” "
+    "estimates how many seeds would decide an undecided row in 80 % of cases, if difference and spread are as measured."
 )
 FINAL_CAPTION = (
-    "The same comparison by the last snapshot alone, the final average of the weights. One snapshot has more chance in "
-    "it than the mean over the last ones, by which TD is judged."
+    "The same comparison by the last snapshot only. A single snapshot varies more than the mean over the last ones, "
+    "which decides the verdicts of TD."
 )
 NEAREST_CAPTION = (
-    "Are samples copies? The share of samples (last snapshot, largest budget) that lie as near to an image of the data "
-    "as 1 % of its images lie to another one, by the features of the scores: about 1 % for samples like the data, much "
-    "more for a network that repeats its training images. Beside it the nearest sample of all, in units of that "
+    "Are samples copies of the data? The share of samples (last snapshot, largest budget) that are as near to an image "
+    "of the data as the nearest 1 % of the images are to each other, by the features of the scores. About 1 % is "
+    "normal; a network that repeats its training images has much more. Beside it the nearest sample, in units of that "
     "distance: 0 is a copy. Mean ± standard deviation over seeds."
 )
 CONSISTENCY_CAPTION = (
-    "Cross-time consistency of the last snapshot, which is what the temporal difference trains for; it says nothing of "
-    "the images by itself. Residual: w‖δ‖² of the averaged network with itself as the target, on images of the data, "
-    "mean over the times of the grid, measured for all with the paper's settings of the formulation. Moves: the "
-    "squared changes of the estimate D from one evaluation of the sampler to the next, summed over the path. Mean ± "
-    "standard deviation over seeds; paired by seed and corrected like the scores."
+    "Cross-time consistency of the last snapshot: what TD training reduces. It does not measure image quality. "
+    "Residual: w‖δ‖² of the averaged network with itself as target, on images of the data, mean over the times of the "
+    "grid, with the paper's settings of the formulation for all runs. Moves: squared changes of the estimate D between "
+    "evaluations of the sampler, summed over the path. Mean ± standard deviation over seeds; paired by seed and "
+    "corrected like the scores."
 )
 COST_CAPTION = (
-    "Cost of training. Runs that share a machine slow each other; memory is the GPU's highest of "
-    "the training, or what the process holds at its end, to which other runs in it may have added."
+    "Cost of training. Runs that share a machine slow each other. Memory is the GPU's peak during training; on a CPU "
+    "it is what the process holds at the end, and other runs in the same process may have added to it."
 )
 COST_QUALITY_CAPTION = (
-    "Cost against quality: scores, training time and memory of TD as multiples of its baseline's, a row a step budget; "
-    "intervals are those of the paired difference. Below 1 is less time or memory, and of scores "
-    f"the better side unless higher is better ({direction(list(METRICS))})."
+    "Cost against quality: scores, training time and memory of TD as multiples of its baseline's, one row for each "
+    "step budget, with the interval of the paired difference. Below 1: less time, less memory, and a better score "
+    f"({direction(list(METRICS))})."
 )
 PUBLISHED_CAPTION = (
-    "Published figures beside ours of the same data set, formulation, objective and budget, mean ± standard deviation "
-    "over seeds. “Reproduced”: the published figure lies in our 95 % prediction interval for one more training, "
-    "which reaches at most 5 % of the figure to each side; “not reproduced”: it lies outside. They compare only where "
-    "the protocol is the same: features and resize, number of images, snapshots, and network and learning rate where "
-    "they are known. Inception resizes each image first: “resize” is that of the published figure. A network that is "
-    "described in words is for you to judge."
+    "Published figures beside ours for the same data set, formulation, objective and budget; mean ± standard deviation "
+    "over seeds. “Reproduced”: the published figure lies in our 95 % prediction interval for one more training, and "
+    "that interval reaches at most 5 % of the figure to each side. “Not reproduced”: it lies outside. Figures compare "
+    "only with the same protocol: features and resize, number of images, snapshots, and network and learning rate "
+    "where they are known. “Resize” is the published figure's resize before Inception. Judge for yourself where a network is "
+    "only described in words."
 )
-AGREEMENT_CAPTION = "The libraries on the same samples with the same features, all sample sets."
+AGREEMENT_CAPTION = "Both libraries on the same samples with the same features, over all sample sets."
 
 
 def ablation_caption(plan: Plan, name: str) -> str:
     text = " ".join(plan.experiment.ablations[name].description.split()) or f"Ablation {name}"
     compared = (
-        "“Better” and “worse” compare with the baseline, paired by seed, corrected for the number of comparisons in "
+        "“Better” and “worse” compare with the baseline, paired by seed and corrected for the number of comparisons in "
         "this table: at most 5 % of them are expected to be false."
         if tables.varies_objective_only(plan, name)
-        else "The baseline has the base settings, so the cases are not set against it."
+        else "The baseline has the base settings, so there is no comparison with it."
     )
-    means = f"mean ± standard deviation over seeds of the mean over the last snapshots; {direction(list(METRICS))}"
+    means = (
+        "mean ± standard deviation over seeds; a run's score is its mean over the last snapshots; "
+        f"{direction(list(METRICS))}"
+    )
     return f"{text}: {means}. {compared}"
 
 
@@ -98,7 +99,7 @@ def summary(plan: Plan, table: pd.DataFrame, per_run: pd.DataFrame) -> tuple[str
     metric = leading(table.metric)
     fid = by_first_library(table, metric)
     if fid.empty:
-        return "No objective has scores to set against the baseline's.", []
+        return "No objective has scores to compare with the baseline's.", []
     low, high = int(fid.n.min()), int(fid.n.max())
     seeds = f"n = {low} seed{'s' if low != 1 else ''}" if low == high else f"n = {low} to {high} seeds"
     change = overall_change(per_run, fid, plan.experiment.baseline)

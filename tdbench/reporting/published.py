@@ -224,7 +224,7 @@ def _against(what: str, ours: str, theirs: str) -> str:
 def _result(published: float, mine: Measured) -> str:
     """Whether a published figure is what one more training of ours could give.
 
-    It is set against the 95 % prediction interval, mean ± t s sqrt(1 + 1/n) over our n seeds: a published figure has
+    It is compared with the 95 % prediction interval, mean ± t s sqrt(1 + 1/n) over our n seeds: a published figure has
     the chance of its own seeds in it. An interval wider than `WITHIN` on each side would let everything pass, and
     decides nothing.
     """

@@ -187,7 +187,7 @@ def compare(per_run: pd.DataFrame, baseline: str, treated: list[str]) -> pd.Data
     baseline : str
         Name of the baseline objective.
     treated : list of str
-        Names of the objectives to set against it.
+        Names of the objectives to compare with it.
 
     Returns
     -------

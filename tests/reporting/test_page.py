@@ -26,7 +26,7 @@ SMALL = {"ablations": {}, "formulations": {"edm": {}}, "overrides": []}
         ),
         (
             {"ablations": {"sampler": {"base": "td", "vary": {"sampling.sampler": ["euler", "ddim"]}}}},
-            ["the cases are not set against it", "sampler = euler"],
+            ["there is no comparison with it", "sampler = euler"],
         ),
     ],
     ids=["one seed", "another metric", "an ablation without a baseline"],

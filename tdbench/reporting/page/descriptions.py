@@ -125,8 +125,8 @@ def describe_samples(plan: Plan, per_run: pd.DataFrame, dataset: str, formulatio
         scores = ", ".join(f"{number(v, 3)} at {budget(s)}" for v, s in zip(found.value, found.steps, strict=True))
         rows.append(f"{objective}: {name_of(metric)} {scores}")
     return (
-        f"Grids of 49 samples of {dataset}, {formulation}, seed {plan.experiment.seeds[0]}, a row an objective, "
-        f"a column a step budget. {'. '.join(rows)}."
+        f"Grids of 49 samples of {dataset}, {formulation}, seed {plan.experiment.seeds[0]}, one row for each "
+        f"objective, one column for each step budget. {'. '.join(rows)}."
     )
 
 
