@@ -54,8 +54,8 @@ PUBLISHED_CAPTION = (
     "over seeds. “Reproduced”: the published figure lies in our 95 % prediction interval for one more training, and "
     "that interval reaches at most 5 % of the figure to each side. “Not reproduced”: it lies outside. Figures compare "
     "only with the same protocol: features and resize, number of images, snapshots, and network and learning rate "
-    "where they are known. “Resize” is the published figure's resize before Inception. Judge for yourself where a network is "
-    "only described in words."
+    "where they are known. “Resize” is the published figure's resize before Inception. Judge for yourself where a "
+    "network is only described in words."
 )
 AGREEMENT_CAPTION = "Both libraries on the same samples with the same features, over all sample sets."
 
