@@ -91,3 +91,10 @@ def test_networks_have_their_sizes() -> None:
         resolution, channels = NETWORKS[name].nominal
         assert size == f"{resolution}×{resolution}×{channels}"
         assert parameters == f"{nominal_parameters(name, resolution) / 1e6:.3g} M"
+
+
+def test_every_rule_that_asks_for_memory_is_listed_with_what_it_asks_for() -> None:
+    text = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
+    blocks = re.split(r"^(?= *rule\b)", text, flags=re.MULTILINE)
+    asking = {name[1] for block in blocks if "ask.mem_mb(" in block and (name := re.match(r"rule (\w+):", block))}
+    assert set(table("cluster.md", "rule")) == asking
