@@ -1,5 +1,6 @@
 """Fixtures that several tests share."""
 
+import os
 import shutil
 import sys
 import threading
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from tdbench.data.archive import ImageSet, read_archive, write_archive
 from tdbench.data.sources import digits
+from tdbench.experiment.extractors import DEFAULT_LIBRARIES
 from tdbench.experiment.load import load_plan
 from tdbench.experiment.run import Plan
 from tdbench.records.layout import DatasetLayout
@@ -109,17 +112,24 @@ def images(archive: Path) -> ImageSet:
 
 @pytest.fixture(scope="session")
 def prepared(archive: Path, images: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> DatasetLayout:
-    """The digits with all that trainings and scores need, made once: for reading, or for `results_with_data`."""
+    """The digits with all that trainings and scores need: for reading, or for `results_with_data`.
+
+    Made once, also where several processes share the tests.
+    """
     # Libraries that take seconds to import.
     from tdbench.evaluation.classifier import train_classifier
     from tdbench.evaluation.scores import write_references
 
-    files = DatasetLayout(tmp_path_factory.mktemp("prepared"), "digits")
-    files.folder.mkdir(parents=True)
-    shutil.copy(archive, files.archive)
-    write_json(files.summary, images.summary())
-    train_classifier(images, files.classifier, files.classifier_report, 1)
-    write_references(images, "classifier", 256, files, 1)
+    base = tmp_path_factory.getbasetemp()
+    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    files = DatasetLayout(folder / "prepared", "digits")
+    with FileLock(folder / "prepared.lock"):
+        if not files.reference("classifier", DEFAULT_LIBRARIES[-1]).exists():
+            files.folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(archive, files.archive)
+            write_json(files.summary, images.summary())
+            train_classifier(images, files.classifier, files.classifier_report, 1)
+            write_references(images, "classifier", 256, files, 1)
     return files
 
 

@@ -47,8 +47,8 @@ class Hold:
         self._owner = folder / ".tdbench.json"
         self._lock: BaseFileLock | None = None
 
-    def take(self, wait_s: float = WAIT_S) -> Self:
-        """Have the folder, after waiting for it for a while.
+    def take(self, wait_s: float | None = None) -> Self:
+        """Lock the folder, after waiting up to ``wait_s`` for it (`WAIT_S` by default).
 
         Raises
         ------
@@ -57,6 +57,7 @@ class Hold:
         TdbenchError
             If the folder cannot be written.
         """
+        wait_s = WAIT_S if wait_s is None else wait_s
         make_folder(self._folder)
         try:
             self._lock = self._taken(0)

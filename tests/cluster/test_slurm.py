@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,6 @@ import pytest
 from tdbench.records.layout import DatasetLayout
 from tests.cluster.slurm import Slurm, why_not_installed
 from tests.conftest import ROOT, results_with_data
-from tests.preloaded import preloaded
 from tests.reliability.calls import tdbench
 
 EXPERIMENT = Path(__file__).parent / "small.yaml"
@@ -68,7 +68,7 @@ class Both(NamedTuple):
 def _command(results: Path, *options: str) -> list[str]:
     target = results / "small" / "jobs" / "digits" / "comparison" / "edm-1" / "evaluate.json"
     config = ("--config", f"experiment={EXPERIMENT}", f"results={results}")
-    return [preloaded().program("snakemake"), str(target), *options, *config]
+    return [sys.executable, "-m", "snakemake", str(target), *options, *config]
 
 
 def _called(slurm: Slurm, results: Path, log: Path) -> subprocess.Popen[bytes]:

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from tdbench.experiment.load import load_plan
-from tests.conftest import ROOT
+from tdbench.records.layout import DatasetLayout
+from tests.conftest import ROOT, results_with_data
 from tests.documentation.blocks import VARIABLE, Command
 from tests.documentation.how import how
 from tests.preloaded import preloaded
@@ -73,15 +74,13 @@ class Project:
             self._help[command] = self.call(command)
         return self._help[command]
 
-    def finish_small_experiment(self) -> None:
-        """Do ``digits`` from its images to its report, and put a copy of the results into ``other``."""
+    def finish_small_experiment(self, prepared: DatasetLayout) -> None:
+        """Do ``digits`` from its prepared images to its report, and put a copy of the results into ``other``."""
+        results_with_data(self.folder / "results", prepared)
         runs = " ".join(
             run.name for run in load_plan(str(self.folder / "workflow/experiments/digits.yaml")).runs.values()
         )
         for command in (
-            "data digits --output results/datasets/digits/archive.zip",
-            "classifier digits",
-            "reference digits",
             f"train digits {runs}",
             f"sample digits {runs}",
             f"evaluate digits {runs}",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tdbench.records.layout import DatasetLayout
 from tests.documentation.blocks import Command, commands
 from tests.documentation.how import HOW, how
 from tests.documentation.project import Project, check
@@ -13,7 +14,7 @@ COMMANDS = commands()
 
 
 @pytest.fixture(scope="module")
-def faults(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def faults(prepared: DatasetLayout, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What is wrong with each command. Those that are run follow each other; planning goes on beside them."""
     ran = [command for command in COMMANDS if (entry := how(command.text)) and entry.way == "run"]
     others = [command for command in COMMANDS if command not in ran]
@@ -21,7 +22,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     finished, fresh = (Project(place) for place in places)
     with ThreadPoolExecutor(1) as pool:
         planned = pool.submit(lambda: {command.text: check(fresh, command) for command in others})
-        finished.finish_small_experiment()
+        finished.finish_small_experiment(prepared)
         found = {command.text: check(finished, command) for command in ran}
         return found | planned.result()
 

@@ -19,7 +19,8 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PROGRAMS = {"tdbench": "tdbench.cli.main", "snakemake": "snakemake.cli"}
+PROGRAMS = {"tdbench": "tdbench.cli.main", "snakemake": "snakemake.cli", "script": ""}
+"""Command -> module whose `main` it calls; ``script FILE ARGUMENTS`` runs a Python file."""
 _CLIENT = Path(__file__).with_name("client.py")
 _SERVER = Path(__file__).with_name("server.py")
 
@@ -48,7 +49,13 @@ class Preloaded:
         snakemake = f'if [ "$1 $2" = "-m snakemake" ]; then shift 2; exec "{self.folder / "snakemake"}" "$@"; fi\n'
         self._write("python", "#!/bin/sh\n", snakemake, f'exec "{sys.executable}" "$@"\n')
         self._process = subprocess.Popen(
-            [sys.executable, str(_SERVER), str(address), str(self.folder / "python"), *PROGRAMS.values()],
+            [
+                sys.executable,
+                str(_SERVER),
+                str(address),
+                str(self.folder / "python"),
+                *(f"{name}={module}" for name, module in PROGRAMS.items()),
+            ],
             cwd=source,
             env=os.environ | {"PYTHONPATH": str(source)},
             stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""The server of `tests.preloaded`: ``server.py ADDRESS PYTHON MODULE ...``; it ends when its standard input does."""
+"""The server of `tests.preloaded`: ``server.py ADDRESS PYTHON NAME=MODULE ...``; it ends with its standard input."""
 
 import atexit
 import contextlib
@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import random
+import runpy
 import select
 import signal
 import socket
@@ -35,9 +36,10 @@ HEAVY = (
 
 
 def main() -> None:
-    address, python, *modules = sys.argv[1:]
+    address, python, *given = sys.argv[1:]
+    programs = dict(one.split("=") for one in given)
     sys.path[0] = str(Path.cwd())
-    for name in (*modules, *HEAVY):
+    for name in (programs["tdbench"], programs["snakemake"], *HEAVY):
         importlib.import_module(name)
     # A collection in a fork would copy all of their pages.
     gc.collect()
@@ -48,7 +50,6 @@ def main() -> None:
     # Those who wait for the programs end unseen.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     print("ready", flush=True)
-    programs = dict(zip(("tdbench", "snakemake"), modules, strict=True))
     while True:
         ready, _, _ = select.select([server, sys.stdin], [], [])
         if sys.stdin in ready:
@@ -107,7 +108,11 @@ def _become(programs: dict[str, str], python: str, call: dict[str, object], stre
     np.random.seed()
     code: object = 0
     try:
-        importlib.import_module(programs[sys.argv[0]]).main()
+        if sys.argv[0] == "script":
+            sys.argv = sys.argv[1:]
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        else:
+            importlib.import_module(programs[sys.argv[0]]).main()
     except SystemExit as end:
         code = end.code
     except BaseException:

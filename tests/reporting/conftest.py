@@ -207,7 +207,7 @@ def _log(run: Run) -> list[dict[str, Any]]:
 
 
 def _write_figures(plan: Plan, results: Path) -> None:
-    """RunStatus-ins: the page takes its pictures as they are."""
+    """Placeholders: the page takes any pictures."""
     layout, pairs = ReportLayout(results, plan.experiment.name), plan.experiment.pairs
     names = ["fid-against-nfe", "cost-against-quality", "consistency", *(f"ablation-{name}" for name in plan.ablations)]
     names += [f"{kind}-{pair}" for kind in ("samples", "training", "nearest") for pair in pairs]

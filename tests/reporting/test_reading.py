@@ -4,13 +4,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.preloaded import preloaded
 
 RUN = "edm-td-seed0"
 PROGRAM = """
@@ -32,7 +32,8 @@ with open(sys.argv[1], "w") as file:
 
 def files_read(folder: Path, *arguments: object) -> Counter[Path]:
     """How often a command opens each file to read it, by the file."""
-    command = [sys.executable, "-c", PROGRAM, str(folder / "opened.json"), *map(str, arguments)]
+    (folder / "program.py").write_text(PROGRAM)
+    command = [preloaded().program("script"), "program.py", str(folder / "opened.json"), *map(str, arguments)]
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
     )

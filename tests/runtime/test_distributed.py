@@ -23,6 +23,7 @@ from tdbench.records.stored import read_metrics, read_samples
 from tdbench.runtime.distributed import World
 from tdbench.workflow.stages import do_stage
 from tests.conftest import ROOT, TINY, results_with_data
+from tests.preloaded import preloaded
 
 NAME = "edm-td-seed0"
 
@@ -51,14 +52,12 @@ def run(plan: Plan) -> Run:
     return plan.run(NAME)
 
 
-def tdbench(*arguments: str) -> subprocess.Popen[str]:
+def in_two(stage: str, plan: Plan, results: Path, *options: str, own_python: bool = False) -> subprocess.Popen[str]:
+    """A stage in two processes; with ``own_python`` they are children of the process that is returned."""
+    program = [sys.executable, "-m", "tdbench"] if own_python else [preloaded().program("tdbench")]
+    command = [*program, stage, str(plan.path), NAME, "--results", str(results), "--processes", "2", *options]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tdbench", *arguments]
     return subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE)
-
-
-def in_two(stage: str, plan: Plan, results: Path, *options: str) -> subprocess.Popen[str]:
-    return tdbench(stage, str(plan.path), NAME, "--results", str(results), "--processes", "2", *options)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +125,7 @@ def test_samples_and_scores_are_the_same_to_the_bit(plan: Plan, run: Run, togeth
 
 def started(plan: Plan, results: Path, run: Run) -> subprocess.Popen[str]:
     """A training in two processes that has gone some way."""
-    child = in_two("train", plan, results)
+    child = in_two("train", plan, results, own_python=True)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and child.poll() is None:
         if list(RunLayout(results, run).checkpoints.glob("*-*.safetensors")):
@@ -182,7 +181,7 @@ def test_the_snakefile_starts_them(
     experiment = tmp_path / "shared.yaml"
     experiment.write_text(content.replace("runs_per_job: 4", "runs_per_job: 1"))
     target = results / "shared" / "jobs" / batch / "sample.json"
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", str(target), "--config"]
+    command = [preloaded().program("snakemake"), "--cores", "2", str(target), "--config"]
     config = [f"experiment={experiment}", f"results={results}"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(

@@ -38,7 +38,7 @@ def test_a_run_that_fails_costs_the_others_nothing(tiny: Plan, results: Path, ca
     with pytest.raises(TdbenchError) as caught:
         do_stage("train", [good, bad, last], results, keep_finished=True, marker=marker)
     assert "edm-td-seed0" in str(caught.value) and "learning_rate" in str(caught.value) and not marker.exists()
-    assert "going on with the next" in capsys.readouterr().err
+    assert "continuing with the next" in capsys.readouterr().err
     made = [RunLayout(results, run).snapshots for run in (good, last)]
     before = [path.stat().st_mtime_ns for path in made]
     mended = short(tiny, "edm-td-seed0")
