@@ -2,7 +2,7 @@
 
 import os
 import shutil
-import sys
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,7 +25,9 @@ from tests.robustness.tally import COUNTS
 
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / "tests" / "workflow" / "tiny.yaml"
-ASKED_BY_PROVENANCE = {"git", "nvidia-smi"}
+MAKE_RESULTS = {"prepared", "made", "finished", "stages_done", "written"}
+"""Fixtures that train or draw for seconds: a test that needs one is slow without the marker."""
+ASKED_BY_PROVENANCE = {"git", "nvidia-smi", "uname", "lscpu"}
 """Programs that answer at once, and that every record asks."""
 
 
@@ -52,26 +54,36 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="leave out tests marked slow, and refuse to start processes")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    in_tests = hasattr(config, "workerinput") or not config.getoption("numprocesses", 0)
-    if config.getoption("--quick") and in_tests:
-        sys.addaudithook(_refuse_processes)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
+    """With ``--quick``, fail a test that starts a process: it needs the marker ``slow``."""
+    if not item.config.getoption("--quick"):
+        return (yield)
+    begin = subprocess.Popen.__init__
 
+    def refuse(process: Any, program: Any, *given: Any, **named: Any) -> None:
+        name = Path(str(program if isinstance(program, str) else next(iter(program)))).name.split()[0]
+        if name not in ASKED_BY_PROVENANCE:
+            # No exception that the code under test could catch.
+            pytest.fail(f"starts {name}: mark the test with pytest.mark.slow")
+        begin(process, program, *given, **named)
 
-def _refuse_processes(event: str, arguments: tuple[Any, ...]) -> None:
-    """Fail the test that starts a process: it needs the marker ``slow``."""
-    if event == "subprocess.Popen" and Path(str(arguments[0])).name not in ASKED_BY_PROVENANCE:
-        # An error that no `except Exception` of the code under test catches.
-        pytest.fail(f"starts {arguments[0]}: mark the test with pytest.mark.slow")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess.Popen, "__init__", refuse)
+        return (yield)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the folder that takes longest in one process: begun last, the other processes would wait for it."""
     if config.getoption("--quick"):
-        slow = [item for item in items if item.get_closest_marker("slow")]
+        slow = [item for item in items if _is_slow(item)]
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item not in set(slow)]
     items.sort(key=lambda item: not item.nodeid.startswith("tests/workflow/"))
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is not None or not MAKE_RESULTS.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -30,6 +30,7 @@ BUILD = (
 COMMAND = "import sys; from tdbench.cli.main import app; app({}, standalone_mode=False)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "unwanted"),
     [
@@ -74,6 +75,7 @@ def test_a_command_leaves_out_what_it_does_not_use(code: str, unwanted: set[str]
     assert unwanted & set(imported) == set()
 
 
+@pytest.mark.slow
 def test_make_lets_python_keep_compiled_modules() -> None:
     """Where the caller's environment forbids it, as many containers do, each job would compile them again."""
     probe = 'include Makefile\nprobe:\n\t@echo "set to [$$PYTHONDONTWRITEBYTECODE]"\n'

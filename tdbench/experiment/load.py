@@ -85,7 +85,7 @@ def _included(name: str, collection: Path) -> tuple[Path, Content]:
         raise TdbenchError(f"{collection}: includes: {error}") from error
     if "includes" in content:
         raise TdbenchError(
-            f"{collection}: includes: {name!r}: is a collection itself; "
+            f"{collection}: includes: {name!r}: is itself a collection; "
             f"name its experiments: {_listed(content['includes'])}"
         )
     return path, content

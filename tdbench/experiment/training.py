@@ -133,7 +133,7 @@ class Training(Parameters):
             return content
         if "betas" in content:
             raise ValueError(
-                f"betas: {content['betas']!r:.60}: belong to the optimizer; write such as "
+                f"betas: {content['betas']!r:.60}: belong to the optimizer; write, for example, "
                 "optimizer: {kind: adam, betas: [0.9, 0.999]}"
             )
         if content.get("ema_decay") is not None and content.get("ema_half_life_kimg") is None:

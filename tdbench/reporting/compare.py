@@ -77,7 +77,7 @@ def read_scores(path: Path) -> pd.DataFrame:
         raise TdbenchError(f"{path}: has no column {lacking[0]!r}; {_report_again(path.parent)} with this version")
     if not (whole and words):
         again = _report_again(path.parent)
-        raise TdbenchError(f"{path}: names or numbers are not those that `tdbench report` writes; {again}")
+        raise TdbenchError(f"{path}: names or numbers are not those that a report writes; {again}")
     if not numeric or scores.empty:
         raise TdbenchError(f"{path}: value: holds no scores, or some that are not finite; {_report_again(path.parent)}")
     return scores

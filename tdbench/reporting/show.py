@@ -36,7 +36,7 @@ class _Commands(NamedTuple):
 
     def damaged(self, path: Path, error: Exception) -> TdbenchError:
         said = first_line(error)
-        return TdbenchError(f"{path}: not a file that `tdbench report` writes ({said}); {advice.again(self.again)}")
+        return TdbenchError(f"{path}: not a file that a report writes ({said}); {advice.again(self.again)}")
 
 
 def printed_tables(plan: Plan, results: Path) -> str:

@@ -26,6 +26,7 @@ from tests.conftest import ROOT
 CPU = torch.device("cpu")
 
 
+@pytest.mark.slow
 def test_every_group_gives_ratios_with_their_origin(tmp_path: Path) -> None:
     document, figures, picture = tmp_path / "page.md", tmp_path / "all.json", tmp_path / "all.png"
     document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
@@ -88,6 +89,7 @@ def test_live_bytes_of_a_small_graph() -> None:
         assert (counter.live, counter.peak) == (4000, 8000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["baseline", "td"])
 def test_fake_tensors_hold_as_much_as_real_ones(objective: str) -> None:
     run = varied(f"edm-{objective}-seed0", "unet-tiny", 64, **EXACT)

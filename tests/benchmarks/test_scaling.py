@@ -23,6 +23,8 @@ from tdbench.workflow.flow import Workflow
 from tdbench.workflow.resources import Requests
 from tests.conftest import TINY
 
+pytestmark = pytest.mark.slow
+
 SNAKEFILE = """
 rule all:
     input: expand("{n}.scored", n=[1, 2, 3])

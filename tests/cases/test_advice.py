@@ -86,6 +86,7 @@ DAMAGES: dict[str, tuple[Callable[[RunLayout], Path], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DAMAGES)
 def test_files_of_a_run(name: str, folder: Path) -> None:
     """Its stage stops at the damage; what it advises, typed, mends it."""
@@ -96,6 +97,7 @@ def test_files_of_a_run(name: str, folder: Path) -> None:
     assert tdbench(*call, cwd=folder).code == 0
 
 
+@pytest.mark.slow
 def test_other_settings(folder: Path) -> None:
     path = folder / "my files" / "base.yaml"
     path.write_text(path.read_text().replace("learning_rate: 0.002", "learning_rate: 0.001"))
@@ -106,6 +108,7 @@ def test_other_settings(folder: Path) -> None:
     assert tdbench(*call, cwd=folder).code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["classifier.json", "reference-classifier-clean-fid.npz"])
 def test_files_of_a_data_set(name: str, folder: Path) -> None:
     cut(folder / RESULTS / "datasets" / "digits" / name)
@@ -114,6 +117,7 @@ def test_files_of_a_data_set(name: str, folder: Path) -> None:
     assert tdbench(*call, cwd=folder).code == 0
 
 
+@pytest.mark.slow
 def test_an_archive_that_is_missing(folder: Path) -> None:
     """Snakemake makes it, with the experiment's settings and plug-ins."""
     (folder / RESULTS / "datasets" / "digits" / "archive.zip").unlink()
@@ -131,6 +135,7 @@ def test_an_archive_that_is_missing(folder: Path) -> None:
     typed(said, folder)
 
 
+@pytest.mark.slow
 def test_the_report_and_the_crate(folder: Path) -> None:
     call = ("my files/base.yaml", "--results", RESULTS)
     again = ["tdbench", "report", *call]

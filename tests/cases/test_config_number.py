@@ -20,6 +20,7 @@ def snakemake(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_the_case_and_its_advice(tmp_path: Path) -> None:
     done = snakemake(tmp_path, "results=2026_11_25")
     said = done.stderr.strip().splitlines()[-1]
@@ -58,6 +59,7 @@ def test_good_ones(typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert config_text("results", typed.strip("'")) == typed.strip("'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("given", "passed"), [("2026_11_25", "./2026_11_25"), ("/x/7", "/x/7"), ("a b", "./a b")])
 def test_make_passes_a_path(given: str, passed: str) -> None:
     done = subprocess.run(["make", "-n", "reproduce", f"RESULTS={given}"], cwd=ROOT, capture_output=True, text=True)

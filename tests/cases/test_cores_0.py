@@ -9,6 +9,7 @@ from tdbench.workflow import config
 from tests.cases.test_config_number import snakemake
 
 
+@pytest.mark.slow
 def test_the_case(tmp_path: Any) -> None:
     done = snakemake(tmp_path, "--cores", "0")
     assert done.returncode == 2 and "Traceback" not in done.stderr + done.stdout

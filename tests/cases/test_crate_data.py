@@ -12,6 +12,8 @@ from tdbench.records.layout import DatasetLayout
 from tdbench.workflow.flow import Workflow
 from tests.cases.calls import INPUTS, tdbench
 
+pytestmark = pytest.mark.slow
+
 RUNS = ("edm-baseline-seed0", "edm-td-seed0")
 
 

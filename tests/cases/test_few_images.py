@@ -91,6 +91,7 @@ def test_four_are_enough(tmp_path: Path) -> None:
     assert set(measure(torch_fidelity, samples, reference, settings, True)) == set(settings.metrics)
 
 
+@pytest.mark.slow
 def test_a_reference_of_one_image(tmp_path: Path) -> None:
     case = copied("one-image", tmp_path)
     place = case / "r" / "datasets" / "one" / "archive.zip"

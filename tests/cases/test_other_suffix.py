@@ -16,7 +16,7 @@ JPEG = (INPUTS / "other-suffix" / "folder" / "a.jpg").read_bytes()
 def test_a_folder_names_the_images_that_are_not_read(tmp_path: Path) -> None:
     case = copied("other-suffix", tmp_path)
     said = refused("data", "folder", "--path", "folder", "--resolution", 16, "-o", "o.zip", cwd=case)
-    assert said.startswith("folder: holds 2 images: b.avif, c.gif: of a format that is not read; convert to PNG")
+    assert said.startswith("folder: holds 2 images: b.avif, c.gif: unsupported format; convert to PNG")
     for name in ("b.avif", "c.gif"):
         (case / "folder" / name).unlink()
     called = tdbench("data", "folder", "--path", "folder", "--resolution", 16, "-o", "o.zip", cwd=case)
@@ -33,7 +33,7 @@ def test_jfif_is_jpeg_and_its_class_keeps_its_place(tmp_path: Path) -> None:
 def test_an_archive_names_them_too(tmp_path: Path) -> None:
     case = copied("other-suffix", tmp_path)
     said = refused("data", "archive", "--path", "gif_some.zip", "-o", "o.zip", cwd=case)
-    assert said.startswith("gif_some.zip: holds 1 image: 00000/img00000002.gif: of a format that is not read")
+    assert said.startswith("gif_some.zip: holds 1 image: 00000/img00000002.gif: unsupported format")
 
 
 @pytest.mark.parametrize("name", ["a.HEIC", "a.jxl", "sub/a.pgm"])
@@ -43,7 +43,7 @@ def test_further_formats(name: str, tmp_path: Path) -> None:
     (path.parent / "a.jpg").write_bytes(JPEG)
     path.write_bytes(b"an image of another format")
     said = refused("data", "ffhq", "--path", "in", "--resolution", 16, "-o", "o.zip", cwd=tmp_path)
-    assert said.startswith(f"in: holds 1 image: {name}: of a format that is not read")
+    assert said.startswith(f"in: holds 1 image: {name}: unsupported format")
 
 
 def test_files_that_are_no_images_are_counted_and_hidden_ones_are_not(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ def test_with_a_server_it_is_no_matter(tmp_path: Path, monkeypatch: pytest.Monke
     check_paths([load_plan(str(TINY))], tmp_path / "a?b")
 
 
+@pytest.mark.slow
 def test_other_signs_lead_to_the_file_of_that_name(tmp_path: Path) -> None:
     results = tmp_path / "a #b%41+&; c"
     local = results / "mlflow" / "mlflow.db"

@@ -39,6 +39,7 @@ def test_the_smallest_is_made_and_read(tmp_path: Path) -> None:
     assert called.code == 0 and "resolution 2" in called.out
 
 
+@pytest.mark.slow
 def test_noise_that_does_not_compress_is_read_again_beyond_64_mib(tmp_path: Path) -> None:
     """As large as what is unpacked at most was before: a square of this size is within the allowed sizes."""
     side = 4_800

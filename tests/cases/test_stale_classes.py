@@ -5,6 +5,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tdbench.data.archive import read_archive
 from tdbench.data.state import changed_since, source_state
 from tdbench.data.summary import DataSummary
@@ -23,6 +25,7 @@ def snakemake(folder: Path) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 def test_the_case(tmp_path: Path) -> None:
     case = copied("stale-classes", tmp_path)
     call = ("data", "folder", "--path", "cls", "--resolution", 8, "--output", ARCHIVE)

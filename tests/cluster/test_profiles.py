@@ -12,6 +12,8 @@ from ruamel.yaml import YAML
 from tests.cluster.test_slurm import EXPERIMENT
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 PROFILES = ROOT / "workflow" / "profiles"
 
 

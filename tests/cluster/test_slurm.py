@@ -16,6 +16,8 @@ from tests.cluster.slurm import Slurm, why_not_installed
 from tests.conftest import ROOT, results_with_data
 from tests.reliability.calls import tdbench
 
+pytestmark = pytest.mark.slow
+
 EXPERIMENT = Path(__file__).parent / "small.yaml"
 RUNS = ("edm-baseline-seed0", "edm-td-seed0")
 STEPS, LONGEST_S = 100, 400

@@ -142,7 +142,7 @@ def test_a_file_that_cannot_be_used_is_named_with_the_reason(kind: str, tmp_path
     content, words = BAD[kind]
     save(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(content())
-    with pytest.raises(TdbenchError, match=rf"cannot use 1 image: b\.png \(.*{words}.*\); mend or remove"):
+    with pytest.raises(TdbenchError, match=rf"cannot use 1 image: b\.png \(.*{words}.*\); repair or remove"):
         read_source("folder", tmp_path, 4)
 
 

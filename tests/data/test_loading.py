@@ -3,6 +3,7 @@ import threading
 import weakref
 
 import numpy as np
+import pytest
 import torch
 
 from tdbench.data.archive import ImageSet
@@ -46,6 +47,7 @@ def test_a_batch_may_be_larger_than_the_data(images: ImageSet) -> None:
     assert Batches(small, 25, 0, CPU).at(0).images.shape == (25, 1, 8, 8)
 
 
+@pytest.mark.slow
 def test_batches_let_go_of_their_thread_and_images(images: ImageSet) -> None:
     """Runs of a job follow each other in one process; the data of one must not wait for the collector of garbage."""
 

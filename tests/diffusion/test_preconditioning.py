@@ -87,6 +87,7 @@ def test_noise_prediction_and_ancestral_step_against_diffusers(ours: str, theirs
     torch.testing.assert_close(mean, step.prev_sample, rtol=2e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_vp_against_physicsnemo() -> None:
     """Its coefficients for images divided by alpha, at sigma / alpha (Karras et al. 2022, table 1)."""
     from physicsnemo.diffusion.preconditioners import VPPreconditioner

@@ -10,6 +10,8 @@ from tests.documentation.blocks import Command, commands
 from tests.documentation.how import HOW, how
 from tests.documentation.project import Project, check
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = commands()
 
 

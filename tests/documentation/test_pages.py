@@ -65,6 +65,7 @@ def _snakemake_options() -> set[str]:
     return set(re.findall(r"--([a-z][a-z-]+)", done.stdout))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", of("python"))
 def test_python_runs(block: Block, tmp_path: Path) -> None:
     program = tmp_path / "documented.py"

@@ -49,6 +49,7 @@ def test_efficientnet_knows_what_is_on_a_photograph(efficientnet: FeatureExtract
         assert (features @ state["_fc.weight"].T + state["_fc.bias"]).argmax().item() == label, path.name
 
 
+@pytest.mark.slow
 def test_efficientnet_is_the_packages_network(efficientnet: FeatureExtractor, photographs: np.ndarray) -> None:
     """Folding the normalisation into the convolutions, and chunks, change nothing that float32 can hold."""
     network = EfficientNet.from_name("efficientnet-lite0").eval()
@@ -65,6 +66,7 @@ def test_grey_images_are_grey_colour_images(efficientnet: FeatureExtractor, imag
     torch.testing.assert_close(efficientnet.extract(grey), efficientnet.extract(grey.repeat(1, 3, 1, 1)))
 
 
+@pytest.mark.slow
 def test_libraries_agree_on_efficientnet(efficientnet: FeatureExtractor, photographs: np.ndarray) -> None:
     scores = []
     for library in (clean_fid, torch_fidelity):

@@ -99,6 +99,7 @@ def trusted(program: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return program
 
 
+@pytest.mark.slow
 def test_torch_fidelitys_own_call_gives_the_same(
     network: FeatureExtractorInceptionV3, weights: Path, photographs: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -117,6 +118,7 @@ def test_torch_fidelitys_own_call_gives_the_same(
     assert extractor.name == name and capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("library", "mode"), [("clean-fid", "clean"), (LEGACY, "legacy_tensorflow")])
 def test_clean_fids_own_modes_give_the_same(
     library: str, mode: str, trusted: Path, weights: Path, photographs: np.ndarray, tmp_path: Path
@@ -146,6 +148,7 @@ def test_clean_fids_own_modes_give_the_same(
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_libraries_differ_by_their_resize_alone(weights: Path, photographs: np.ndarray) -> None:
     """With the same weights: where no image has to be resized they agree, else `clean` stands apart."""
     extractors = {library: load_inception(library, weights) for library in LIBRARIES}
@@ -186,6 +189,7 @@ def few(images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Da
     return files
 
 
+@pytest.mark.slow
 def test_from_weights_to_scores(few: DatasetLayout, weights: Path, tmp_path: Path) -> None:
     """An experiment that names a file of weights: reference features and scores of all libraries."""
     shutil.copy(weights, tmp_path / "mine.pth")
@@ -226,6 +230,7 @@ def test_from_weights_to_scores(few: DatasetLayout, weights: Path, tmp_path: Pat
         assert legacy == pytest.approx(theirs, rel=1e-3) and clean != pytest.approx(theirs, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_weights_may_be_safetensors(network: FeatureExtractorInceptionV3, weights: Path, tmp_path: Path) -> None:
     path = tmp_path / "random.safetensors"
     save_file({key: value.contiguous() for key, value in network.state_dict().items()}, path)

@@ -26,11 +26,13 @@ def test_classifier_knows_its_classes(prepared: DatasetLayout) -> None:
     assert report["test_accuracy"] >= 0.97 and report["test_images"] == 360
 
 
+@pytest.mark.slow
 def test_classifier_is_repeatable(prepared: DatasetLayout, images: ImageSet, tmp_path: Path) -> None:
     train_classifier(images, tmp_path / "c.safetensors", tmp_path / "c.json")
     assert (tmp_path / "c.safetensors").read_bytes() == prepared.classifier.read_bytes()
 
 
+@pytest.mark.slow
 def test_labels_that_mean_nothing_are_refused(images: ImageSet, tmp_path: Path) -> None:
     labels = np.random.default_rng(0).permutation(images.labels)
     shuffled = ImageSet(images.images, labels, images.checksum, images.path)
@@ -61,6 +63,7 @@ def test_features_are_those_of_the_extractor_in_order(library, images: ImageSet,
             np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_libraries_agree_and_rank_alike(images: ImageSet, classifier: FeatureExtractor) -> None:
     """Halves of the data against each other: small; with noise or with classes dropped: larger. Agreement to 1e-3."""
     rng = np.random.default_rng(0)

@@ -61,6 +61,7 @@ def test_every_experiment_of_the_project_is_valid_and_planned_without_its_data(p
         assert all(len(read_published(name)) for name in plan.experiment.published)
 
 
+@pytest.mark.slow
 def test_paper_is_all_of_the_papers_experiments_and_its_budget_their_sum() -> None:
     plans = load_plans("paper")
     assert [plan.experiment.name for plan in plans] == ["cifar10", "afhqv2", "ffhq", "ablation-cifar10"]
@@ -459,6 +460,7 @@ def test_an_unknown_run_names_the_nearest(tiny: Plan) -> None:
         tiny.run("edm-td-seed9")
 
 
+@pytest.mark.slow
 def test_throughput_is_measured_network_by_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throughput, "SECONDS", 0.2)
     measured = throughput.measure_throughput(["unet-tiny", "unet-small", "unet-tiny"], threads=1)

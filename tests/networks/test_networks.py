@@ -77,6 +77,7 @@ EACH = pytest.mark.parametrize("name", ["unet-tiny", *PAPER])
 OF_PAPERS = pytest.mark.parametrize("name", list(PAPER))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "resolution"),
     # 48: reckoned from the size whose recipe it shares, which for DDPM++ and NCSN++ is that of 64.
@@ -100,6 +101,7 @@ def test_the_counts_to_plan_with_are_true(name: str, resolution: int) -> None:
     assert 1 + counted.get_total_flops() / forward == pytest.approx(FORWARD_AND_BACKWARD, rel=1e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "resolution", "classes", "millions"),
     [
@@ -306,6 +308,7 @@ def test_without_the_extra_one_message_says_what_to_install(monkeypatch: pytest.
     assert count_parameters(build_network(NetworkSettings(kind="unet-tiny"), 1, 8, 0, 0, 1000.0, seed=0))
 
 
+@pytest.mark.slow
 def test_the_library_is_imported_late_and_silently() -> None:
     program = """
 import sys, torch

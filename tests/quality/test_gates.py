@@ -12,6 +12,8 @@ from tests.conftest import ROOT
 from tests.quality.lint_workflow import DOES_NOT_HOLD, lints, remaining
 from tests.quality.makefile import commands
 
+pytestmark = pytest.mark.slow
+
 BIN = Path(sys.executable).parent
 GATES = {
     "types": ("mypy", "--no-color-output"),

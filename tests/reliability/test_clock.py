@@ -60,6 +60,7 @@ def clock_of_the_day() -> Iterator[Clock]:
         yield clock
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jump", [-HOUR, DAY])
 def test_a_training_ends_with_the_same_numbers_and_tells_no_negative_time(
     jump: float, after: After, undisturbed: dict[str, object], monkeypatch: pytest.MonkeyPatch

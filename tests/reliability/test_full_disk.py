@@ -42,6 +42,7 @@ def at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], None
     return arrange
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "minutes", "file"),
     [(0, 60, "metrics.jsonl"), (4, 60, "snapshots/000000320.safetensors"), (7, 0, "checkpoints/000000000512-")],
@@ -67,6 +68,7 @@ def test_a_training_on_a_disk_that_fills_up_goes_on_where_it_stood(
     assert outcome(disk.results, "train") == outcome(stages_done["train"], "train") and not leftovers(disk.results)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "leaves", "suffixes"),
     [
@@ -123,6 +125,7 @@ def test_data_and_references_on_a_full_disk(disk: Disk, stages_done: dict[str, P
     assert found.keys() == kept.keys() and all(found[name] == kept[name] for name in kept if name != lost.name)
 
 
+@pytest.mark.slow
 def test_tracking_on_a_full_disk_goes_on_once_there_is_space(disk: Disk, stages_done: dict[str, Path]) -> None:
     shutil.copytree(stages_done["report"], disk.results)
 

@@ -16,6 +16,7 @@ from tests.reliability.conftest import After
 KILLS = 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sample", "evaluate", "report"])
 def test_a_stage_killed_at_random_moments_goes_on_to_the_same_numbers(
     name: str, after: After, undisturbed: dict[str, object], undisturbed_report: dict[str, object]
@@ -45,6 +46,7 @@ def test_a_stage_killed_at_random_moments_goes_on_to_the_same_numbers(
 _FIRST = {"sample": "steps-*.npz", "evaluate": ".tdbench.json", "report": "comparison.csv"}
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_had_half_written_is_taken_away(after: After) -> None:
     results = after("train")
     run = results / "small" / "runs" / "digits" / "edm-td-seed0"

@@ -34,6 +34,7 @@ def advice(done: Called, path: Path) -> list[str]:
     return shlex.split(quoted[1]) if quoted else []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize(
     ("file", "used_by", "made_by"),
@@ -65,6 +66,7 @@ def test_it_is_named_before_it_is_used_and_made_anew(
     assert outcome(results, used_by) == outcome(stages_done[used_by], used_by)
 
 
+@pytest.mark.slow
 def test_a_classifier_is_named_before_it_is_used_and_trained_anew(after: After) -> None:
     results = after("sample")
     path = results / DATA / "classifier.safetensors"
@@ -78,6 +80,7 @@ def test_a_classifier_is_named_before_it_is_used_and_trained_anew(after: After) 
     assert path.read_bytes() == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["run.json", "snapshots.json", "samples.json", "scores.json", "metrics.jsonl"])
 def test_a_record_cut_short_is_named_with_the_command_that_writes_it(file: str, after: After) -> None:
     results = after("evaluate")
@@ -89,6 +92,7 @@ def test_a_record_cut_short_is_named_with_the_command_that_writes_it(file: str, 
     assert words[1:] == [str(SMALL), RUNS[1], "--results", str(results)]
 
 
+@pytest.mark.slow
 def test_a_reference_with_any_flipped_bit_is_refused_or_means_the_same(stages_done: dict[str, Path]) -> None:
     """What a zip's own checksums do not cover are names and times that nobody reads."""
     whole = stages_done["data"] / DATA / "reference-classifier-clean-fid.npz"

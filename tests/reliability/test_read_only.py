@@ -32,6 +32,7 @@ def test_every_stage_says_so_and_goes_on_once_it_is_writable(
     assert outcome(disk.results) == undisturbed
 
 
+@pytest.mark.slow
 def test_snakemake_says_so_before_it_plans_anything(disk: Disk) -> None:
     disk.results.mkdir()
     disk.read_only(True)

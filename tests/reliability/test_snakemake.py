@@ -90,6 +90,7 @@ def snakemake(after: After, tmp_path: Path):
     calls.end_all()
 
 
+@pytest.mark.slow
 def test_two_at_once_killed_and_interrupted_end_with_the_same_numbers(
     snakemake: Snakemake, undisturbed: dict[str, object]
 ) -> None:

@@ -44,6 +44,7 @@ def held_by_another(folder: Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+@pytest.mark.slow
 def test_the_second_is_told_who_holds_it_and_gets_it_when_that_was_killed(tmp_path: Path) -> None:
     with held_by_another(tmp_path) as process:
         with pytest.raises(Busy) as caught:
@@ -73,6 +74,7 @@ def test_where_the_file_system_has_no_locks_a_file_serves(
     assert Hold(tmp_path, "doing").free
 
 
+@pytest.mark.slow
 def test_a_second_stage_of_a_run_is_refused_and_disturbs_nothing(
     after: After, undisturbed: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,6 +94,7 @@ def test_a_second_stage_of_a_run_is_refused_and_disturbs_nothing(
     assert outcome(results) == undisturbed
 
 
+@pytest.mark.slow
 def test_one_that_ends_soon_is_waited_for(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with held_by_another(tmp_path) as process:
         begun, ending = time.monotonic(), threading.Timer(0.5, process.kill)

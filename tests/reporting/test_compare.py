@@ -95,6 +95,7 @@ def test_a_difference_in_truth_is_found_where_it_is(tmp_path: Path) -> None:
     assert result.exit_code == 1 and "not the same: 3 of 12 cells are not" in result.output
 
 
+@pytest.mark.slow
 def test_false_alarms_are_rare() -> None:
     """Simulated: of two reproductions with the same distribution, at most one in twenty is called different."""
     rng, alarms, tries = np.random.default_rng(2), 0, 150

@@ -45,6 +45,7 @@ def test_all_is_relative_to_the_baseline(costs: pd.DataFrame) -> None:
     assert str(read["score, × baseline [95 %]"]).startswith("0.786 [0.483")
 
 
+@pytest.mark.slow
 def test_the_figure_has_a_panel_a_cost_and_all_formats(costs: pd.DataFrame, tmp_path: Path) -> None:
     figure = figure_of(costs, "Cost")
     assert [axis.get_xlabel() for axis in figure.axes] == ["training time, × baseline", "memory, × baseline"]

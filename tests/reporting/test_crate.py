@@ -149,6 +149,7 @@ def test_each_stage_of_a_run_says_by_what_from_what_and_when(crate: ROCrate) -> 
     assert all("startTime" in action for action in (train, sample, evaluate))
 
 
+@pytest.mark.slow
 def test_profiles_are_claimed_as_far_as_they_hold(
     made: Path, crate: ROCrate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +175,7 @@ def test_profiles_are_claimed_as_far_as_they_hold(
     assert checked(tmp_path / "b.zip").exit_code == 0
 
 
+@pytest.mark.slow
 def test_twice_the_same_but_for_the_date(made: Path, packed: Path, tmp_path: Path) -> None:
     assert exported(made, tmp_path / "again.zip").exit_code == 0
     found = []
@@ -195,6 +197,7 @@ def test_a_whole_crate_says_how_to_repeat_it(packed: Path, tmp_path: Path) -> No
         assert "experiment.yaml results=again" in result.output and "read it first: mine.py" in result.output
 
 
+@pytest.mark.slow
 def test_an_unpacked_crate_is_compared_as_results_are(made: Path, packed: Path, tmp_path: Path) -> None:
     folder = unpacked(packed, tmp_path / "crate")
     for a, b in ((folder, made / "results"), (made / "results", folder), (folder / "short", made / "results")):
@@ -202,6 +205,7 @@ def test_an_unpacked_crate_is_compared_as_results_are(made: Path, packed: Path, 
         assert result.exit_code == 0 and "A and B are the same." in result.output, result.output
 
 
+@pytest.mark.slow
 def test_with_everything_the_report_is_made_again_from_the_crate(made: Path, tmp_path: Path) -> None:
     output = tmp_path / "crate"
     result = exported(made, output, "--with-weights", "--with-samples", "--with-data")

@@ -16,6 +16,7 @@ from tests.reporting.conftest import make_page
 SMALL = {"ablations": {}, "formulations": {"edm": {}}, "overrides": []}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -38,6 +39,7 @@ def test_pages_of_all_kinds_are_written(tmp_path: Path, settings: dict[str, Any]
     assert [word for word in words if word not in text] == []
 
 
+@pytest.mark.slow
 def test_a_page_may_have_many_published_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of several papers, say: a table long enough to be searched, which has no column of libraries."""
     head = ",".join(published.COLUMNS)
@@ -48,6 +50,7 @@ def test_a_page_may_have_many_published_figures(tmp_path: Path, monkeypatch: pyt
     assert "paper 1<" in page and "paper 20<" in page
 
 
+@pytest.mark.slow
 def test_figures_of_a_metric_that_is_negative_have_no_logarithm_and_no_ratio(tmp_path: Path) -> None:
     evaluation = {"metrics": ["kid"], "kid_subset_size": 100}
     made = make_page(tmp_path, **(SMALL | {"evaluation": evaluation}))

@@ -14,7 +14,7 @@ from tdbench.records import layout
 from tdbench.reporting import published
 from tdbench.reporting.cells import Cell
 from tdbench.reporting.collect import CELL
-from tdbench.reporting.published import Ours
+from tdbench.reporting.published import Measured
 from tests.conftest import ROOT
 
 PAPER = "Temporal Difference Learning for Diffusion Models, ICML 2026, arXiv 2606.15048"
@@ -225,7 +225,7 @@ def test_the_papers_figures_compare_with_two_of_the_three_columns_of_its_experim
     ],
 )
 def test_what_one_more_training_could_give_is_reproduced(std: float, n: int, result: str) -> None:
-    assert published._result(2.0, Ours("d", "f", "o", 4, "fid", "l", "x", 2.04, std, n)) == result
+    assert published._result(2.0, Measured("d", "f", "o", 4, "fid", "l", "x", 2.04, std, n)) == result
 
 
 def test_no_table_without_figures(tiny: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

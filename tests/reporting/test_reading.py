@@ -47,6 +47,7 @@ def copy(made: Path, tmp_path: Path) -> Path:
     return tmp_path / "copy"
 
 
+@pytest.mark.slow
 def test_a_report_reads_each_file_of_a_run_once(copy: Path) -> None:
     found = files_read(copy, "report", "short.yaml", "--results", "results")
     runs = (copy / "results" / "short" / "runs").resolve()
@@ -59,12 +60,14 @@ def test_a_report_reads_each_file_of_a_run_once(copy: Path) -> None:
     assert 1 <= found[archive.resolve()] <= 2  # its checksum, and its images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["train", "sample", "evaluate"])
 def test_a_stage_reads_the_experiment_once(command: str, copy: Path) -> None:
     found = files_read(copy, command, "short.yaml", RUN, "--results", "results")
     assert found[(copy / "short.yaml").resolve()] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["validate"], ["plan", "--tflops", "1"], ["show", "--results", "results"]])
 def test_other_commands_too(command: list[str], copy: Path) -> None:
     name, *options = command

@@ -78,6 +78,7 @@ def test_a_difference_counts_less_among_many() -> None:
     assert among.corrected_low[0] < among.difference_low[0]
 
 
+@pytest.mark.slow
 def test_the_corrected_interval_excludes_zero_where_the_corrected_p_says_so() -> None:
     rng = np.random.default_rng(1)
     for _ in range(200):
@@ -109,6 +110,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say(name: str, seeds: int) -
     assert 0.92 <= coverage <= 0.98
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAWS)
 def test_without_a_difference_few_tables_claim_one(name: str) -> None:
     """Simulated: tables of 19 rows with no difference, rows of neighbouring budgets alike as they are in truth."""
@@ -121,6 +123,7 @@ def test_without_a_difference_few_tables_claim_one(name: str) -> None:
     assert better / tables < 0.05 and claimed / tables < 0.065  # 5 % and two standard errors
 
 
+@pytest.mark.slow
 def test_few_of_the_claims_are_false() -> None:
     """Simulated: half of the rows differ in truth; at most 5 % of what is called better or worse does not."""
     rng, true, false = np.random.default_rng(4), 0, 0
@@ -220,6 +223,7 @@ def test_more_precision_is_better() -> None:
     assert found.to_dict() == {"fid": "better", "precision": "worse"}
 
 
+@pytest.mark.slow
 def test_bootstrap_intervals_cover_the_mean_of_many_seeds() -> None:
     """Simulated, skewed values: about 95 % with 60 seeds; with 3 far fewer, which is why no verdict rests on them."""
     rng = np.random.default_rng(0)

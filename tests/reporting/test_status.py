@@ -143,6 +143,7 @@ def wait_for(holds: Callable[[], bool], seconds: float = 90) -> None:
         time.sleep(0.2)
 
 
+@pytest.mark.slow
 def test_trainings_are_followed_from_outside_until_they_end(results: Path, short: Plan) -> None:
     """One is killed, one is interrupted."""
     names = ("digits/edm-td-seed1", "digits/edm-baseline-seed0")

@@ -43,6 +43,7 @@ def saved(**arrays: Any) -> bytes:
     return content.getvalue()
 
 
+@pytest.mark.slow
 def test_bytes_of_a_sample_set(tmp_path: Path, little_memory: None) -> None:
     path = tmp_path / "steps-004.npz"
 
@@ -98,6 +99,7 @@ KINDS = [
 ]
 
 
+@pytest.mark.slow
 def test_heads_of_arrays(tmp_path: Path, little_memory: None) -> None:
     path = tmp_path / "steps-004.npz"
 
@@ -127,6 +129,7 @@ def test_an_array_gets_the_memory_of_what_is_there(content: bytes, words: str, t
         read_samples(path)
 
 
+@pytest.mark.slow
 def test_an_array_that_is_packed_tight_is_a_bomb(tmp_path: Path, little_memory: None) -> None:
     path = tmp_path / "steps-004.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("arr_0.npy", "w") as file:
@@ -157,6 +160,7 @@ def reference(path: Path) -> bytes:
     return path.read_bytes()
 
 
+@pytest.mark.slow
 def test_bytes_of_reference_features(tmp_path: Path, little_memory: None) -> None:
     path = tmp_path / "reference.npz"
 
@@ -184,6 +188,7 @@ ODD_ARRAYS = [
 ]
 
 
+@pytest.mark.slow
 def test_content_of_reference_features(tmp_path: Path, little_memory: None) -> None:
     path, good = tmp_path / "reference.npz", Statistics.of(FEATURES)
     odd = st.one_of(st.none(), st.sampled_from(ODD_ARRAYS))
@@ -247,6 +252,7 @@ def vectors(shape: tuple[int, ...], settings: str, consistency: bool) -> dict[st
     return {f"0/{key}": value for key, value in case.items()}
 
 
+@pytest.mark.slow
 def test_reference_vectors(tmp_path: Path, little_memory: None) -> None:
     path = tmp_path / "vectors.npz"
     shapes = st.sampled_from([(2, 1, 4, 4), (0, 1, 4, 4), (2, 1, 4, 0), (2, 3), (1,), ()])

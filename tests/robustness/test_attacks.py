@@ -116,6 +116,7 @@ def test_a_zip_bomb_is_not_unpacked(declared: bool, tmp_path: Path, little_memor
     assert ("unpacks to 300,000,001 bytes; at most 300,000,000" in said) == declared
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("declared", [True, False])
 def test_a_bomb_of_labels_is_not_unpacked(declared: bool, tmp_path: Path, little_memory: None) -> None:
     path, bomb = tmp_path / "bomb.zip", b'{"labels": null' + b" " * 2**27 + b"}"
@@ -194,6 +195,7 @@ def test_another_format_under_a_harmless_name_is_not_decoded(
     assert "no image of a kind that is read" in refused(folder, lambda: read_source("folder", folder, 8))
 
 
+@pytest.mark.slow
 def test_a_picture_with_a_bomb_of_text_is_refused(tmp_path: Path, little_memory: None) -> None:
     bomb = b"Comment\0\0" + zlib.compress(bytes(2**28))
     chunk = struct.pack(">I", len(bomb)) + b"zTXt" + bomb + struct.pack(">I", zlib.crc32(b"zTXt" + bomb))

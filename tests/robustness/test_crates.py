@@ -40,6 +40,7 @@ def find_faults(path: Path) -> None:
         raise TdbenchError(*(f"{path}: {fault}" for fault in found.faults))
 
 
+@pytest.mark.slow
 def test_bytes_of_a_crate(crate: Path, tmp_path: Path, little_memory: None) -> None:
     path = tmp_path / "bad.zip"
 
@@ -52,6 +53,7 @@ def test_bytes_of_a_crate(crate: Path, tmp_path: Path, little_memory: None) -> N
     check()
 
 
+@pytest.mark.slow
 def test_descriptions_of_a_crate(crate: Path, tmp_path: Path, little_memory: None) -> None:
     path = tmp_path / "bad.zip"
     with zipfile.ZipFile(crate) as archive:

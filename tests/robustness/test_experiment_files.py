@@ -50,6 +50,7 @@ def plain(block: Any) -> Any:
     return 10**40 if block == ENDLESS else block
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_structures(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, little_memory: None) -> None:
     path = tmp_path / "experiment.yaml"
@@ -70,6 +71,7 @@ def test_structures(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     check()
 
 
+@pytest.mark.slow
 def test_text(tmp_path: Path, little_memory: None) -> None:
     path, text = tmp_path / "experiment.yaml", EVERYTHING.encode()
 
@@ -128,6 +130,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 def test_yaml_of_all_kinds(tmp_path: Path, little_memory: None) -> None:
     path = tmp_path / "experiment.yaml"
 
@@ -146,6 +149,7 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -39,6 +39,7 @@ def encoded(form: str, pixels: np.ndarray = PIXELS[0], **options: Any) -> bytes:
     return data.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
 def test_bytes_of_an_archive(compression: int, tmp_path: Path, little_memory: None) -> None:
     good, path = tmp_path / "good.zip", tmp_path / "bad.zip"
@@ -55,6 +56,7 @@ def test_bytes_of_an_archive(compression: int, tmp_path: Path, little_memory: No
     check()
 
 
+@pytest.mark.slow
 def test_labels_of_an_archive(tmp_path: Path, little_memory: None) -> None:
     path, names = tmp_path / "bad.zip", [f"{i}.png" for i in range(3)]
     members = {name: encoded("png") for name in names}
@@ -89,6 +91,7 @@ def test_names_in_an_archive(tmp_path: Path, little_memory: None) -> None:
     assert [found.name for found in tmp_path.iterdir()] == ["bad.zip"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["png", "jpeg", "webp", "bmp", "tiff"])
 def test_bytes_of_images_in_a_folder(form: str, tmp_path: Path, little_memory: None) -> None:
     folder, content = tmp_path / "images", encoded(form)
@@ -113,6 +116,7 @@ def tarred(members: dict[str, bytes]) -> bytes:
     return content.getvalue()
 
 
+@pytest.mark.slow
 def test_content_of_cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, little_memory: None) -> None:
     """As if the official checksum were that of a damaged file, which takes a forger of SHA-256."""
     path = tmp_path / "cifar"

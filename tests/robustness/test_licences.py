@@ -13,10 +13,12 @@ def packages() -> dict[str, tuple[str, str]]:
     return licences.installed()
 
 
+@pytest.mark.slow
 def test_every_dependency_has_a_licence_that_is_allowed(packages: dict[str, tuple[str, str]]) -> None:
     assert len(packages) > 100 and licences.objections(packages) == []
 
 
+@pytest.mark.slow
 def test_the_page_names_every_dependency(packages: dict[str, tuple[str, str]]) -> None:
     """Not word by word: which packages there are differs between systems."""
     text = (ROOT / "LICENCES.md").read_text(encoding="utf-8")

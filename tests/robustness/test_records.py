@@ -59,6 +59,7 @@ def test_the_records_that_are_damaged_are_good(plan: Plan, layout: RunLayout, tm
 FILES = ["settings", "snapshots", "samples", "scores", "consistency"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_records_of_a_run(name: str, plan: Plan, layout: RunLayout, tmp_path: Path, little_memory: None) -> None:
     path: Path = getattr(layout, name)
@@ -84,6 +85,7 @@ def lines_of(good: list[dict[str, Any]]) -> st.SearchStrategy[bytes]:
     return st.one_of(damaged(whole), placed)
 
 
+@pytest.mark.slow
 def test_metrics(plan: Plan, layout: RunLayout, tmp_path: Path, little_memory: None) -> None:
     @inputs(400)
     @given(lines_of([LINE | {"step": step} for step in (20, 40, 60)]))
@@ -109,6 +111,7 @@ def seen(results: Path, plan: Plan, capsys: pytest.CaptureFixture[str]) -> Calla
     return look
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("finished", [True, False])
 def test_progress(
     finished: bool,
@@ -132,6 +135,7 @@ def test_progress(
     check()
 
 
+@pytest.mark.slow
 def test_plans(
     plan: Plan, layout: RunLayout, tmp_path: Path, capsys: pytest.CaptureFixture[str], little_memory: None
 ) -> None:
@@ -149,6 +153,7 @@ def test_plans(
     check()
 
 
+@pytest.mark.slow
 def test_records_seen_by_status(
     plan: Plan, layout: RunLayout, tmp_path: Path, capsys: pytest.CaptureFixture[str], little_memory: None
 ) -> None:

@@ -74,6 +74,7 @@ def commands(said: str) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines]
 
 
+@pytest.mark.slow
 def test_evil_paths_arrive_whole_in_every_command(project: Path) -> None:
     # Without a quote at its end, which Snakemake takes away.
     results, experiment = 'it\'s; $(touch pwned) "re" sults', "-it's $(touch pwned).yaml"
@@ -95,6 +96,7 @@ def test_evil_paths_arrive_whole_in_every_command(project: Path) -> None:
     assert not list(project.rglob("pwned"))
 
 
+@pytest.mark.slow
 def test_evil_paths_are_only_paths_when_commands_run(project: Path) -> None:
     results, experiment = 'it\'s; $(touch pwned) "results" `touch pwned`', "-it's $(touch pwned).yaml"
     target = f"{results}/datasets/set{EVIL.index('$(touch pwned)')}/archive.zip"

@@ -161,6 +161,7 @@ def test_rules_quote_whatever_they_put_into_a_line_of_shell() -> None:
             assert form == "q" or name in QUOTED or NUMBERS.fullmatch(name), f"{file}: {{{field}}} is not quoted"
 
 
+@pytest.mark.slow
 def test_whoever_quotes_for_a_rule_does() -> None:
     for where in QUOTED.values():
         kind, method = where.split(".")

@@ -87,6 +87,7 @@ def altered_cells(text: str) -> st.SearchStrategy[bytes]:
     return st.one_of(st.lists(place, min_size=1, max_size=4).map(change), damaged(text.encode()))
 
 
+@pytest.mark.slow
 def test_published_figures(tiny: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, little_memory: None) -> None:
     path = tmp_path / "mine.csv"
     good = "\n".join((ROOT / "results" / "published" / "main.csv").read_text().splitlines()[:4])
@@ -106,6 +107,7 @@ def test_published_figures(tiny: Plan, tmp_path: Path, monkeypatch: pytest.Monke
     check()
 
 
+@pytest.mark.slow
 def test_scores_of_a_reproduction(tiny: Plan, tmp_path: Path, little_memory: None) -> None:
     good, bad = tmp_path / "good" / "scores.parquet", tmp_path / "bad" / "scores.parquet"
     for path in (good, bad):
@@ -140,6 +142,7 @@ ODD = [
 ]
 
 
+@pytest.mark.slow
 def test_columns_of_a_reproduction(tiny: Plan, tmp_path: Path, little_memory: None) -> None:
     good, bad = tmp_path / "good" / "scores.parquet", tmp_path / "bad" / "scores.parquet"
     table = scores(tiny)
@@ -157,6 +160,7 @@ def test_columns_of_a_reproduction(tiny: Plan, tmp_path: Path, little_memory: No
     check()
 
 
+@pytest.mark.slow
 def test_origins_of_a_reproduction(tiny: Plan, tmp_path: Path, little_memory: None) -> None:
     runs = pd.DataFrame({"git_commit": ["a" * 40] * 3, "torch": "2.11", "device": "cpu", "data": "d" * 64})
     scores(tiny).to_parquet(tmp_path / "scores.parquet", index=False)
@@ -171,6 +175,7 @@ def test_origins_of_a_reproduction(tiny: Plan, tmp_path: Path, little_memory: No
     check()
 
 
+@pytest.mark.slow
 def test_what_is_shown(tiny: Plan, tmp_path: Path, little_memory: None) -> None:
     plan = tiny.model_copy(update={"ablations": {}})
     layout, table = ReportLayout(tmp_path, "tiny"), comparison_table(plan, mean_over_snapshots(scores(plan)))

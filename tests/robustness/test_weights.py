@@ -40,6 +40,7 @@ def joined(head: bytes, numbers: bytes) -> bytes:
     return struct.pack("<Q", len(head)) + head + numbers
 
 
+@pytest.mark.slow
 def test_bytes_of_a_snapshot(tmp_path: Path, little_memory: None) -> None:
     path = tmp_path / "000000064.safetensors"
 
@@ -52,6 +53,7 @@ def test_bytes_of_a_snapshot(tmp_path: Path, little_memory: None) -> None:
     check()
 
 
+@pytest.mark.slow
 def test_heads_of_snapshots(tmp_path: Path, little_memory: None) -> None:
     path, (head, numbers) = tmp_path / "000000064.safetensors", split(CONTENT)
 
@@ -64,6 +66,7 @@ def test_heads_of_snapshots(tmp_path: Path, little_memory: None) -> None:
     check()
 
 
+@pytest.mark.slow
 def test_checkpoints_of_the_right_name(tmp_path: Path, little_memory: None, capsys: pytest.CaptureFixture[str]) -> None:
     """A checkpoint is named by its SHA-256; a forger knows how to reckon that."""
 
@@ -87,6 +90,7 @@ def test_checkpoints_of_the_right_name(tmp_path: Path, little_memory: None, caps
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zipped", [True, False])
 def test_bytes_of_weights_in_torchs_format(zipped: bool, tmp_path: Path, little_memory: None) -> None:
     path, content = tmp_path / "weights.pth", io.BytesIO()

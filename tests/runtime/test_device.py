@@ -104,6 +104,7 @@ def test_no_target_waits(target: Any, gpu: Any, tiny: Plan, images: ImageSet, tm
     train_watched(gpu, changed(tiny, target=target), images, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
 @pytest.mark.parametrize("microbatch", [None, 24])
@@ -124,6 +125,7 @@ def test_no_way_of_training_waits(
     train_watched(gpu, run, images, tmp_path, resident)
 
 
+@pytest.mark.slow
 def test_nothing_in_diffusers_network_waits(gpu: Any, tiny: Plan, images: ImageSet, tmp_path: Path) -> None:
     train_watched(gpu, changed(tiny, augmentation=0.5, precision="bf16"), images, tmp_path)
 

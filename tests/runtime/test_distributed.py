@@ -102,6 +102,7 @@ def test_two_processes_follow_the_same_curve_as_one(alone: Path, together: Path,
     assert max((first[key] - other[key]).abs().max().item() for key in first) < 2e-5
 
 
+@pytest.mark.slow
 def test_samples_and_scores_are_the_same_to_the_bit(plan: Plan, run: Run, together: Path) -> None:
     layout = RunLayout(together, run)
     found = []
@@ -134,6 +135,7 @@ def started(plan: Plan, results: Path, run: Run) -> subprocess.Popen[str]:
     raise AssertionError(child.communicate()[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["SIGTERM", "SIGKILL of a process", "SIGKILL of the parent"])
 def test_ended_and_started_again_it_ends_with_the_same_bytes(
     end: str, plan: Plan, run: Run, together: Path, prepared: DatasetLayout, tmp_path: Path
@@ -164,6 +166,7 @@ def test_ended_and_started_again_it_ends_with_the_same_bytes(
         assert (layout.snapshot(0).parent / path.name).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_mistake_is_told_once(plan: Plan, tmp_path: Path) -> None:
     done = in_two("train", plan, tmp_path)
     _, said = done.communicate(timeout=120)
@@ -171,6 +174,7 @@ def test_a_mistake_is_told_once(plan: Plan, tmp_path: Path) -> None:
     assert said.count("no such archive") == 1
 
 
+@pytest.mark.slow
 def test_the_snakefile_starts_them(
     plan: Plan, run: Run, together: Path, prepared: DatasetLayout, tmp_path: Path
 ) -> None:

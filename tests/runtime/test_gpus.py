@@ -98,6 +98,7 @@ def test_without_gpus_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
         assert gpus == [] and dict(os.environ) == before
 
 
+@pytest.mark.slow
 def test_the_process_and_its_children_see_what_it_holds_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TDBENCH_GPUS", "3,7,9")
     before = dict(os.environ)
@@ -121,6 +122,7 @@ def test_the_process_and_its_children_see_what_it_holds_and_no_more(monkeypatch:
         pass
 
 
+@pytest.mark.slow
 def test_processes_that_compete_all_get_theirs_and_never_one_twice() -> None:
     """Two of three each, besides those that want one: holding one and waiting for another would never end."""
     processes = [holder(count, 1, "0,1,2") for count in (2, 2, 2, 1, 1, 1)]
@@ -133,6 +135,7 @@ def test_processes_that_compete_all_get_theirs_and_never_one_twice() -> None:
     assert most_at_once(times) >= 2
 
 
+@pytest.mark.slow
 def test_a_killed_process_frees_its_gpu_and_who_waits_says_so_once() -> None:
     killed = holder(1, 600, "0")
     assert killed.stdout is not None and json.loads(killed.stdout.readline()) == ["0"]
@@ -149,6 +152,7 @@ def test_a_killed_process_frees_its_gpu_and_who_waits_says_so_once() -> None:
     assert json.loads(out.splitlines()[-1])["gpus"] == ["0"] and err == ""
 
 
+@pytest.mark.slow
 def test_jobs_of_a_cluster_that_call_their_gpus_alike_do_not_wait_for_each_other() -> None:
     first = holder(1, 600, "0", SLURM_JOB_ID="1")
     try:
@@ -261,6 +265,7 @@ class Project:
         return [int(number) for number in re.findall(r"tdbench train .* --processes (\d+) ", plan)]
 
 
+@pytest.mark.slow
 def test_snakemake_runs_a_job_a_gpu_each_with_its_own(tmp_path: Path, archive: Path) -> None:
     project = Project(tmp_path / "project", archive)
     # As many processes as the command line says, but no more than there are GPUs.

@@ -154,6 +154,7 @@ def test_images_and_labels_tell_the_same_of_who_is_touched() -> None:
     assert torch.equal(touched, labels.any(dim=1)) and 0 < touched.sum() < 256
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("channels", "size"), SIZES)
 def test_brightness_is_kept(channels: int, size: int) -> None:
     settings = AugmentationSettings(probability=1)

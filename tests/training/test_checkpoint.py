@@ -70,6 +70,7 @@ def unbroken(tiny: Plan, archive: Path, tmp_path_factory: pytest.TempPathFactory
     return outcome(layout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 4, 5, 9])
 def test_sigterm_keeps_the_last_step_and_the_end_is_the_same_to_the_bit(
     step: int,
@@ -91,6 +92,7 @@ def test_sigterm_keeps_the_last_step_and_the_end_is_the_same_to_the_bit(
     assert [part["from_step"] for part in parts] == [0, step] and all("provenance" in part for part in parts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -131,6 +133,7 @@ def test_every_kind_of_state_goes_on_exactly(
     assert outcome(broken) == outcome(whole)
 
 
+@pytest.mark.slow
 def test_killed_at_twenty_random_moments(tiny: Plan, archive: Path, tmp_path: Path) -> None:
     """SIGKILL: whatever moment it comes at, the next call ends with the very bytes of an undisturbed training."""
     context = get_context("forkserver")  # starts children with torch and diffusers imported already
@@ -176,6 +179,7 @@ DAMAGE: dict[str, Callable[[Path, random.Random], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("which", ["newest", "both"])
 def test_a_damaged_checkpoint_is_passed_over(
@@ -244,6 +248,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_those_before(
     assert list(tmp_path.iterdir()) == [made]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["settings", "data", "snapshot"])
 def test_a_checkpoint_of_something_else_is_not_used(
     change: str,
@@ -274,6 +279,7 @@ def test_a_checkpoint_of_something_else_is_not_used(
     assert outcome(layout) == outcome(fresh)
 
 
+@pytest.mark.slow
 def test_what_does_not_change_the_weights_may_change_meanwhile(
     tiny: Plan, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -284,6 +290,7 @@ def test_what_does_not_change_the_weights_may_change_meanwhile(
     assert "resumes after step 7" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_asked_to_stop_in_the_last_step_it_finishes_and_begins_nothing_more(
     tiny: Plan, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,7 @@ def quick_compiler(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
     return compiled
 
 
+@pytest.mark.slow
 def test_a_compiled_training_is_the_same(
     trained: Any,
     quick_compiler: list[nn.Module],
@@ -86,6 +87,7 @@ def test_a_compiled_training_is_the_same(
     assert outcome(broken) == outcome(compiled)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calls", [1, 2])
 def test_a_compiler_that_fails_is_done_without(
     calls: int,
@@ -119,6 +121,7 @@ def test_a_compiler_that_fails_is_done_without(
     assert losses(layout) == losses(trained("eager", compile=False))
 
 
+@pytest.mark.slow
 def test_bf16_differs_by_its_rounding_alone(trained: Any) -> None:
     exact = losses(trained("fp32", precision="fp32", target_precision="fp32"))
     for name, formats in {"both": BF16, "target": {"target_precision": "bf16", "precision": "fp32"}}.items():
@@ -149,6 +152,7 @@ def test_under_bf16_all_that_is_kept_is_float32(
         assert call(batch.images, torch.full((64, 1, 1, 1), 0.5).double(), told).dtype == torch.float32
 
 
+@pytest.mark.slow
 def test_bf16_goes_on_exactly(tiny: Plan, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = shorter(tiny.run("edm-td-seed0"), metrics_every_steps=3, **BF16)
     whole, broken = RunLayout(tmp_path / "whole", run), RunLayout(tmp_path / "broken", run)

@@ -44,6 +44,7 @@ def trained(run: Run, archive: Path, folder: Path) -> RunLayout:
     return layout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FORMULATIONS)
 def test_baseline_and_td_train_and_sample(kind: str, plan: Plan, archive: Path, tmp_path: Path) -> None:
     if kind == "ddim":
@@ -88,6 +89,7 @@ def test_ddim_samples_the_weights_of_ddpms_baseline(plan: Plan, tmp_path: Path) 
     assert mine.snapshots == theirs.snapshots and mine.samples != theirs.samples and mine.scores != theirs.scores
 
 
+@pytest.mark.slow
 def test_noise_of_a_stochastic_sampler_belongs_to_the_image(plan: Plan, archive: Path, tmp_path: Path) -> None:
     """Another batch size gives the same images."""
     run, sets = plan.run("ddpm-baseline-seed0"), []

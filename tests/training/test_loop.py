@@ -50,6 +50,7 @@ def test_a_baseline_and_its_twin_start_alike_and_see_the_same(tiny: Plan, images
     assert not torch.equal(weights["edm-baseline-seed0"], weights["edm-baseline-seed1"])
 
 
+@pytest.mark.slow
 def test_the_gradient_step_lowers_the_loss(tiny: Plan, archive: Path, tmp_path: Path) -> None:
     run = shorter(tiny.run("edm-baseline-seed0"), duration_kimg=6.4)
     train(run, archive, RunLayout(tmp_path, run))
@@ -57,6 +58,7 @@ def test_the_gradient_step_lowers_the_loss(tiny: Plan, archive: Path, tmp_path: 
     assert lines[-1].loss < 0.75 * lines[0].loss
 
 
+@pytest.mark.slow
 def test_training_again_gives_the_same_bytes(trained: tuple[Run, RunLayout], archive: Path, tmp_path: Path) -> None:
     run, layout = trained
     again = RunLayout(tmp_path, run)
@@ -109,6 +111,7 @@ def test_divergence_stops_with_a_message_and_keeps_the_last_good_snapshot(
     assert not layout.snapshots.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
 def test_a_damaged_snapshot_is_named(
     damage: str, trained: tuple[Run, RunLayout], archive: Path, tmp_path: Path
@@ -126,6 +129,7 @@ def test_a_damaged_snapshot_is_named(
         sample_run(run, layout)
 
 
+@pytest.mark.slow
 def test_samples_of_other_settings_or_snapshots_are_refused(tiny: Plan, archive: Path, tmp_path: Path) -> None:
     run = shorter(tiny.run("edm-td-seed0"))
     layout = RunLayout(tmp_path, run)
@@ -144,6 +148,7 @@ def test_samples_of_other_settings_or_snapshots_are_refused(tiny: Plan, archive:
         Records(tmp_path).of(other).sampled  # noqa: B018
 
 
+@pytest.mark.slow
 def test_a_training_that_fails_leaves_no_older_one_behind(tiny: Plan, archive: Path, tmp_path: Path) -> None:
     good = shorter(tiny.run("edm-baseline-seed0"))
     layout = RunLayout(tmp_path, good)

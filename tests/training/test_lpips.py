@@ -70,6 +70,7 @@ def pair() -> list[Tensor]:
     return [torch.rand(1, 1, 8, 8, generator=source) * 2 - 1 for _ in range(2)]
 
 
+@pytest.mark.slow
 def test_it_is_the_librarys_own(state: State, vgg: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also in its gradient; neither the parameters nor the global generator take part."""
     layers = make_layers(cfgs["D"])
@@ -110,7 +111,7 @@ def test_a_network_is_loaded_once_a_process(
     first = distances._networks[torch.device("cpu")]
     load_lpips(vgg)
     assert distances._networks[torch.device("cpu")] is first
-    warned = [line for line in capsys.readouterr().err.splitlines() if "does not compare" in line]
+    warned = [line for line in capsys.readouterr().err.splitlines() if "the distance is not LPIPS" in line]
     assert len(warned) == 1 and warned[0].startswith(f"{vgg}: ") and sha256(vgg) in warned[0]
     # The other format, other numbers.
     path = tmp_path / "mine.safetensors"
@@ -268,6 +269,7 @@ def experiment(folder: Path, weights: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_training_by_lpips_knows_its_weights(
     state: State,
     vgg: Path,

@@ -97,6 +97,7 @@ def test_a_gradient_longer_than_the_norm_is_scaled_and_a_shorter_one_is_left_to_
     torch.testing.assert_close(gradients[2], gradients[0] * 0.01 / gradients[0].norm(), rtol=1e-4, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_metrics_have_the_norm_before_it_is_clipped(tiny: Plan, archive: Path, tmp_path: Path) -> None:
     norms = []
     for name, settings in (("plain", {}), ("clipped", {"gradient_clip_norm": 0.01})):
@@ -120,6 +121,7 @@ def test_the_average_has_a_constant_rate_or_a_half_life(tiny: Plan, images: Imag
     assert average_decay(half_life, 10**9) == 0.5 ** (64 / (half_life.ema_half_life_kimg * 1000))
 
 
+@pytest.mark.slow
 def test_half_of_the_images_are_mirrored_the_same_for_both_objectives(
     tiny: Plan, images: ImageSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:

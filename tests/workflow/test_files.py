@@ -45,6 +45,7 @@ def test_another_store_is_tracked_anew_and_its_password_not_recorded(tiny: Plan,
     assert workflow.tracking_key == local
 
 
+@pytest.mark.slow
 def test_a_classifier_is_trained_only_where_its_features_are_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "other.yaml"
     text = TINY.read_text()
@@ -78,6 +79,7 @@ def planned(experiment: Path, results: Path) -> subprocess.CompletedProcess[str]
     return snakemake(experiment, results, "-n")
 
 
+@pytest.mark.slow
 def test_published_weights_are_fetched_by_one_job_and_given_ones_are_an_input(tmp_path: Path) -> None:
     """Inception's, for the references, and those of LPIPS, for the trainings by it; in one experiment."""
     path, results, mine, vgg = (tmp_path / name for name in ("mine.yaml", "results", "mine.pth", "vgg.pth"))
@@ -141,6 +143,7 @@ def inputs_of_trainings(output: str) -> dict[str, set[str]]:
     return found
 
 
+@pytest.mark.slow
 def test_without_a_network_nothing_is_computed_before_the_weights_are_there(tmp_path: Path) -> None:
     """Although the project's profile lets other jobs go on when one fails; and nothing stays locked."""
     path, results, cache = tmp_path / "mine.yaml", tmp_path / "results", tmp_path / "cache"

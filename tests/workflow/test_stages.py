@@ -28,6 +28,7 @@ def short(plan: Plan, name: str, **training: float) -> Run:
     return Run.model_validate(content)
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_costs_the_others_nothing(tiny: Plan, results: Path, capsys: pytest.CaptureFixture) -> None:
     good, bad, last = (
         short(tiny, "edm-baseline-seed0"),
@@ -47,6 +48,7 @@ def test_a_run_that_fails_costs_the_others_nothing(tiny: Plan, results: Path, ca
     assert marker.exists() and capsys.readouterr().err.count("already finished, kept") == 2
 
 
+@pytest.mark.slow
 def test_other_settings_data_or_code_and_lost_files_are_done_again(
     tiny: Plan, results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,6 +76,7 @@ def test_other_settings_data_or_code_and_lost_files_are_done_again(
     assert done_again()
 
 
+@pytest.mark.slow
 def test_samples_are_kept_until_their_snapshot_changes(tiny: Plan, results: Path) -> None:
     run = short(tiny, "edm-baseline-seed0")
     layout = RunLayout(results, run)

@@ -20,6 +20,8 @@ from tdbench.experiment.metrics import METRICS
 from tests.conftest import ROOT
 from tests.preloaded import preloaded
 
+pytestmark = pytest.mark.slow
+
 RUNS = 6
 COMPARISON, ABLATION = "digits/comparison/edm-1", "digits/ablation-weight/edm-1"
 BASELINES = {"digits/edm-baseline-seed0", "digits/edm-baseline-seed1"}

@@ -28,6 +28,7 @@ def rows(database: str, query: str) -> int:
         connection.close()
 
 
+@pytest.mark.slow
 def test_one_whole_copy_whoever_is_killed(results: Tracked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """First the writer is killed, then the server, which comes back while the writer waits for it."""
     # Else MLflow's own silent tries could outlast the restart.

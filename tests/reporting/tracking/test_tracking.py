@@ -135,6 +135,7 @@ def test_the_model_gives_what_our_own_loading_gives(tracked: Tracked, client: Ml
     assert found == {f"{r['metric']}/{r['library']}/nfe-{r['nfe']:03d}": r["value"] for r in rows}
 
 
+@pytest.mark.slow
 def test_what_changed_is_written_anew_and_the_rest_left(results: Tracked) -> None:
     results.track_here()
     client = MlflowClient(results.local)
@@ -191,6 +192,7 @@ def killed_when(reached: Callable[[], bool], track_here: Callable[[], None]) -> 
     track_here()
 
 
+@pytest.mark.slow
 def test_one_whole_copy_after_being_killed_at_any_moment(results: Tracked) -> None:
     """Killed again and again, each time at another moment."""
     store = results.results / "mlflow" / "mlflow.db"
@@ -217,6 +219,7 @@ def test_a_store_that_refuses_is_named_in_one_line(results: Tracked) -> None:
     assert said.count("\n") == 1 and "MLflow at postgresql+nothing://me:***@127.0.0.1/x:" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["snapshots/000000640.safetensors", "samples/000000320/steps-002.png"])
 def test_a_missing_file_is_named(results: Tracked, lost: str) -> None:
     path = layout(results).folder / lost
