@@ -101,7 +101,7 @@ class ImageSet:
 
 
 def summary_file(archive: Path) -> Path:
-    """Where the summary of an archive lies: beside it, ``NAME.json`` for ``NAME.zip`` and for any other name too.
+    """The path of an archive's summary: beside it, ``NAME.json`` for ``NAME.zip``, and for any other name too.
 
     Raises
     ------
@@ -190,7 +190,7 @@ def _size_of_first(path: Path, _written: int, _bytes: int) -> tuple[int, int] | 
 
 
 def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, str]:
-    """Names of the files in a zip as they are in the zip, by their names with slashes; Windows may write others."""
+    """File names in a zip, by their names with slashes; Windows may write backslashes."""
     given = [name for name in archive.namelist() if not name.endswith(("/", "\\"))]
     members = {name.replace("\\", "/"): name for name in given}
     if len(members) < len(given):

@@ -1,4 +1,4 @@
-"""A folder of a user's own images, cropped and resized to one size.
+"""A folder of a user's images, cropped and resized to one size.
 
 Each image is turned as its EXIF orientation says, cropped to the largest square about its centre (an odd pixel
 too many falls off at the right or at the bottom) and resized by Pillow's LANCZOS filter, whether it shrinks or grows: a
@@ -78,7 +78,7 @@ def find_images(folder: Path) -> list[PurePosixPath]:
         folders[:] = [name for name in folders if not is_hidden(name)]
         links = [Path(parent, name) for name in folders if Path(parent, name).is_symlink()]
         if links:
-            # Such a link may lead back up, and leaving it out would lose images without a word.
+            # Such a link may form a loop, and skipping it would lose images silently.
             raise TdbenchError(f"{links[0]}: is a link to a folder, which is not followed; put the folder itself there")
         for name in files:
             path = PurePosixPath(Path(parent, name).relative_to(folder).as_posix())

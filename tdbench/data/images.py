@@ -30,13 +30,13 @@ def is_image(name: str) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a path is one that systems leave beside a user's files: a part begins with a dot, or is __MACOSX."""
+    """Whether a path is a system file: a part begins with a dot, or is __MACOSX."""
     parts = PurePosixPath(name).parts
     return any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in parts)
 
 
 def judge_others(where: Path, names: Iterable[str]) -> None:
-    """Refuse images of formats that are not read, and count all other files beside the images in a warning.
+    """Refuse images of unsupported formats; count all other files in a warning.
 
     Raises
     ------

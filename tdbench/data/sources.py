@@ -82,7 +82,7 @@ def folder(path: Path | None, resolution: int | None) -> RawImages:
 
 
 def ffhq(path: Path | None, resolution: int | None) -> RawImages:
-    """Flickr-Faces-HQ without labels, from its 70,000 images (sub-folders 00000, 01000, ... are no classes)."""
+    """Flickr-Faces-HQ without labels, from its 70,000 images (sub-folders 00000, 01000, ... are not classes)."""
     return _published("ffhq", path, resolution)
 
 

@@ -21,7 +21,7 @@ from tdbench.runtime.arrays import read_arrays
 from tdbench.runtime.distributed import World
 from tdbench.runtime.files import atomic_path, parse_json
 
-# Images that a large network sees at once: more need gigabytes for its activations and are no faster on a CPU.
+# Images per call of a large network: more need gigabytes of activations and are not faster on a CPU.
 CHUNK = 16
 
 
@@ -192,7 +192,7 @@ def _unreadable(path: Path, made_by: str | None, said: object) -> TdbenchError:
 
 
 def as_rgb(images: Tensor) -> Tensor:
-    """Grey images three times over; colour images as they are."""
+    """Grey images repeated to three channels; colour images unchanged."""
     return images.expand(-1, 3, -1, -1)
 
 

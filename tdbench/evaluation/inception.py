@@ -118,7 +118,7 @@ def torch_fidelity(path: Path, name: str, checksum: str) -> FeatureExtractor:
 
 def _network(path: Path) -> FeatureExtractorInceptionV3:
     """torch-fidelity's network: uint8 images (N, 3, H, W) -> one output, features (N, 2048)."""
-    # torch-fidelity would read the file as a pickle; it gets a copy that holds nothing but the weights.
+    # torch-fidelity would read the file as a pickle; it gets a copy with only the weights.
     safe = BytesIO()
     torch.save(read_state(path, _REMEDY), safe)
     safe.seek(0)

@@ -1,4 +1,4 @@
-"""The files of Inception's weights: which there are, where they lie, and how they get there.
+"""The files of Inception's weights: which files, where they are, how they are fetched.
 
 clean-fid and torch-fidelity publish a file each, both converted from TensorFlow's graph of 2015-12-05. They are
 kept in ``weights`` of the cache (`tdbench.runtime.downloads.cache_folder`), and nothing is read from them unless their

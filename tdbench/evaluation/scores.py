@@ -140,7 +140,7 @@ def _kept(path: Path, facts: Reference) -> ReferenceFeatures | None:
 
 @torch.no_grad()
 def evaluate_run(run: Run, layout: RunLayout, files: DatasetLayout, world: World = ALONE) -> None:
-    """Score all sample sets of ``run`` and write scores.json: one row a library, metric and sample set.
+    """Score all sample sets of ``run`` and write scores.json: one row for each library, metric and sample set.
 
     Several processes share the extraction of features; the leader computes the distances.
     """
@@ -208,7 +208,7 @@ def score_set(
     references: dict[str, ReferenceFeatures],
     world: World,
 ) -> Iterator[tuple[str, list[Score], Samples | None]]:
-    """Library, its rows of one sample set, and what was extracted; in all processes but the leader there is nothing."""
+    """Library, its rows of one sample set, and the extracted features; empty in all processes but the leader."""
     settings, last = run.evaluation, entry.snapshot_images == run.scored_snapshots()[-1]
     # Libraries that see the images alike share what was extracted, and what is the same for both.
     extracted: dict[tuple[str, str], Samples | None] = {}

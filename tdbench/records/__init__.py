@@ -1,1 +1,1 @@
-"""What lies on disk: where every file is, what stages write, and reading it."""
+"""Files on disk: where each one is, what stages write, and how it is read."""

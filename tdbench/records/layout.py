@@ -1,4 +1,4 @@
-"""Where every file of an experiment lies. The Snakefile and the commands both ask here."""
+"""The path of every file of an experiment, for the Snakefile and the commands."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +14,7 @@ PROGRESS = "progress.jsonl"
 
 
 class NamedRun(Protocol):
-    """What the files of a run lie by: a `Run`, or its names alone where nothing else is at hand."""
+    """What the paths of a run depend on: a `Run`, or only its names."""
 
     @property
     def experiment(self) -> str: ...

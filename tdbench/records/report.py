@@ -15,7 +15,7 @@ PARTS: tuple[Part, ...] = ("comparison", "ablations", "page")
 
 
 class Named(Protocol):
-    """What names of tables and figures are made of: a `Plan`."""
+    """What the names of tables and figures depend on: a `Plan`."""
 
     @property
     def pairs(self) -> Iterable[tuple[str, str]]:
@@ -31,7 +31,7 @@ class One(NamedTuple):
     name: str
     """Of its files and on the page."""
     about: tuple[str, ...]
-    """What its functions get beside the findings: data set and formulation, or an ablation, or nothing."""
+    """Further arguments of its functions: data set and formulation, or an ablation, or nothing."""
 
 
 @dataclass(frozen=True)

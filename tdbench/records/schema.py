@@ -205,7 +205,7 @@ class Nearest(Record):
     snapshot_images: Count
     steps: Steps
     share: Annotated[float, Field(ge=0, le=1)]
-    """Of the samples that lie within ``threshold`` of an image."""
+    """Share of samples within ``threshold`` of an image."""
     threshold: Distance
     samples: Count
     queries: Count | None = None

@@ -90,7 +90,7 @@ class RunRecords:
 
     @property
     def data(self) -> DataSummary:
-        """The data set as it is now."""
+        """The current summary of the data set."""
         command = advice.snakemake(self.run.file, self._records.results, self.files.archive)
         return self._records.read(self.files.summary, command, DataSummary)
 
@@ -118,7 +118,7 @@ class RunRecords:
         _ = self.trained
 
     def _same_images(self, record: Trained) -> bool:
-        """Whether a run that names another source was trained on the very images of its data set.
+        """Whether a run that names another source was trained on the same images.
 
         A folder of images, and the archive that was made of it and is in a crate, are the same data.
         """
@@ -201,7 +201,7 @@ class RunRecords:
 
     @cached_property
     def scored(self) -> Scored:
-        """The scores, one row a library, metric and sample set, and the samples nearest to the data."""
+        """The scores, one row for each library, metric and sample set, and the samples nearest to the data."""
         command = self.command("evaluate")
         stored = self._records.read(self.layout.scores, command, Scored)
         same_samples = {row.samples for row in stored.scores} == {entry.sha256 for entry in self.sampled}

@@ -16,7 +16,7 @@ LARGEST = sys.float_info.max
 
 @dataclass(frozen=True)
 class Cell:
-    """A text for people that knows the number it was made of; ``sort`` is None where there is none.
+    """A text for people, with the number behind it; ``sort`` is None if there is none.
 
     No subclass of `str`, whose values pandas takes for plain texts.
     """

@@ -70,7 +70,7 @@ def collect_runs(runs: Iterable[Run], records: Records) -> pd.DataFrame:
 
 
 def collect_curves(runs: Iterable[Run], records: Records) -> pd.DataFrame:
-    """The metrics of all trainings, one row a line of metrics.jsonl."""
+    """The metrics of all trainings, one row for each line of metrics.jsonl."""
     frames = [
         pd.DataFrame([line.written() for line in records.of(run).metrics]).assign(**_identity(run)) for run in runs
     ]
@@ -78,7 +78,7 @@ def collect_curves(runs: Iterable[Run], records: Records) -> pd.DataFrame:
 
 
 def collect_residuals(runs: Iterable[Run], records: Records) -> pd.DataFrame:
-    """Cross-time residuals, one row a run and time of the grid; without runs that have none."""
+    """Cross-time residuals, one row for each run and time of the grid; runs without residuals are left out."""
     rows = []
     for run in runs:
         content = records.of(run).consistency
@@ -87,7 +87,7 @@ def collect_residuals(runs: Iterable[Run], records: Records) -> pd.DataFrame:
 
 
 def collect_consistency(runs: Iterable[Run], records: Records) -> pd.DataFrame:
-    """Figures of cross-time consistency in the columns of scores, one row a run and figure.
+    """Figures of cross-time consistency in the columns of scores, one row for each run and figure.
 
     ``residual``: w ||delta||^2, mean over the times of the grid, without a budget (steps and NFE are 0). ``moves``: the
     sum of ||D_{i+1} - D_i||^2 along the sampling path of a budget. Both of the last snapshot.
@@ -107,7 +107,7 @@ def collect_consistency(runs: Iterable[Run], records: Records) -> pd.DataFrame:
 
 
 def collect_nearest(runs: Iterable[Run], records: Records) -> pd.DataFrame:
-    """One row a data set, formulation and objective: the share of samples that lie near an image of the data."""
+    """One row for each data set, formulation and objective: the share of samples near an image of the data."""
     rows = []
     for run in runs:
         found = records.of(run).scored.nearest

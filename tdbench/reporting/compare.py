@@ -99,7 +99,7 @@ def _origin(scores: Path) -> dict[str, str]:
         found = {key: sorted(set(runs[key].dropna())) for key in _ORIGIN}
     except FileNotFoundError:
         return {}
-    except Exception as error:  # pandas raises many kinds for what is no table
+    except Exception as error:  # pandas raises many kinds of errors for invalid tables
         raise TdbenchError(f"{path}: not a table of runs ({error}); {_report_again(path.parent)}") from error
     return {_ORIGIN[key]: ", ".join(value[:12] for value in values) for key, values in found.items()}
 

@@ -58,7 +58,7 @@ def latex_table(readable: pd.DataFrame, caption: str, label: str, columns: Seque
     facts = "; ".join(f"{name}{' =' if name == 'n' else ''} {printed[name].iloc[0]}" for name in told)
     text = f"{caption} {facts[0].upper()}{facts[1:]}." if facts else caption
     if shown.empty:
-        # longtable takes no table without columns; whoever refers to it finds that there is nothing.
+        # longtable accepts no table without columns; a reference to it shows that it is empty.
         return f"{PREAMBLE}\n\\begin{{table}}\\caption{{{latex(text)}}}\\label{{{label}}}No rows.\\end{{table}}\n"
     body = (
         shown.rename(columns=latex)

@@ -7,7 +7,7 @@ from tdbench.reporting.findings import Findings
 
 
 def nearest(found: Findings) -> pd.DataFrame:
-    """One row a data set, formulation and objective: the share of samples that lie near an image of the data."""
+    """One row for each data set, formulation and objective: the share of samples near an image of the data."""
     return found.nearest
 
 

@@ -1,4 +1,4 @@
-"""Published figures beside our own: results/published/*.csv, one row a figure with its source and protocol."""
+"""Published figures beside ours: results/published/*.csv, one row for each figure, with source and protocol."""
 
 import math
 from pathlib import Path
@@ -64,7 +64,7 @@ def read_figures(path: Path) -> pd.DataFrame:
     """Published figures of a file; raises as `read_published` does."""
     try:
         table = pd.read_csv(path, dtype=dict.fromkeys(_WORDS, str))
-    except Exception as error:  # pandas raises many kinds for what is no table
+    except Exception as error:  # pandas raises many kinds of errors for invalid tables
         raise TdbenchError(f"{path}: not a CSV file ({first_line(error)})") from error
     if list(table.columns) != COLUMNS:
         found = ", ".join(map(str, table.columns))
@@ -188,7 +188,7 @@ def _results(figure: Figure, found: dict[str, Measured], run: Run) -> str:
 
 def _differs_in_library(figure: Figure, mine: Measured) -> list[str]:
     """How a library's features differ from those of a published figure."""
-    # Inception with weights of a user's own is called otherwise.
+    # Inception with a user's weights has another name.
     if mine.features != figure.features:
         return [_against("features", mine.features, figure.features)]
     # Other features have the same resize in all libraries.

@@ -96,13 +96,13 @@ class _Stored:
             if path.stat().st_size <= 1:
                 return pd.DataFrame()
             row, _ = find_table(name, self.plan)
-            # What people read stays as it is written: 1.00 is no number there.
+            # Cells for people stay text: 1.00 must not become 1.
             return pd.read_csv(path) if row.readable else pd.read_csv(path, dtype=str, keep_default_na=False)
-        except Exception as error:  # pandas raises many kinds for what is no such table
+        except Exception as error:  # pandas raises many kinds of errors for invalid tables
             raise self.commands.damaged(path, error) from error
 
     def _made(self, path: Path, make: Callable[[], str]) -> str:
-        """What is made of a table that has the form of one of ours, but perhaps not the content."""
+        """Content of a table that has the right form, but perhaps not the right content."""
         try:
             return make()
         except Exception as error:

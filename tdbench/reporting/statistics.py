@@ -48,7 +48,7 @@ class PairedDifference(NamedTuple):
 
 
 def paired_difference(treated: np.ndarray, control: np.ndarray) -> PairedDifference:
-    """Student's interval of the mean of paired differences, by itself: not corrected for others beside it.
+    """Student's interval of the mean of paired differences, not corrected for multiple comparisons.
 
     Parameters
     ----------

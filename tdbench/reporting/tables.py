@@ -76,7 +76,7 @@ def readable_agreement(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparison_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
-    """TD beside its baseline: one row a data set, formulation, objective, metric, library and step budget."""
+    """TD and its baseline: one row for each data set, formulation, objective, metric, library and step budget."""
     treated = [n for n, o in plan.experiment.objectives.items() if o.kind != "baseline"]
     return compare(per_run, baseline_name(plan), treated)
 
@@ -133,7 +133,7 @@ def readable_consistency(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def varies_objective_only(plan: Plan, name: str) -> bool:
-    """Whether the cases of an ablation differ from the baseline in nothing but the objective."""
+    """Whether the cases of an ablation differ from the baseline only in the objective."""
     return all(key.startswith("objective.") for key in plan.experiment.ablations[name].vary)
 
 
@@ -181,7 +181,7 @@ def ablation_table(plan: Plan, name: str, scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def readable_ablation(table: pd.DataFrame) -> pd.DataFrame:
-    """An ablation as people read it: a row a case, a column a step budget; what differs from the baseline says how."""
+    """An ablation as people read it: one row for each case, one column for each step budget, with verdicts."""
     claims = table.verdict.where(table.verdict.isin(["better", "worse"]))
     cells = [
         spread(m, s) if pd.isna(c) else Cell(f"{spread(m, s)}, {c}", m)
@@ -202,7 +202,7 @@ def readable_ablation(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def cost_table(plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:
-    """What each objective of the comparison costs in training, beside the baseline."""
+    """Training cost of each objective of the comparison, relative to the baseline."""
     baseline = baseline_name(plan)
     keys = ["dataset", "formulation", "objective"]
     grouped = runs[runs.objective.isin(plan.experiment.objectives)].groupby(keys, sort=False)

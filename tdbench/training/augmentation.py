@@ -156,7 +156,7 @@ def augment(images: Tensor, settings: AugmentationSettings, generator: torch.Gen
 
 
 def _on(drawn: Tensor, images: Tensor) -> Tensor:
-    """In the precision and on the device of ``images``, without a wait."""
+    """In the precision and on the device of ``images``, without blocking."""
     return drawn.to(images.device, images.dtype, non_blocking=True)
 
 

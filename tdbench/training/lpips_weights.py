@@ -1,4 +1,4 @@
-"""The file of VGG16's weights, which LPIPS compares images by: which it is, where it lies, how it gets there.
+"""The file of VGG16's weights for LPIPS: which file, where it is, how it is fetched.
 
 LPIPS (Zhang et al. 2018) is defined by the weights that torchvision publishes. They are kept in ``weights`` of the
 cache (`tdbench.runtime.downloads.cache_folder`), and nothing is read from them unless their SHA-256 is the published

@@ -1,4 +1,4 @@
-"""Metrics of a training as JSON lines, without a wait for the device in every step."""
+"""Metrics of a training as JSON lines, without waiting for the device in every step."""
 
 import json
 import math

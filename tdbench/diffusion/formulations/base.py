@@ -131,13 +131,13 @@ class Formulation(Parameters):
     baseline_kind: ClassVar[str | None] = None
     """The kind whose baselines its own are, where that is another one."""
     whole_indices: ClassVar[bool] = False
-    """Whether times lie on grid points only, as those of a discrete process do."""
+    """Whether times are grid points only, as in a discrete process."""
     td_presets: ClassVar[Mapping[str, TDPreset]] = {}
-    """Settings of the TD objective by preset, each with every key of `td.TDSettings` but the target."""
+    """Settings of the TD objective by preset, each with every key of `td.TDSettings` except the target."""
 
     @property
     def loss_gflops(self) -> float:
-        """1e9 floating-point operations of its own loss an image, gradient included, beside those of the networks."""
+        """1e9 floating-point operations of its own loss for each image, gradient included, without the networks."""
         return 0.0
 
     @property

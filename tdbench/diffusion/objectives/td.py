@@ -126,7 +126,7 @@ def _preset(formulation: Formulation, name: str) -> tuple[TDPreset, Target | Non
 
 
 class TD(Objective):
-    """The temporal-difference objective as it is computed with: every setting of `TDSettings` has its value."""
+    """The temporal-difference objective with all settings resolved: every setting of `TDSettings` has a value."""
 
     kind: Literal["td"] = "td"
     preset: Preset

@@ -74,7 +74,7 @@ def checked_lines(path: Path, found: Check) -> list[str]:
 
 
 class _Source(Protocol):
-    """Where the files of a crate lie."""
+    """The paths of a crate's files."""
 
     def names(self) -> tuple[list[str], list[str]]:
         """Paths of all files, and faults of those that are none of a crate's."""

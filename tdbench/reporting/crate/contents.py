@@ -1,4 +1,4 @@
-"""Files of a crate and what made them, as they are collected."""
+"""Collects the files of a crate and what made them."""
 
 import json
 from collections.abc import Iterator

@@ -47,7 +47,7 @@ def export_crate(
             _write_zip(crate, temporary)
         else:
             crate.write(temporary)
-        # The results may have changed between their description and their copy, and disks lie.
+        # Results may change between description and copy, and disks may return wrong data.
         found = check_crate(temporary)
         if found.faults:
             raise TdbenchError(f"{output}: not written, because a file changed meanwhile: {found.faults[0]}; try again")
@@ -99,7 +99,7 @@ def _zip(output: Path) -> Iterator[Path]:
 
 @contextmanager
 def _folder(output: Path) -> Iterator[Path]:
-    """A folder beside ``output`` that takes its place after the block, or vanishes if that fails."""
+    """A temporary folder beside ``output``; it replaces ``output`` after the block, or is removed on failure."""
     try:
         with tempfile.TemporaryDirectory(prefix=f".{output.name}.", suffix=".tmp", dir=output.parent) as scratch:
             made, old = Path(scratch) / "crate", Path(scratch) / "old"

@@ -189,7 +189,7 @@ def _add_reference(contents: Contents, files: DatasetLayout, library: str, runs:
 
 
 def _add_software(contents: Contents, layout: ReportLayout) -> None:
-    """Add the workflow and the locked versions, where this checkout is the very commit that made the results."""
+    """Add the workflow and the locked versions, if this checkout is the commit that made the results."""
     if contents.commits != [git_commit()] or not is_commit(git_commit()):
         return
     root = Path(__file__).parents[3]

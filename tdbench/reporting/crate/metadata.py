@@ -160,7 +160,7 @@ def _action(crate: ROCrate, activity: Activity, files: dict[str, Entity], softwa
 
 
 def _value(entities: list[Entity]) -> list[Entity] | Entity:
-    """As RO-Crate has it: one is no list."""
+    """RO-Crate's form: a single value is not a list."""
     return entities[0] if len(entities) == 1 else entities
 
 

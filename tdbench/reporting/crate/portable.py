@@ -1,4 +1,4 @@
-"""The experiment file of a crate that has the data in it: its data sets are those that lie beside it."""
+"""The experiment file of a crate with data: its data sets are the archives beside it."""
 
 import io
 from pathlib import Path
@@ -21,7 +21,7 @@ def portable(plan: Plan) -> bytes | None:
         return None
     content = read_yaml(plan.path)
     for name in named:
-        # As the files of a crate lie: where they lie in a folder of results.
+        # A crate has the layout of a results folder.
         place = DatasetLayout(Path(), name).archive.as_posix()
         content["datasets"][name] = {"source": "archive", "path": place}
     writer, written = YAML(typ="safe", pure=True), io.StringIO()

@@ -45,7 +45,7 @@ def size(count: int) -> str:
 
 
 def data_to_bring(settings: Any, names: list[str]) -> list[str]:
-    """What a crate's reader has to bring: a line a data set that is read from a path and not in the crate.
+    """Data that a reader needs: one line for each data set that is read from a path and is not in the crate.
 
     Parameters
     ----------

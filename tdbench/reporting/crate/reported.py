@@ -1,4 +1,4 @@
-"""The report of an experiment in its crate, if it is of the very scores that the runs have."""
+"""The report of an experiment in its crate, if it was made from the scores that the runs have."""
 
 from pathlib import Path
 
@@ -59,10 +59,10 @@ def _check_scores(records: Records, plan: Plan, layout: ReportLayout, command: s
     collected = _rows(collect_scores(plan.runs.values(), records))
     stored = read_reproductions(layout.folder)[layout.folder.resolve().name].scores
     try:
-        # Numbers as they are written, which is without loss.
+        # Numbers as text, without loss.
         csv = pd.read_csv(layout.scores_csv, dtype=str, keep_default_na=False)
         found = {layout.scores_parquet: _rows(stored), layout.scores_csv: _rows(csv)}
-    except Exception as error:  # pandas raises many kinds for what is no table
+    except Exception as error:  # pandas raises many kinds of errors for invalid tables
         said = first_line(error)
         raise TdbenchError(f"{layout.scores_csv}: not a table of scores ({said}); run `{command}` again") from error
     for path, rows in found.items():

@@ -60,7 +60,7 @@ CONFIG: Json = {
 
 
 def scores_group(per_run: pd.DataFrame, labels: list[str], comparable: bool = True) -> Group:
-    """Scores against NFE, and differences to the baseline below: a cell a data set and formulation.
+    """Scores against NFE, and differences to the baseline below: one cell for each data set and formulation.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def _difference_rows(differences: pd.DataFrame, treated: list[str], positive: pd
     return rows[[*_KEYS, "x", "center", "low", "high", "said", "n", "verdict"]]
 
 
-# The rows bring their colours, so that charts of all groups share a specification.
+# Rows contain their colours, so that the charts of all groups share a specification.
 _COLOUR = alt.Color("colour:N", scale=None)
 
 

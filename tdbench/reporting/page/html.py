@@ -1,4 +1,4 @@
-"""The page: what it holds, from the tables and figures that stand beside it."""
+"""Builds report.html from the tables and figures beside it."""
 
 import base64
 import io
@@ -24,7 +24,7 @@ from tdbench.runtime.provenance import provenance
 
 
 def write_html(found: Findings) -> None:
-    """Write report.html from what was found and the figures that stand beside it."""
+    """Write report.html from the findings and the figures beside it."""
     plan, per_run = found.plan, found.per_run("all")
     headline, answers = captions.summary(plan, found.table("comparison").numbers, found.per_run("comparison"))
     page = (
@@ -118,12 +118,12 @@ def _environment() -> Environment:
 
 
 def _part(name: str) -> Markup:
-    """A style or script of our own, which is no template."""
+    """One of tdbench's styles or scripts; it is not a template."""
     return Markup(resources.files("tdbench.reporting.page").joinpath("templates", name).read_text(encoding="utf-8"))
 
 
 def _embed(paths: list[Path]) -> str:
-    """A figure's pixels as they are, in less than half of PNG's bytes."""
+    """A figure's pixels without loss, in less than half of PNG's bytes."""
     packed = io.BytesIO()
     with Image.open(next(path for path in paths if path.suffix == ".png")) as picture:
         picture.save(packed, "WEBP", lossless=True, method=2, quality=50)  # of its effort

@@ -1,4 +1,4 @@
-"""The JavaScript that the page brings along, from the wheels of its libraries."""
+"""The JavaScript libraries inside the page, taken from their wheels."""
 
 import base64
 from importlib import metadata, resources

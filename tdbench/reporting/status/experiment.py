@@ -31,7 +31,7 @@ class ExperimentStatus:
     others: int
     """Runs in its folder that the plan does not have."""
     seconds_left: dict[str, float | None]
-    """By stage that lies ahead or is at work; empty where nothing is at work."""
+    """Seconds left by stage, for stages that are running or still to come; empty if nothing is running."""
     note: str = ""
     datasets: list[DatasetStatus] = field(default_factory=list)
     """The status of the data sets that the plan names."""
@@ -132,7 +132,7 @@ def _count(value: Any, most: float = 1e15) -> int:
 
 
 def _of_record(results: Path, experiment: str, name: str) -> Expected:
-    """A run of which there is no plan, as far as its run.json goes."""
+    """A run without a plan, as far as its run.json describes it."""
     try:
         record = json.loads((ReportLayout(results, experiment).runs / name / "run.json").read_text(encoding="utf-8"))
         training = record["run"]["training"]

@@ -1,4 +1,4 @@
-"""MLflow's client as it is used here, and the experiment that everything goes to."""
+"""MLflow's client, and the MLflow experiment that everything is written to."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 # A server's client would print two lines for each of hundreds of runs.
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-# Patience is ours (patience.py), since MLflow waits for up to four minutes without a word.
+# Retries are in retry.py, because MLflow would wait silently for up to four minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
 from mlflow import MlflowClient
@@ -36,7 +36,7 @@ one at an NFE of 17; in a training's run they are means over its scored snapshot
 
 def connect(uri: str, local: Path) -> MlflowClient:
     """A client of the store at ``uri``; if that is the file ``local``, it is made first where it is missing."""
-    # What goes wrong is raised too; MLflow would print a traceback beside it, and urllib3 a line for each attempt.
+    # Errors are raised; without this MLflow also prints a traceback, and urllib3 a line for each attempt.
     for name in ("mlflow.store.db.utils", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if uri == sqlite_uri(local) and not local.exists():

@@ -63,7 +63,7 @@ class Ours:
         return None
 
     def clear(self, client: MlflowClient, names: Collection[str], kept: Collection[str]) -> None:
-        """Delete all of those names but what belongs to the runs kept; names that are no longer planned stay."""
+        """Delete all runs of these names except those kept; names that are no longer planned stay."""
         for model in self.models:
             if model.tags.get(RUN) in names and model.source_run_id not in kept:
                 client.delete_logged_model(model.model_id)
