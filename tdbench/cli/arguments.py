@@ -25,7 +25,7 @@ def path_argument(name: str, help: str) -> Any:
 
 def dataset_argument() -> Any:
     """The name of a data set."""
-    return typer.Argument(parser=_dataset, help="Name of a data set in the results.")
+    return typer.Argument(parser=_dataset, help="Name of a data set in the results folder.")
 
 
 def _path(shown: str) -> Callable[[Any], Path]:
@@ -60,15 +60,17 @@ RunNames = Annotated[
     list[str], typer.Argument(help="Names of runs, such as edm-td-seed0; `tdbench plan` lists them.", metavar="RUN...")
 ]
 KeepFinished = Annotated[
-    bool, typer.Option("--keep-finished", help="Leave runs alone that are done with the same settings, input and code.")
+    bool, typer.Option("--keep-finished", help="Skip runs that are done with the same settings, input and code.")
 ]
-Marker = Annotated[Path | None, path_option("--marker", help="File to write once all is done; Snakemake's.")]
-Results = Annotated[Path, path_option("--results", help="Folder of all results.")]
+Marker = Annotated[
+    Path | None, path_option("--marker", help="File to write when all runs are done; Snakemake uses it.")
+]
+Results = Annotated[Path, path_option("--results", help="Results folder.")]
 DatasetName = Annotated[str, dataset_argument()]
 Processes = Annotated[
     int,
     typer.Option(
-        "--processes", min=0, max=4096, help="Processes of a run, with a GPU each where there are any; 0: no GPU."
+        "--processes", min=0, max=4096, help="Processes per run, each with its own GPU if there are GPUs; 0: no GPU."
     ),
 ]
 Threads = Annotated[int, typer.Option("--threads", min=1, max=4096, help="CPU threads.")]

@@ -14,7 +14,7 @@ app = typer.Typer()
 
 @app.command()
 def validate(experiment: Experiment) -> None:
-    """Check an experiment file; says what is wrong, file, key and value, a line for each mistake."""
+    """Check an experiment file. Prints one line per mistake, with file, key and value."""
     from tdbench.experiment.load import load_plans
 
     for plan in load_plans(experiment):
@@ -26,16 +26,14 @@ def validate(experiment: Experiment) -> None:
 @app.command()
 def plan(
     experiment: Experiment,
-    tflops: Annotated[
-        float | None, typer.Option(min=1e-6, help="What your GPU sustains in training, 1e12 operations a second.")
-    ] = None,
-    measure: Annotated[bool, typer.Option("--measure", help="Measure that on this machine first.")] = False,
-    run: Annotated[str | None, typer.Option(help="Show all settings of this run instead, as JSON.")] = None,
+    tflops: Annotated[float | None, typer.Option(min=1e-6, help="Training throughput of your GPU, in TFLOP/s.")] = None,
+    measure: Annotated[bool, typer.Option("--measure", help="Measure the throughput on this machine first.")] = False,
+    run: Annotated[str | None, typer.Option(help="Print all settings of this run as JSON instead.")] = None,
     threads: Threads = 1,
 ) -> None:
-    """Show what an experiment takes: runs, jobs, images, network evaluations, hours, disk.
+    """Estimate what an experiment takes: runs, jobs, images, network evaluations, hours, disk.
 
-    Hours are this machine's where it has no GPU and the network is small; else those of a GPU of the paper's machine.
+    Hours are for this machine if it has no GPU and the network is small, otherwise for one GPU of the paper's machine.
     """
     from tdbench.experiment.load import load_plan, load_plans
     from tdbench.workflow.budget import Throughput, describe_plans
@@ -59,9 +57,9 @@ def plan(
 
 @app.command()
 def verify(
-    files: Annotated[list[Path], path_argument("FILES", help="npz files of reference vectors.")],
+    files: Annotated[list[Path], path_argument("FILES", help="npz files with reference vectors.")],
 ) -> None:
-    """Check the TD objective against reference vectors; exits 1 on any miss."""
+    """Check the TD objective against reference vectors; exits with 1 on any mismatch."""
     from tdbench.diffusion.verification import verify_file
 
     missed = 0

@@ -28,7 +28,7 @@ def report(
     results: Results = DEFAULT_RESULTS,
     columns: Annotated[
         list[str] | None,
-        typer.Option("--columns", help="A column of the LaTeX tables in place of a paper's; once for each."),
+        typer.Option("--columns", help="Column of the LaTeX tables, instead of the default ones; may be repeated."),
     ] = None,
 ) -> None:
     """Write tables, figures, scores.parquet and report.html."""
@@ -60,10 +60,12 @@ def track(experiment: Experiment, results: Results = DEFAULT_RESULTS) -> None:
 @app.command()
 def show(
     experiment: Experiment,
-    paths: Annotated[bool, typer.Option("--paths", help="Print only the paths of what was made.")] = False,
+    paths: Annotated[
+        bool, typer.Option("--paths", help="Print only the paths of the files that were written.")
+    ] = False,
     results: Results = DEFAULT_RESULTS,
 ) -> None:
-    """Print the comparison table and where the report lies."""
+    """Print the comparison table and the path of the report."""
     from tdbench.experiment.load import load_plans
     from tdbench.reporting.show import made_files, printed_tables
 
@@ -78,13 +80,15 @@ def show(
 @app.command()
 def status(
     results: Annotated[
-        Path, path_argument("RESULTS", help="Folder of all results, or of one experiment's.")
+        Path, path_argument("RESULTS", help="Results folder, or the folder of one experiment in it.")
     ] = DEFAULT_RESULTS,
-    every_run: Annotated[bool, typer.Option("--all", help="A line a run, also for those done or waiting.")] = False,
-    watch: Annotated[float | None, typer.Option(min=0.5, help="Show it again every so many seconds.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: an object a line.")] = False,
+    every_run: Annotated[
+        bool, typer.Option("--all", help="Show one line per run, finished and waiting runs too.")
+    ] = False,
+    watch: Annotated[float | None, typer.Option(min=0.5, help="Refresh after this many seconds.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines, for programs.")] = False,
 ) -> None:
-    """Show the status of every run and the time left. It reads files only, also while runs are in progress."""
+    """Show the status of every run and the time left. It only reads files, so it works at any time."""
     from tdbench.reporting.status.table import show_status
 
     check_finite("--watch", watch)
@@ -93,14 +97,14 @@ def status(
 
 @app.command()
 def compare(
-    a: Annotated[Path, path_argument("A", help="Folder of results, or of one experiment in it.")],
-    b: Annotated[Path, path_argument("B", help="The other one.")],
+    a: Annotated[Path, path_argument("A", help="Results folder, or the folder of one experiment in it.")],
+    b: Annotated[Path, path_argument("B", help="The folder to compare it with.")],
     tolerance: Annotated[
-        float, typer.Option(min=0, help="Relative difference of a seed's scores that counts as the same.")
+        float, typer.Option(min=0, help="Largest relative difference between scores of a seed that counts as equal.")
     ] = 1e-3,
-    every_cell: Annotated[bool, typer.Option("--all", help="A line a cell, also for those that are the same.")] = False,
+    every_cell: Annotated[bool, typer.Option("--all", help="Show one line per cell, equal cells too.")] = False,
 ) -> None:
-    """Are two reproductions, on two machines or of two commits, the same? Exits 1 if not."""
+    """Check whether two reproductions, on two machines or of two commits, agree. Exits with 1 if not."""
     from tdbench.reporting.compare import compare_results
 
     check_finite("--tolerance", tolerance)
@@ -115,19 +119,25 @@ def export(
     experiment: Experiment,
     output: Annotated[
         Path | None,
-        path_option("--output", "-o", help="A .zip, or a folder to write; NAME.crate.zip by default."),
+        path_option("--output", "-o", help="A .zip file or a folder to write; NAME.crate.zip by default."),
     ] = None,
     results: Results = DEFAULT_RESULTS,
-    with_weights: Annotated[bool, typer.Option("--with-weights", help="Also the weights that were sampled.")] = False,
-    with_samples: Annotated[bool, typer.Option("--with-samples", help="Also the samples that were scored.")] = False,
-    with_data: Annotated[bool, typer.Option("--with-data", help="Also the images, and their features.")] = False,
+    with_weights: Annotated[
+        bool, typer.Option("--with-weights", help="Include the weights that were sampled.")
+    ] = False,
+    with_samples: Annotated[bool, typer.Option("--with-samples", help="Include the samples that were scored.")] = False,
+    with_data: Annotated[
+        bool, typer.Option("--with-data", help="Include the images of the data sets and their features.")
+    ] = False,
     licence: Annotated[
-        str | None, typer.Option("--license", help="Licence of the results: SPDX's identifier or an address.")
+        str | None, typer.Option("--license", help="Licence of the results: an SPDX identifier or a URL.")
     ] = None,
-    unfinished: Annotated[bool, typer.Option("--unfinished", help="Pack what is finished, without a report.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace the zip, or the crate, that is there.")] = False,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Export the finished runs only, without a report.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing zip or crate folder.")] = False,
 ) -> None:
-    """Pack an experiment's results with their provenance as an RO-Crate, for others to check and repeat."""
+    """Export the results of an experiment with their provenance as an RO-Crate, for others to check and repeat."""
     from tdbench.experiment.load import load_plan
     from tdbench.reporting.crate.export import export_crate
     from tdbench.reporting.crate.gather import DATA, SAMPLES, WEIGHTS
@@ -142,9 +152,9 @@ def export(
 
 @app.command()
 def check_crate(
-    crate: Annotated[Path, path_argument("CRATE", help="A crate: a zip or a folder.")],
+    crate: Annotated[Path, path_argument("CRATE", help="An exported crate: a zip file or a folder.")],
 ) -> None:
-    """Check an exported crate and say how to repeat it. Unpacks and runs nothing; exits with 1 on any fault."""
+    """Check an exported crate and print how to repeat it. Unpacks and runs nothing. Exits with 1 on any fault."""
     from tdbench.reporting.crate.check import check_crate, checked_lines
 
     found = check_crate(crate)

@@ -35,13 +35,15 @@ PUBLISHED_NETWORKS = {
 def data(
     source: Annotated[str, typer.Argument(help="digits, cifar10, folder, ffhq, afhqv2 or archive.")],
     output: Annotated[Path, path_option("--output", "-o", help="Archive to write.")] = Path("archive.zip"),
-    path: Annotated[Path | None, path_option("--path", help="Where the source reads from.")] = None,
+    path: Annotated[Path | None, path_option("--path", help="Folder or file that the source reads.")] = None,
     resolution: Annotated[
-        int | None, typer.Option(help="Size to resize to, for folder, ffhq, afhqv2, pixels a side.")
+        int | None, typer.Option(help="Resize to this many pixels per side (sources folder, ffhq, afhqv2).")
     ] = None,
-    plugin: Annotated[list[str] | None, typer.Option(help="Python file or entry point that brings the source.")] = None,
+    plugin: Annotated[
+        list[str] | None, typer.Option(help="Python file or entry point that registers the source.")
+    ] = None,
     network: Annotated[
-        list[str] | None, typer.Option(help="Refuse images of a size that this network cannot work on.")
+        list[str] | None, typer.Option(help="Refuse images whose size this network does not support.")
     ] = None,
 ) -> None:
     """Write a data set as an archive in EDM's format, with a summary (checksum, size, classes) beside it."""
@@ -74,7 +76,7 @@ def classifier(
     results: Results = DEFAULT_RESULTS,
     threads: Threads = 1,
 ) -> None:
-    """Train the feature extractor `classifier` on a data set's labels, once."""
+    """Train the feature extractor `classifier` on the labels of a data set."""
     from tdbench.data.archive import read_archive
     from tdbench.evaluation.classifier import train_classifier
     from tdbench.records.layout import DatasetLayout
@@ -84,22 +86,22 @@ def classifier(
     data = read_archive(files.archive)
     with ProgressLog(files.progress, "classifier").noting_failure():
         accuracy = train_classifier(data, files.classifier, files.classifier_report, threads)
-    typer.echo(f"classifier: {accuracy:.2%} of the held-out images right")
+    typer.echo(f"classifier: {accuracy:.2%} of the held-out images classified correctly")
 
 
 @app.command()
 def weights(
     network: Annotated[
-        str, typer.Argument(help="inception, which scores, or lpips, a distance of consistency training.")
+        str, typer.Argument(help="inception (for scores) or lpips (a distance for consistency training).")
     ] = "inception",
     library: Annotated[
-        list[str] | None, typer.Option(help="Whose of inception: clean-fid or torch-fidelity. All, if left out.")
+        list[str] | None, typer.Option(help="For inception: clean-fid or torch-fidelity; both by default.")
     ] = None,
     results: Results = DEFAULT_RESULTS,
 ) -> None:
-    """Fetch the weights that libraries publish for networks which compare images, once for all results."""
+    """Download the published weights of a network that compares images into a cache, unless they are there."""
     if network not in PUBLISHED_NETWORKS:
-        raise TdbenchError(f"weights {network!r}: only the weights of {' and '.join(PUBLISHED_NETWORKS)} are fetched")
+        raise TdbenchError(f"weights {network!r}: no such network; known: {', '.join(PUBLISHED_NETWORKS)}")
     for path in resolve_name(PUBLISHED_NETWORKS[network])(library or [], results):
         typer.echo(str(path))
 
@@ -108,19 +110,21 @@ def weights(
 def reference(
     dataset: DatasetName,
     features: Annotated[str, typer.Option(help="Feature extractor.")] = DEFAULT_FEATURES,
-    library: Annotated[list[str] | None, typer.Option(help="clean-fid and torch-fidelity, if left out.")] = None,
+    library: Annotated[
+        list[str] | None, typer.Option(help="Library; may be repeated; clean-fid and torch-fidelity by default.")
+    ] = None,
     weights: Annotated[
         Path | None,
-        path_option("--weights", help="File of inception's weights in place of the published ones."),
+        path_option("--weights", help="Your own file of Inception weights, instead of the published one."),
     ] = None,
     plugin: Annotated[
-        list[str] | None, typer.Option(help="Python file or entry point that brings the extractor.")
+        list[str] | None, typer.Option(help="Python file or entry point that registers the extractor.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, max=2**20)] = 256,
     results: Results = DEFAULT_RESULTS,
     threads: Threads = 1,
 ) -> None:
-    """Extract a data set's features with each library, once."""
+    """Extract the features of a data set with each library."""
     from tdbench.experiment.extractors import (
         DEFAULT_LIBRARIES,
         EXTRACTORS,
@@ -142,7 +146,7 @@ def reference(
     except ValueError as error:
         raise TdbenchError(f"--library: {error}") from error
     if weights is not None and features not in OWN:
-        raise TdbenchError(f"--weights {weights}: are for features {OWN[0]}, not {features!r}")
+        raise TdbenchError(f"--weights {weights}: only --features {OWN[0]} takes weights, not {features!r}")
     from tdbench.data.archive import read_archive
     from tdbench.evaluation.scores import write_references
     from tdbench.records.layout import DatasetLayout

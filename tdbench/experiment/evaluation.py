@@ -58,16 +58,19 @@ class Evaluation(Parameters):
     weights: Annotated[
         dict[str, Path],
         BeforeValidator(_weights),
-        Field(description="files of inception's weights in place of those that the libraries publish, by library"),
+        Field(description="your own files of Inception weights, by library, instead of the published ones"),
     ] = Field(default_factory=dict)
     last_percent: Annotated[
-        float, Field(gt=0, le=100, description="snapshots of the last share of training are scored and averaged")
+        float,
+        Field(gt=0, le=100, description="score and average the snapshots of the last part of training, in percent"),
     ] = 15.0
     metrics: Annotated[tuple[Annotated[str, one_of(METRICS, "metric")], ...], Field(min_length=1)] = tuple(METRICS)
     bootstrap: Annotated[
         int,
         Field(
-            ge=0, le=100_000, description="resamplings of the images that say how far FID depends on them; 0 for none"
+            ge=0,
+            le=100_000,
+            description="bootstrap resamplings of the images, for the sampling variability of FID; 0: off",
         ),
     ] = 30
     kid_subsets: Annotated[int, Field(ge=1, le=1_000_000)] = 100
@@ -92,5 +95,5 @@ class Evaluation(Parameters):
     def _fit_the_features(self) -> Self:
         check_libraries(self.libraries, self.features)
         if self.weights and self.features not in OWN:
-            raise ValueError(f"weights: are for features {OWN[0]}; features {self.features!r} take none")
+            raise ValueError(f"weights: only features {OWN[0]} takes weights, not {self.features!r}")
         return self

@@ -47,7 +47,7 @@ def expand(experiment: Experiment, path: Path) -> Plan:
     # Of all runs, since an override or an ablation may set the distance.
     if given is not None and not any(run.formulation.distance_weights_needed for run in plan.runs.values()):
         raise TdbenchError(
-            f"{path}: training.distance_weights: {given}: no formulation here has distance: lpips, which it is for"
+            f"{path}: training.distance_weights: {given}: no formulation here has distance: lpips, which uses it"
         )
     return plan
 
@@ -90,7 +90,9 @@ def _check_size(experiment: Experiment, path: Path) -> None:
         counts[f"ablations.{name}.vary"] = cells * seeds * math.prod(map(len, ablation.vary.values()))
     for key, count in counts.items():
         if count > MOST_RUNS:
-            raise TdbenchError(f"{path}: {key}: makes {count:,} runs; at most {MOST_RUNS:,}: split the experiment")
+            raise TdbenchError(
+                f"{path}: {key}: makes {count:,} runs, but at most {MOST_RUNS:,} are allowed; split the experiment"
+            )
 
 
 def _check_comparable(comparison: tuple[Run, ...], experiment: Experiment, path: Path) -> None:
@@ -102,12 +104,12 @@ def _check_comparable(comparison: tuple[Run, ...], experiment: Experiment, path:
         if run.sampling.sampler != base.sampling.sampler:
             raise TdbenchError(
                 f"{where}: sampling.sampler: {run.sampling.sampler.kind!r} differs from the baseline's "
-                f"{base.sampling.sampler.kind!r}, or has other settings: use the same sampler on both sides"
+                f"{base.sampling.sampler.kind!r} in kind or settings; use the same sampler for both"
             )
         if run.sampling.classes != base.sampling.classes:
             raise TdbenchError(
-                f"{where}: sampling.classes: {run.sampling.classes!r}, and the baseline's {base.sampling.classes!r}: "
-                "use the same on both sides"
+                f"{where}: sampling.classes: {run.sampling.classes!r} differs from the baseline's "
+                f"{base.sampling.classes!r}; use the same for both"
             )
         needed: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
             "sampling.steps": (run.sampling.steps, base.sampling.steps),
@@ -116,8 +118,8 @@ def _check_comparable(comparison: tuple[Run, ...], experiment: Experiment, path:
         for key, (mine, its) in needed.items():
             if not set(mine) & set(its):
                 raise TdbenchError(
-                    f"{where}: {key}: {list(mine)}: none of them is the baseline's {list(its)}, so that nothing could "
-                    "be compared"
+                    f"{where}: {key}: {list(mine)}: has nothing in common with the baseline's {list(its)}; "
+                    "give at least one value that both have"
                 )
 
 
@@ -277,9 +279,9 @@ def _infinite(formulation: Formulation) -> str | None:
 
 
 _ONE_A_FILE = {
-    "evaluation.features": "one experiment has one kind of features; write another experiment for others",
-    "evaluation.weights": "one experiment has one file of weights a library; write another for others",
-    "training.distance_weights": "one experiment has one file for the distance; write another for others",
+    "evaluation.features": "all runs of an experiment use the same features; write a second experiment for others",
+    "evaluation.weights": "all runs of an experiment use the same files; write a second experiment for others",
+    "training.distance_weights": "all runs of an experiment use the same file; write a second experiment for others",
 }
 """Settings that are the same for all runs, or lie below such a one."""
 

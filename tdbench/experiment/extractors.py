@@ -114,6 +114,6 @@ def check_libraries(libraries: tuple[str, ...], features: str) -> None:
     modes = [name for name, library in LIBRARIES.items() if name != library.publisher]
     if features not in OWN and (mode := next((name for name in libraries if name in modes), None)):
         raise ValueError(
-            f"libraries: {mode!r} differs from {LIBRARIES[mode].publisher!r} by its resize for Inception alone, and "
-            f"features {features!r} are not resized by the library; leave it out, or choose features {OWN[0]}"
+            f"libraries: {mode!r} differs from {LIBRARIES[mode].publisher!r} only in its resize for Inception, "
+            f"which features {features!r} do not use; remove it, or choose features {OWN[0]}"
         )

@@ -95,7 +95,7 @@ def _check_together(path: Path, plans: list[Plan]) -> None:
     """Refuse experiments that would write different things to the same place."""
     if (same := same_but_for_case(plan.experiment.name for plan in plans)) is not None:
         raise TdbenchError(
-            f"{path}: includes: two experiments are called {same[1]!r}, as their results would be; rename one"
+            f"{path}: includes: two experiments are called {same[1]!r} and would share a folder of results; rename one"
         )
     sources: dict[str, tuple[Plan, Dataset]] = {}
     for plan in plans:
@@ -103,14 +103,15 @@ def _check_together(path: Path, plans: list[Plan]) -> None:
             other, meant = sources.setdefault(name, (plan, dataset))
             if meant != dataset:
                 raise TdbenchError(
-                    f"{path}: includes: data set {name!r} is another in {plan.path} than in {other.path}; rename one"
+                    f"{path}: includes: data set {name!r} has different settings in {plan.path} and {other.path}; "
+                    "rename one"
                 )
             # The data set's features lie in one file, whichever experiment asks for them.
             mine, its = plan.experiment.evaluation, other.experiment.evaluation
             if mine.features == its.features and mine.weights != its.weights:
                 raise TdbenchError(
-                    f"{path}: includes: evaluation.weights: other files in {plan.path} than in {other.path} for the "
-                    f"data set {name!r}; name the same, or rename the data set in one"
+                    f"{path}: includes: evaluation.weights: {plan.path} and {other.path} name different files for "
+                    f"data set {name!r}; name the same file, or rename the data set in one of them"
                 )
 
 

@@ -36,7 +36,7 @@ class Metric(NamedTuple):
 
 
 _MEASURE = "tdbench.evaluation.measure"
-_THIRD = "a neighbourhood to the third nearest"
+_THIRD = "the distance to the third nearest neighbour"
 
 
 _BOTH, _ONE = ("clean-fid", "torch-fidelity"), ("torch-fidelity",)
@@ -116,4 +116,4 @@ def leading(metrics: Iterable[str]) -> str:
 def direction(metrics: list[str]) -> str:
     """``lower is better``, or for which metrics it is not."""
     higher = [label(metric) for metric in metrics if not lower_is_better(metric)]
-    return f"lower is better, of {', '.join(higher)} higher" if higher else "lower is better"
+    return f"lower is better, but higher for {', '.join(higher)}" if higher else "lower is better"

@@ -83,7 +83,7 @@ def register(what: str, name: str | None = None) -> Callable[[Any], Any]:
         else:
             raise TypeError(f"{what!r}: cannot be registered; known: {', '.join((*_ROWS, *_CLASSES))}")
         if id(registry.get(key)) in _BUILT_IN:
-            raise TypeError(f"{what} {key!r}: is a name of tdbench's own; choose another")
+            raise TypeError(f"{what} {key!r}: is a built-in name; choose another")
         registry[key] = added
         return thing
 

@@ -66,13 +66,14 @@ class Run(Parameters):
             )
         if (wrong := impossible(self.evaluation.metrics, self.sampling.images)) is not None:
             raise ValueError(
-                f"sampling.images: {self.sampling.images}: {wrong}; give more, or evaluation.metrics without"
+                f"sampling.images: {self.sampling.images}: {wrong}; give more images, "
+                "or list evaluation.metrics without this one"
             )
         sampler, last = self.sampling.sampler, self.formulation.grid.last
         if self.formulation.whole_indices and sampler.between_steps:
             raise ValueError(
-                f"sampling.sampler: {sampler.kind!r}: needs times between the steps of {self.formulation.kind}, "
-                "which is discrete"
+                f"sampling.sampler: {sampler.kind!r}: needs times between steps, but formulation "
+                f"{self.formulation.kind} is discrete"
             )
         if self.formulation.whole_indices and self.sampling.steps[-1] > last:
             raise ValueError(f"sampling.steps: {self.sampling.steps[-1]}: {self.formulation.kind} has {last} steps")
@@ -90,7 +91,7 @@ class Run(Parameters):
         if wrong is not None:
             raise TdbenchError(
                 f"data set {self.dataset_name}: {images} images: evaluation.metrics: {wrong}; "
-                "bring more images, or give evaluation.metrics without"
+                "add images, or list evaluation.metrics without this one"
             )
         if "kid" in settings.metrics and images < settings.kid_subset_size:
             raise TdbenchError(
@@ -206,7 +207,8 @@ class Plan(Parameters):
                 yield f"{where}: no such file or folder; looked for {beside.absolute()}{also}"
             elif found != beside:
                 written = os.path.relpath(found.absolute(), self.path.parent.absolute())
-                yield f"{where}: found in the working folder, not beside the experiment file; there it is {written}"
+                remark = "found in the working folder, not beside the experiment file; relative to that file it is"
+                yield f"{where}: {remark} {written}"
 
     def libraries(self, dataset: str) -> list[str]:
         """Libraries that score a data set's runs."""

@@ -39,7 +39,7 @@ MOST_IMAGES, MOST_STEPS = 100_000_000, 10_000
 
 def _name(value: Any) -> Any:
     if not (isinstance(value, str) and NAME.fullmatch(value) and len(value) <= 120):
-        raise ValueError("names are letters, digits, '.', '_' and '-', at most 120, and become folder names")
+        raise ValueError("a name becomes a folder name: use letters, digits, '.', '_' and '-', at most 120 characters")
     return value
 
 
@@ -100,7 +100,7 @@ class Sampling(Parameters):
     images: Annotated[int, Field(ge=2, le=MOST_IMAGES, description="images per snapshot and budget")]
     classes: Annotated[
         Literal["data", "even"],
-        Field(description="how the samples' classes are drawn: in the proportions of the data, or evenly"),
+        Field(description="classes of the samples: in the proportions of the data, or evenly"),
     ] = "data"
     batch_size: Annotated[int, Field(ge=1, le=LARGEST_BATCH)] = 256
 
@@ -138,7 +138,7 @@ class Experiment(Parameters):
 
     name: Name
     description: Text = ""
-    plugins: Annotated[tuple[str, ...], Field(description="Python files or entry points that bring more kinds")] = ()
+    plugins: Annotated[tuple[str, ...], Field(description="Python files or entry points that register more kinds")] = ()
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     formulations: Annotated[dict[Name, AnyFormulation], BeforeValidator(kind_from_name), Field(min_length=1)]
     objectives: Annotated[dict[Name, AnyObjective], BeforeValidator(kind_from_name), Field(min_length=1)]
@@ -150,10 +150,10 @@ class Experiment(Parameters):
     overrides: tuple[Override, ...] = ()
     ablations: dict[Name, Ablation] = Field(default_factory=dict)
     runs_per_job: Annotated[
-        int, Field(ge=1, description="runs that one process takes through a stage: more for small runs")
+        int, Field(ge=1, description="runs that one process takes through a stage; use more for small runs")
     ] = 1
     published: Annotated[
-        tuple[Name, ...], Field(description="figures shown beside ours: results/published/NAME.csv")
+        tuple[Name, ...], Field(description="published figures to show beside the results: results/published/NAME.csv")
     ] = ()
 
     @property
@@ -170,7 +170,7 @@ class Experiment(Parameters):
     @classmethod
     def _free(cls, name: str) -> str:
         if name.lower() in RESERVED:
-            raise ValueError("is a folder of the results themselves; choose another name")
+            raise ValueError("is the name of a folder that tdbench keeps in the results; choose another name")
         return name
 
     @field_validator("seeds")
@@ -208,7 +208,7 @@ class Experiment(Parameters):
         """Names that would be one folder where a disk does not tell capital from small letters."""
         for axis in ("datasets", "formulations", "objectives", "ablations"):
             if (twice := same_but_for_case(getattr(self, axis))) is not None:
-                yield f"{axis}: {twice[0]!r} and {twice[1]!r} differ in case alone, which some disks take for one name"
+                yield f"{axis}: {twice[0]!r} and {twice[1]!r} differ only in case, which some file systems ignore"
 
 
 def _unknown(key: str, given: tuple[str, ...], known: dict[Name, Any]) -> Iterator[str]:
@@ -223,7 +223,7 @@ class Collection(Parameters):
     name: Name
     description: Text = ""
     includes: Annotated[
-        tuple[str, ...], Field(min_length=1, description="names of experiments, or paths as seen from this file")
+        tuple[str, ...], Field(min_length=1, description="names of experiments, or paths relative to this file")
     ]
 
 

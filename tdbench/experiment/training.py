@@ -42,12 +42,12 @@ class Optimizer(Parameters):
     kind: Annotated[str, one_of(OPTIMIZERS, "optimizer")] = "adam"
     betas: Annotated[
         tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]],
-        Field(description="decay of the averages of the gradient and of its square, a step"),
+        Field(description="decay per step of the averages of the gradient and of its square"),
     ] = (0.9, 0.999)
     epsilon: Annotated[float, Field(ge=1e-12, le=1, description="added to the root of the average square")] = 1e-8
     weight_decay: Annotated[
         float,
-        Field(ge=0, le=1000, description="of adamw a share of the weights, of adam and radam a part of the gradient"),
+        Field(ge=0, le=1000, description="adamw: a share of the weights; adam and radam: added to the gradient"),
     ] = 0.0
 
 
@@ -70,20 +70,20 @@ class Training(Parameters):
     rampup_kimg: Annotated[float, Field(ge=0, description="linear ramp-up of the learning rate")] = 0.0
     optimizer: Annotated[Optimizer, BeforeValidator(_optimizer)] = Optimizer()
     gradient_clip_norm: Annotated[
-        float | None, Field(ge=1e-6, description="a longer gradient of all weights is scaled down to this norm")
+        float | None, Field(ge=1e-6, description="scale the gradient of all weights down to at most this norm")
     ] = None
     ema_half_life_kimg: Annotated[
-        float | None, Field(gt=0, description="images after which an old weight counts half in the average sampled")
+        float | None, Field(gt=0, description="half-life of the weight average (EMA) that is sampled, in kimg")
     ] = None
     ema_decay: Annotated[
         float | None,
-        Field(ge=0, lt=1, description="in place of the half-life: the share of the old average that each step keeps"),
+        Field(ge=0, lt=1, description="instead of the half-life: the share of the average that each step keeps"),
     ] = None
     ema_rampup_ratio: Annotated[
         float | None,
-        Field(gt=0, description="the half-life is at most this share of the images shown; null where there is none"),
+        Field(gt=0, description="the half-life is at most this share of the images shown; null: no limit"),
     ] = 0.05
-    horizontal_flips: Annotated[bool, Field(description="every second image, at random, is shown mirrored")] = False
+    horizontal_flips: Annotated[bool, Field(description="mirror each image with probability 1/2")] = False
     augmentation: Annotated[
         float, Field(ge=0, lt=1, description="probability of each of EDM's non-leaking augmentations; 0 for none")
     ] = 0.0
@@ -94,23 +94,29 @@ class Training(Parameters):
         int | None,
         Field(ge=1, description="images that go through the network at once; gradients accumulate over a batch"),
     ] = None
-    precision: Annotated[Precision, Field(description="of the network's products; auto: bf16 where it pays")] = "auto"
-    target_precision: Annotated[Precision, Field(description="of the target network's; auto: the same")] = "auto"
+    precision: Annotated[
+        Precision, Field(description="number format of the network; auto: bf16 where it is faster")
+    ] = "auto"
+    target_precision: Annotated[Precision, Field(description="number format of the target network; auto: the same")] = (
+        "auto"
+    )
     compile: Annotated[bool | Literal["auto"], Field(description="torch.compile; auto: on a GPU")] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Annotated[int, Field(ge=1, le=MOST_THREADS, description="CPU threads; part of the result, to the bit")] = 1
+    threads: Annotated[
+        int, Field(ge=1, le=MOST_THREADS, description="CPU threads; the exact bits of the result depend on them")
+    ] = 1
     processes: Annotated[
         int,
         Field(
             ge=1,
             le=MOST_THREADS,
-            description="processes of one training, each with a GPU of its own where there are any",
+            description="processes of one training, each with its own GPU if the machine has GPUs",
         ),
     ] = 1
     distance_weights: Annotated[
         Path | None,
         BeforeValidator(_file),
-        Field(description="file of VGG16's weights for distance lpips, in place of the published one"),
+        Field(description="your own file of VGG16 weights for distance lpips, instead of the published one"),
     ] = None
 
     @property
@@ -144,11 +150,11 @@ class Training(Parameters):
     @model_validator(mode="after")
     def _one_average(self) -> Self:
         if self.ema_half_life_kimg is None and self.ema_decay is None:
-            raise ValueError("ema_half_life_kimg: is missing; give it, or ema_decay, for the average that is sampled")
+            raise ValueError("ema_half_life_kimg: is missing; give it, or ema_decay")
         if self.ema_half_life_kimg is not None and self.ema_decay is not None:
             raise ValueError(
-                f"ema_decay: {self.ema_decay:g}: beside ema_half_life_kimg {self.ema_half_life_kimg:g}; one of them "
-                "must be null: the average has one rate"
+                f"ema_decay: {self.ema_decay:g}: set together with ema_half_life_kimg {self.ema_half_life_kimg:g}; "
+                "set one of them to null"
             )
         return self
 

@@ -57,7 +57,7 @@ def read_yaml(path: Path) -> Content:
         raise TdbenchError(f"{path}: more than {DEEPEST} nested blocks, or an alias to itself") from error
     except Exception as error:  # scalars of a known tag that cannot be: dates, numbers of 5,000 digits
         said = f"{type(error).__name__}: {_first_line(error)}"
-        raise TdbenchError(f"{path}: not valid YAML: a value that cannot be ({said})") from error
+        raise TdbenchError(f"{path}: not valid YAML: impossible value ({said})") from error
     return content
 
 
@@ -80,7 +80,7 @@ def _check_keys(where: str, block: Any) -> None:
     if isinstance(block, dict):
         for key, value in block.items():
             if not isinstance(key, str):
-                raise TdbenchError(f"{where}: {key!r:.60}: a key is a text, not {type(key).__name__}; {_COMMA}")
+                raise TdbenchError(f"{where}: {key!r:.60}: a key must be text, not {type(key).__name__}; {_COMMA}")
             _check_keys(f"{where}: {key[:SHOWN]}", value)
     elif isinstance(block, list):
         for part in block:

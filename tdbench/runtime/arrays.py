@@ -39,10 +39,10 @@ def _array(archive: ZipFile, info: ZipInfo, size: int) -> np.ndarray:
         read_head = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
         shape, _, dtype = read_head(file)
         if dtype.hasobject:
-            raise ValueError(f"{info.filename} holds objects, which are not read")
+            raise ValueError(f"{info.filename} holds Python objects, which are not loaded")
         promised, there = math.prod(shape) * dtype.itemsize, info.file_size - file.tell()
         if promised != there or any(length < 0 for length in shape):
-            raise ValueError(f"{info.filename} promises {promised:,} bytes and holds {there:,}")
+            raise ValueError(f"{info.filename} declares {promised:,} bytes but holds {there:,}")
     with archive.open(info) as file:
         array: np.ndarray = npy.read_array(file, allow_pickle=False)
         return array

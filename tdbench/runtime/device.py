@@ -33,7 +33,7 @@ def choose_device(wanted: str, threads: int) -> torch.device:
     """
     torch.set_num_threads(threads)
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise TdbenchError("training.device: 'cuda': no CUDA device here; use auto or cpu")
+        raise TdbenchError("training.device: 'cuda': this machine has no CUDA device; use auto or cpu")
     cuda = wanted != "cpu" and torch.cuda.is_available()
     torch.use_deterministic_algorithms(not cuda, warn_only=True)
     # Nothing here reads memory that was not written; filling it first costs a pass over every result.

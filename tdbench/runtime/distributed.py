@@ -111,7 +111,9 @@ def joined() -> Iterator[World]:
         if "gloo" not in str(error):
             raise
         # Another process ended first, and has said why.
-        raise TdbenchError(f"process {rank()} of {process_count()}: lost the others") from error
+        raise TdbenchError(
+            f"process {rank()} of {process_count()}: lost the connection to the other processes"
+        ) from error
     # Not after an error: the others may wait for this one, and are ended by torchrun.
     distributed.destroy_process_group()
 

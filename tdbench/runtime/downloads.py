@@ -63,7 +63,7 @@ def published_weights(file: Published, needed_by: str, key: str) -> Path:
     folder = cache_folder() / "weights"
     advice = (
         f"{needed_by} this file ({file.size / 1e6:.1f} MB, SHA-256 {file.sha256}): "
-        f"fetch it by other means and put it at {folder / file.name}, or give its path in {key}"
+        f"download it by other means and put it at {folder / file.name}, or give its path in {key}"
     )
     return fetch(file, folder, advice)
 
@@ -113,10 +113,10 @@ def fetch(file: Published, folder: Path, advice: str) -> Path:
         # The full chain of errors of requests fills a screen.
         raise TdbenchError(f"{file.url}: cannot be downloaded ({type(error).__name__}); {advice}") from error
     except ValueError as error:
-        raise TdbenchError(f"{file.url}: the downloaded file has another checksum; {advice}") from error
+        raise TdbenchError(f"{file.url}: the downloaded file has the wrong checksum; {advice}") from error
     except OSError as error:
         raise TdbenchError(
-            f"{folder}: cannot keep a download ({error.strerror or error}); set {CACHE_VARIABLE} to a writable folder"
+            f"{folder}: cannot store a download ({error.strerror or error}); set {CACHE_VARIABLE} to a writable folder"
         ) from error
     return path
 
@@ -131,7 +131,7 @@ def check_address(url: str) -> None:
     """
     parts = urlsplit(url)
     if parts.scheme not in ("https", "") and (parts.scheme, parts.hostname) not in _HERE:
-        raise TdbenchError(f"{url}: files are fetched over https only")
+        raise TdbenchError(f"{url}: files are downloaded over https only")
 
 
 def _check(path: Path, file: Published, advice: str) -> None:
@@ -139,7 +139,7 @@ def _check(path: Path, file: Published, advice: str) -> None:
     found = sha256(path)
     if found != file.sha256:
         raise TdbenchError(
-            f"{path}: not the published {file.name}: its SHA-256 is {found}; delete it, and it is fetched again, "
+            f"{path}: not the published {file.name}: its SHA-256 is {found}; delete it to download it again, "
             f"or {advice}"
         )
 

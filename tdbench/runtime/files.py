@@ -54,7 +54,7 @@ def make_folder(path: Path) -> Path:
         # Asking for permission is not enough (read-only file systems, root): try it.
         tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
-        raise TdbenchError(f"{path}: the folder cannot be written ({error.strerror}); choose another") from error
+        raise TdbenchError(f"{path}: the folder cannot be written ({error.strerror}); choose another folder") from error
     return path
 
 
@@ -87,9 +87,9 @@ def regular_target(path: Path) -> Path:
     except OSError:  # nothing there yet; a folder that cannot be reached is reported when it is made
         return target
     if kind != stat.S_IFREG:
-        found = _KINDS.get(kind, "symlink that leads back to itself")
-        led = f"{path} leads here, which " if target != path else ""
-        raise TdbenchError(f"{target}: {led}is a {found}; give a regular file or a new name")
+        found = _KINDS.get(kind, "symlink to itself")
+        led = f", the target of the symlink {path}" if target != path else ""
+        raise TdbenchError(f"{target}: is a {found}{led}; give a regular file or a new name")
     return target
 
 

@@ -43,7 +43,9 @@ def visible_gpus() -> list[str]:
             # As CUDA does: the first that is not an id, such as -1, ends the list.
             known = list(takewhile(_ID.fullmatch, ids))
             if variable == ALLOWED and known != ids:
-                raise TdbenchError(f"{ALLOWED}: {ids[len(known)]!r}: no id of a GPU; give indices or UUIDs, as in 0,1")
+                raise TdbenchError(
+                    f"{ALLOWED}: {ids[len(known)]!r}: is not a GPU id; give indices or UUIDs, such as 0,1"
+                )
             return known
     return _installed()
 
@@ -85,7 +87,9 @@ def take_gpus(count: int) -> Iterator[list[str]]:
     """
     ids = visible_gpus()
     if count > len(ids) > 0:
-        raise TdbenchError(f"--processes {count}: each takes a GPU, and there are {len(ids)} here ({', '.join(ids)})")
+        raise TdbenchError(
+            f"--processes {count}: each process needs a GPU, but only {len(ids)} are available ({', '.join(ids)})"
+        )
     if HELD in os.environ or not (ids or ALLOWED in os.environ):
         yield ids
         return
@@ -105,7 +109,7 @@ def _wait_for(ids: list[str], count: int) -> tuple[list[str], ExitStack]:
     folder = _lock_folder()
     while (found := _try(folder, ids, count)) is None:
         if silent and time.monotonic() - begun > _SAY_AFTER_S:
-            say(f"waiting for {count} of {len(ids)} GPUs ({', '.join(ids)}), which other processes of yours hold")
+            say(f"waiting for {count} of {len(ids)} GPUs ({', '.join(ids)}) held by your other processes")
             silent = False
         time.sleep(jitter.uniform(0.05, 0.25))
     return found

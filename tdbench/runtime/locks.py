@@ -119,7 +119,7 @@ class Hold:
             owner = read_json(self._owner, "tdbench")
             who = f"process {owner['pid']} on {owner['host']}, in {owner['in']}, since {owner['since']}"
         except (TdbenchError, LookupError, TypeError):
-            who = "a process that has not said who it is"
+            who = "an unknown process"
         return f"{self._folder}: {self._doing}: {who}"
 
 
@@ -134,9 +134,9 @@ def _acquired(lock: BaseFileLock, wait_s: float) -> BaseFileLock | None:
 def hold_results(results: Path) -> Hold:
     """For Snakemake: one at a time works on a results folder, from any working folder."""
     asked = advice.command("status", results)
-    return Hold(results, "another Snakemake is at work on these results", f" (`{asked}` says what it is at)")
+    return Hold(results, "another Snakemake is working on these results", f" (`{asked}` shows its progress)")
 
 
 def hold_run(folder: Path, name: str) -> Hold:
     """For a stage of a run, which would mix its files with those of another at work on the same run."""
-    return Hold(folder, f"{name}: another process is at work on this run")
+    return Hold(folder, f"{name}: another process is working on this run")

@@ -68,7 +68,8 @@ def progress(
     """
     live = sys.stderr.isatty()
     line = (
-        "{desc}: {percentage:3.0f} % {n_fmt}/{total_fmt} {unit}, {rate_fmt}, {elapsed} gone, {remaining} left{postfix}"
+        "{desc}: {percentage:3.0f} % {n_fmt}/{total_fmt} {unit}, {rate_fmt}, "
+        "{elapsed} elapsed, {remaining} left{postfix}"
     )
     bar = Bar(
         total=total,

@@ -46,7 +46,7 @@ def stop_on_request() -> Iterator[StopRequest]:
         yield request
     except Exception as error:
         if request:
-            raise Stopped(request.signal_number, f"asked to stop; failed before it could: {error}") from error
+            raise Stopped(request.signal_number, f"asked to stop, but failed first: {error}") from error
         raise
     finally:
         for number, handler in before.items():

@@ -45,8 +45,8 @@ GPUS_OF_THE_PAPER = 4
 """What the commands of the paper's released code start; that its training times are of as many is an assumption."""
 PUBLISHED = Throughput(
     50e3 * FORWARD_AND_BACKWARD * forward_flops("ddpmpp", 32) / 45.7 / GPUS_OF_THE_PAPER / 1e12,
-    "(a GPU of the paper's machine: EDM on CIFAR-10, 50 kimg in 45.7 s, if on the four GPUs of its released commands; "
-    "--tflops or --measure for your GPU)",
+    "(one GPU of the paper's machine: EDM on CIFAR-10, 50 kimg in 45.7 s, assuming the four GPUs of its released "
+    "commands; use --tflops or --measure for your GPU)",
 )
 """From the training time that the paper reports for EDM; its DDPM++ takes 42.4 GFLOP an image."""
 

@@ -46,7 +46,9 @@ def config_text(key: str, value: Any) -> str:
     Snakemake strips quotes and reads a number, a truth value or YAML in what is left: 2026_11_25 is 20261125 to it.
     """
     if value is None or value == "":
-        raise TdbenchError(f"--config {key}=: is empty; give {key}=NAME, or leave it out for {KNOWN_CONFIG[key]!r}")
+        raise TdbenchError(
+            f"--config {key}=: is empty; give {key}=NAME, or omit it for the default {KNOWN_CONFIG[key]!r}"
+        )
     words = [word.partition("=")[2].strip("'\"") for word in sys.argv if word.startswith(f"{key}=")]
     typed = words[-1] if words else str(value)
     if isinstance(value, str) and value == typed:

@@ -89,7 +89,10 @@ class ExperimentFlow:
         paths += [self.report.job(batch, stage) for batch in self.batches for stage in STAGES]
         paths += [self.files(run).made_by(stage) for run in self.plan.runs.values() for stage in STAGES]
         if moved := into_the_present(paths):
-            say(f"{moved[0]}: its time lay in the future, as that of {len(moved) - 1} more; it is now that of today")
+            say(
+                f"{moved[0]}: its modification time was in the future, "
+                f"as was that of {len(moved) - 1} more files; set to now"
+            )
 
     def _notice_changed_sources(self) -> None:
         """Have archives made again whose source has changed: Snakemake sees the time of a folder, not of its files."""
@@ -104,7 +107,7 @@ class ExperimentFlow:
             except TdbenchError:  # reported by whoever needs it
                 continue
             if changed_since(source, summary, files.archive):
-                say(f"{source}: its files have changed since {files.archive} was made, which is made again")
+                say(f"{source}: its files have changed since {files.archive} was written; it will be written again")
                 # Older than its input; the time 0 would count as none.
                 os.utime(files.archive, (1, 1))
 

@@ -175,7 +175,7 @@ def _alone(stage: Stage, run: Run, layout: RunLayout, world: World) -> Iterator[
         except TdbenchError as error:
             refused = error
     if world.leaders(refused is not None):
-        raise refused or Busy(f"{run.name}: another process is at work on this run")
+        raise refused or Busy(f"{run.name}: another process is working on this run")
     try:
         if world.leader:
             remove_leftovers(folder)

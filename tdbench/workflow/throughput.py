@@ -28,7 +28,7 @@ def usual_throughput(networks: Iterable[str], threads: int) -> Throughput:
         return PUBLISHED
     if quick:
         return measure_throughput(kinds, threads, QUICK_SECONDS)
-    return replace(PUBLISHED, origin=f"{PUBLISHED.origin}; this machine has no GPU, --measure says its own hours")
+    return replace(PUBLISHED, origin=f"{PUBLISHED.origin}; this machine has no GPU; --measure estimates hours on it")
 
 
 def measure_throughput(networks: Iterable[str], threads: int, seconds: float = SECONDS) -> Throughput:
@@ -57,7 +57,7 @@ def measure_throughput(networks: Iterable[str], threads: int, seconds: float = S
     tflops = {name: rate / 1e12 for name, rate in rates.items()}
     # Without a GPU the machine's one device is counted as one.
     hours = "GPU hours" if device.type == "cuda" else "hours of this machine"
-    return Throughput(tflops, f"as measured on this machine ({hardware})", hours)
+    return Throughput(tflops, f"measured on this machine ({hardware})", hours)
 
 
 def _rate(name: str, device: torch.device, seconds: float) -> float:

@@ -34,7 +34,7 @@ def test_in_the_working_folder_with_a_line(tmp_path: Path, monkeypatch) -> None:
     called = tdbench("validate", "exp/e.yaml", cwd=written(tmp_path, "in/r8.zip", "in/r8.zip"))
     assert called.code == 0
     assert called.err.startswith("tdbench: warning: exp/e.yaml: datasets.r8.path: 'in/r8.zip': found in the working")
-    assert called.err.endswith("not beside the experiment file; there it is ../in/r8.zip\n")
+    assert called.err.endswith("not beside the experiment file; relative to that file it is ../in/r8.zip\n")
     monkeypatch.chdir(tmp_path)
     assert Workflow([load_plan("exp/e.yaml")], Path("r")).source_arguments("r8") == "archive --path in/r8.zip"
     # The path that is advised is right.

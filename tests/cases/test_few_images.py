@@ -21,7 +21,7 @@ def test_the_cases_of_few_samples(name: str, images: int, tmp_path: Path) -> Non
     said = refused("validate", f"{name}.yaml", cwd=copied("few-images", tmp_path))
     assert said.startswith(f"{name}.yaml: sampling.images: {images}: precision needs at least 4 samples")
     assert "recall needs at least 4" in said and "fid-infinity needs at least 4" in said
-    assert said.endswith("give more, or evaluation.metrics without")
+    assert said.endswith("give more images, or list evaluation.metrics without this one")
 
 
 def changed(folder: Path, name: str, **changes: object) -> Path:

@@ -26,7 +26,7 @@ def validated(folder: Path, old: str, new: str) -> str:
         ("[1,000]", f"000: a number with a leading zero; {COMMA}"),
         ("[1,000,000]", f"000: a number with a leading zero; {COMMA}"),
         ("[007]", "007: a number with a leading zero; "),
-        ("{a: 50,500}", f"seeds: 500: a key is a text, not int; {COMMA}"),
+        ("{a: 50,500}", f"seeds: 500: a key must be text, not int; {COMMA}"),
     ],
 )
 def test_in_lists_and_mappings(seeds: str, words: str, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_experiments_and_runs(tmp_path: Path) -> None:
         ({"datasets": {"digits": {"source": "digits"}, "Digits": {"source": "digits"}}}, "'digits' and 'Digits'"),
         ({"formulations": {"edm": {}, "Edm": {"kind": "edm"}}}, "'edm' and 'Edm'"),
         ({"objectives": {"baseline": {}, "td": {}, "TD": {"kind": "td"}}}, "'td' and 'TD'"),
-        ({"name": "Datasets"}, "name: 'Datasets': is a folder of the results themselves"),
+        ({"name": "Datasets"}, "name: 'Datasets': is the name of a folder that tdbench keeps in the results"),
     ],
 )
 def test_names_that_differ_in_case_alone_are_refused(change: dict[str, Any], words: str, tmp_path: Path) -> None:

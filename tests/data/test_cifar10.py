@@ -180,7 +180,7 @@ def test_a_download_with_another_checksum_is_refused_and_not_kept(
 ) -> None:
     (tmp_path / "site" / cifar10.PYTHON).write_bytes(b"something else")
     error = fails_in_one_line(monkeypatch, capsys, tmp_path / "archive.zip")
-    assert "the downloaded file has another checksum" in error
+    assert "the downloaded file has the wrong checksum" in error
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -199,5 +199,5 @@ def test_a_cache_that_cannot_be_written(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file" / "cache"))
-    with pytest.raises(TdbenchError, match=f"cannot keep a download .*set {CACHE_VARIABLE} to a writable"):
+    with pytest.raises(TdbenchError, match=f"cannot store a download .*set {CACHE_VARIABLE} to a writable"):
         read_source("cifar10", None, None)

@@ -102,12 +102,12 @@ def test_another_file_under_that_name_is_refused_and_left(site: Path, tmp_path: 
     path = tmp_path / "cache" / "weights" / PUBLISHED["clean-fid"].name
     path.parent.mkdir(parents=True)
     path.write_bytes(b"half a file")
-    with pytest.raises(TdbenchError, match=r"not the published .*delete it, and it is fetched again") as caught:
+    with pytest.raises(TdbenchError, match=r"not the published .*delete it to download it again") as caught:
         published_weights("clean-fid")
     assert str(caught.value).startswith(f"{path}: ") and path.read_bytes() == b"half a file"
     path.unlink()
     (site / path.name).write_bytes(b"something else")
-    with pytest.raises(TdbenchError, match="the downloaded file has another checksum"):
+    with pytest.raises(TdbenchError, match="the downloaded file has the wrong checksum"):
         published_weights("clean-fid")
     assert list(path.parent.iterdir()) == []
 
@@ -115,7 +115,7 @@ def test_another_file_under_that_name_is_refused_and_left(site: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("classifier",), "weights 'classifier': only the weights of inception and lpips are fetched"),
+        (("classifier",), "weights 'classifier': no such network; known: inception, lpips"),
         (
             ("--library", "lpips", "--library", "clean-fid"),
             "--library 'lpips': publishes no weights; known: clean-fid, torch-fidelity",

@@ -108,7 +108,7 @@ def test_settings_that_make_no_sense_are_refused(content: dict, said: str) -> No
 
 def test_the_direction_is_said() -> None:
     assert direction(["fid", "kid"]) == "lower is better"
-    assert direction(list(METRICS)) == "lower is better, of precision, recall, Inception score higher"
+    assert direction(list(METRICS)) == "lower is better, but higher for precision, recall, Inception score"
 
 
 @pytest.fixture(scope="module")

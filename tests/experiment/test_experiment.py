@@ -74,7 +74,7 @@ def test_paper_is_all_of_the_papers_experiments_and_its_budget_their_sum() -> No
     assert (
         PUBLISHED.of("ddpmpp") == pytest.approx(50e3 * 3 * 42.383e9 / 45.7 / 4 / 1e12) == pytest.approx(34.8, abs=0.1)
     )
-    assert "GPU hours" in describe_plans(plans) and "on the four GPUs" in describe_plans(plans)
+    assert "GPU hours" in describe_plans(plans) and "assuming the four GPUs" in describe_plans(plans)
     # A network's own throughput: a slow small one does not make the large ones dear.
     rates = {"ddpmpp": 100.0, "ncsnpp": 100.0, "cm-unet": 100.0, "unet-small": 1.0}
     slow = describe_plans(plans, Throughput(rates, "as measured"))
@@ -103,7 +103,7 @@ def test_the_network_of_a_distance_counts_in_the_budget() -> None:
     ("text", "words"),
     [
         ("name: both\nincludes: [digits, digits]", "includes: two experiments are called 'digits'"),
-        ("name: both\nincludes: [digits, mine.yaml]", "includes: data set 'digits' is another in"),
+        ("name: both\nincludes: [digits, mine.yaml]", "includes: data set 'digits' has different settings in"),
         ("name: both\nincludes: []", "includes: "),
         ("name: both\nincludes: [digots]", "both.yaml: includes: experiment 'digots': no such experiment"),
         ("name: both\nincludes: [other.yaml]", "both.yaml: includes: "),
@@ -350,16 +350,20 @@ def test_last_percent_of_training(tiny: Plan) -> None:
         (
             "evaluation.libraries",
             ["clean-fid", "clean-fid-legacy-tensorflow"],
-            ["evaluation: libraries: 'clean-fid-legacy-tensorflow'", "features 'classifier' are not resized"],
+            ["evaluation: libraries: 'clean-fid-legacy-tensorflow'", "which features 'classifier' do not use"],
         ),
-        ("evaluation.weights", "w.pth", ["evaluation: weights: are for features inception", "'classifier' take none"]),
+        (
+            "evaluation.weights",
+            "w.pth",
+            ["evaluation: weights: only features inception takes weights, not 'classifier'"],
+        ),
         ("evaluation.weights", 3, ["evaluation.weights: 3: should be a path, or a mapping of clean-fid and torch-fid"]),
         ("evaluation.weights", {"lpips": "w.pth"}, ["evaluation.weights: lpips: publishes no weights", "known: clean"]),
         ("evaluation.weights", {"clean-fid": 3}, ["evaluation.weights: clean-fid: 3: should be the path of a file"]),
         (
             "ablations.weight.vary",
             {"evaluation.weights": ["w.pth"]},
-            ["ablations.weight.vary: evaluation.weights", "one file of weights a library"],
+            ["ablations.weight.vary: evaluation.weights", "all runs of an experiment use the same files"],
         ),
         (
             "training.distance_weights",
@@ -370,11 +374,11 @@ def test_last_percent_of_training(tiny: Plan) -> None:
         (
             "ablations.weight.vary",
             {"training.distance_weights": ["w.pth"]},
-            ["ablations.weight.vary: training.distance_weights", "one file for the distance"],
+            ["ablations.weight.vary: training.distance_weights", "all runs of an experiment use the same file"],
         ),
         ("objectives", {"td": {}}, ["objectives: ['td']", "exactly one must be of kind baseline"]),
         ("objectives", {"other": {"kind": "baseline"}, "td": {"kind": "baseline"}}, ["exactly one must be of kind"]),
-        ("name", "datasets", ["name: 'datasets'", "is a folder of the results themselves"]),
+        ("name", "datasets", ["name: 'datasets'", "is the name of a folder that tdbench keeps in the results"]),
         ("training.duration_kimg", 1e-12, ["training", "exceeds duration_kimg 1e-12"]),
         ("datasets.digits", {"source": "archive"}, ["datasets.digits: source archive: needs a path"]),
         ("datasets.digits.path", "a.zip", ["datasets.digits: source digits: takes no path"]),
@@ -387,7 +391,7 @@ def test_last_percent_of_training(tiny: Plan) -> None:
         (
             "ablations.weight.vary",
             {"evaluation.features": ["inception"]},
-            ["ablations.weight.vary: evaluation.features", "one kind of features"],
+            ["ablations.weight.vary: evaluation.features", "all runs of an experiment use the same features"],
         ),
         (
             "overrides",

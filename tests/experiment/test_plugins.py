@@ -229,7 +229,7 @@ def test_the_examples_sampler_has_its_order(plan: Plan) -> None:
         (
             "from tdbench.plugins import register\nfrom tdbench.diffusion.samplers import Heun\n"
             "@register('sampler')\nclass Mine(Heun): pass",
-            "sampler 'heun': is a name of tdbench's own",
+            "sampler 'heun': is a built-in name",
         ),
         (
             "from tdbench.plugins import register\nregister('table')(int)",
@@ -237,7 +237,7 @@ def test_the_examples_sampler_has_its_order(plan: Plan) -> None:
         ),
         (
             f"{IMPORTS}register('metric', 'fid')(METRICS['kid'])",
-            "metric 'fid': is a name of tdbench's own; choose another",
+            "metric 'fid': is a built-in name; choose another",
         ),
         (
             f"{IMPORTS}register('metric', 'mine')(int)",

@@ -134,7 +134,7 @@ def test_files_from_the_future_come_into_the_present(after: After, capsys: pytes
         os.utime(path, (begun + DAY, begun + DAY))
     config = {"experiment": str(SMALL), "results": str(results)}
     Workflow.read(config, main_process=True)
-    assert "its time lay in the future, as that of 2 more" in capsys.readouterr().err
+    assert "its modification time was in the future, as was that of 2 more files; set to now" in capsys.readouterr().err
     found = {path.name: (path.stat().st_mtime_ns, path.read_text()) for path in jobs.iterdir()}
     assert all(begun - 5 <= path.stat().st_mtime <= time.time() + 1 for path in future)
     # What was made by hand, by the clock then, is followed by its marker, once.

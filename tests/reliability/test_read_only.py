@@ -11,7 +11,7 @@ from tdbench.workflow.flow import Workflow
 from tests.reliability.calls import RUNS, SMALL, STAGES, finish, outcome, stage, tdbench
 from tests.reliability.disks import Disk
 
-READ_ONLY = "the folder cannot be written (Read-only file system); choose another"
+READ_ONLY = "the folder cannot be written (Read-only file system); choose another folder"
 
 
 def test_every_stage_says_so_and_goes_on_once_it_is_writable(

@@ -106,7 +106,7 @@ def test_two_at_once_killed_and_interrupted_end_with_the_same_numbers(
         code, said = snakemake.call(folder)
         (line,) = [line for line in said.splitlines() if line.startswith("tdbench: error: ")]
         assert code == 2 and "Traceback" not in said and "localrule" not in said
-        assert f"{snakemake.results}: another Snakemake is at work on these results: process {owner['pid']} on " in line
+        assert f"{snakemake.results}: another Snakemake is working on these results: process {owner['pid']} on " in line
         assert owner["since"] in line and f"in {snakemake._folder / 'first'}, since" in line and "wait until" in line
     code, said = snakemake.call("second", "-n", str(snakemake.target))
     assert code == 0 and "another Snakemake" not in said, said

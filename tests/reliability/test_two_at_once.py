@@ -49,9 +49,9 @@ def test_the_second_is_told_who_holds_it_and_gets_it_when_that_was_killed(tmp_pa
     with held_by_another(tmp_path) as process:
         with pytest.raises(Busy) as caught:
             hold_results(tmp_path).take(0)
-        assert f"another Snakemake is at work on these results: process {process.pid} on " in str(caught.value)
+        assert f"another Snakemake is working on these results: process {process.pid} on " in str(caught.value)
         said = str(caught.value)
-        assert f"in {ROOT}, since 20" in said and f"`tdbench status {tmp_path}` says what it is at" in said
+        assert f"in {ROOT}, since 20" in said and f"`tdbench status {tmp_path}` shows its progress" in said
         assert not hold_results(tmp_path).free
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -84,7 +84,7 @@ def test_a_second_stage_of_a_run_is_refused_and_disturbs_nothing(
     with held_by_another(folder) as process:
         for name in ("train", "sample", "evaluate"):
             done = tdbench(name, SMALL, RUNS[0], "--results", results)
-            done.refused(f"{folder}: {RUNS[0]}: another process is at work on this run: process {process.pid} on ")
+            done.refused(f"{folder}: {RUNS[0]}: another process is working on this run: process {process.pid} on ")
         # What the other writes of its progress is left alone.
         assert not (folder / "progress.jsonl").exists()
         # The other run of the same job goes on.
@@ -102,7 +102,7 @@ def test_one_that_ends_soon_is_waited_for(tmp_path: Path, capfd: pytest.CaptureF
         with hold_run(tmp_path, "digits/a").take():
             assert 0.5 <= time.monotonic() - begun < locks.WAIT_S
     said = capfd.readouterr().err
-    assert said.startswith(f"{tmp_path}: digits/a: another process is at work on this run: process {process.pid} on ")
+    assert said.startswith(f"{tmp_path}: digits/a: another process is working on this run: process {process.pid} on ")
     assert said.endswith("; waiting up to 10 s\n") and said.count("\n") == 1
 
 

@@ -115,9 +115,9 @@ def test_heads_of_arrays(tmp_path: Path, little_memory: None) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (forged("(1000000000000,)", "'|u1'", 256), "promises 1,000,000,000,000 bytes and holds 256"),
-        (forged("(4, 8, 8, 1)", "'|O'", 2048), "holds objects, which are not read"),
-        (forged("(4, 8, 8, 1)", "[('a', '|O')]", 2048), "holds objects, which are not read"),
+        (forged("(1000000000000,)", "'|u1'", 256), "declares 1,000,000,000,000 bytes but holds 256"),
+        (forged("(4, 8, 8, 1)", "'|O'", 2048), "holds Python objects, which are not loaded"),
+        (forged("(4, 8, 8, 1)", "[('a', '|O')]", 2048), "holds Python objects, which are not loaded"),
         (b"\x80\x04\x95cos\nsystem\n(S'touch x'\ntR.", "not a complete npz"),
         (b"\x93NUMPY\x01\x00", "not a complete npz"),
     ],

@@ -236,7 +236,9 @@ def test_a_site_that_sends_elsewhere_without_https_is_not_followed(
     thread.start()
     try:
         url = f"http://127.0.0.1:{server.server_port}/weights.pth"
-        with pytest.raises(TdbenchError, match=r"http://example\.org/weights\.pth: files are fetched over https only"):
+        with pytest.raises(
+            TdbenchError, match=r"http://example\.org/weights\.pth: files are downloaded over https only"
+        ):
             fetch(Published(url, "0" * 64, 1), tmp_path, "put it there")
     finally:
         server.shutdown()

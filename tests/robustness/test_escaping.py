@@ -123,5 +123,5 @@ def test_names_are_plain_wherever_they_stand(name: str, tmp_path: Path) -> None:
     ]
     for content in bad:
         path.write_text(json.dumps(content))
-        with pytest.raises(TdbenchError, match=r"names are letters, digits, '\.', '_' and '-', at most 120"):
+        with pytest.raises(TdbenchError, match=r"use letters, digits, '\.', '_' and '-', at most 120"):
             load_plan(str(path))

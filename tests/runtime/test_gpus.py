@@ -142,7 +142,7 @@ def test_a_killed_process_frees_its_gpu_and_who_waits_says_so_once() -> None:
     waiting = holder(1, 0, "0")
     try:
         assert waiting.stderr is not None
-        assert waiting.stderr.readline() == "waiting for 1 of 1 GPUs (0), which other processes of yours hold\n"
+        assert waiting.stderr.readline() == "waiting for 1 of 1 GPUs (0) held by your other processes\n"
         time.sleep(1.5)
         assert waiting.poll() is None
     finally:

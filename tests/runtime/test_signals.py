@@ -49,7 +49,7 @@ def test_while_a_file_is_read_that_may_be_damaged(
 
 
 def test_before_the_work_fails() -> None:
-    words = "asked to stop; failed before it could: diverged"
+    words = "asked to stop, but failed first: diverged"
     with pytest.raises(Stopped, match=words) as caught, stop_on_request():  # noqa: PT012, the two belong together
         os.kill(os.getpid(), signal.SIGTERM)
         raise TdbenchError("diverged")

@@ -103,7 +103,9 @@ def test_an_objective_whose_classes_are_drawn_otherwise_than_the_baselines_is_re
     content = yaml.safe_load(TINY.read_text())
     content["overrides"] = [{"objectives": ["td"], "set": {"sampling.classes": "even"}}]
     (tmp_path / "mixed.yaml").write_text(yaml.safe_dump(content))
-    with pytest.raises(TdbenchError, match=r"objective 'td': sampling\.classes: 'even', and the baseline's 'data'"):
+    with pytest.raises(
+        TdbenchError, match=r"objective 'td': sampling\.classes: 'even' differs from the baseline's 'data'"
+    ):
         load_plan(str(tmp_path / "mixed.yaml"))
 
 

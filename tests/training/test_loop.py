@@ -161,5 +161,5 @@ def test_a_training_that_fails_leaves_no_older_one_behind(tiny: Plan, archive: P
 def test_a_results_folder_that_cannot_be_written(tiny: Plan, archive: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     run = shorter(tiny.run("edm-baseline-seed0"))
-    with pytest.raises(TdbenchError, match=r"the folder cannot be written .*; choose another"):
+    with pytest.raises(TdbenchError, match=r"the folder cannot be written .*; choose another folder"):
         train(run, archive, RunLayout(tmp_path / "file", run))

@@ -236,7 +236,7 @@ def test_without_a_network_a_line_says_which_file_to_put_where(
         assert words in line
     # Another file in its place is not read.
     path.write_bytes(b"half a file")
-    with pytest.raises(TdbenchError, match=r"not the published .*delete it, and it is fetched again"):
+    with pytest.raises(TdbenchError, match=r"not the published .*delete it to download it again"):
         published_weights()
     with pytest.raises(TdbenchError, match=hashlib.sha256(b"half a file").hexdigest()):
         load_lpips()

@@ -155,7 +155,7 @@ def test_half_of_the_images_are_mirrored_the_same_for_both_objectives(
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"ema_decay": 0.99}, "ema_decay: 0.99: beside ema_half_life_kimg 0.32; one of them must be null"),
+        ({"ema_decay": 0.99}, "ema_decay: 0.99: set together with ema_half_life_kimg 0.32; set one of them to null"),
         ({"ema_half_life_kimg": None}, "ema_half_life_kimg: is missing; give it, or ema_decay"),
         ({"ema_half_life_kimg": None, "ema_decay": 1.0}, "training.ema_decay: 1.0: should be less than 1"),
         ({"optimizer": "sgd"}, "training.optimizer: 'sgd': no such optimizer; known: adam, adamw, radam"),
