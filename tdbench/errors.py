@@ -1,8 +1,8 @@
-"""What ends work early: a mistake that a user is meant to see, or a wish to stop."""
+"""Exceptions that end work early: a mistake to show to the user, or a request to stop."""
 
 
 def printable(text: str) -> str:
-    """Text on one line, with nothing in it that a terminal would obey or cannot show: names and files of strangers."""
+    """``text`` on one line, with unprintable characters escaped: untrusted names may hold terminal sequences."""
     return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
 
 
@@ -13,8 +13,8 @@ def _escaped(character: str) -> str:
 class TdbenchError(Exception):
     """One or several mistakes that the reader can correct.
 
-    The message is one line a mistake that names the file, the key, the value and what would be right; what is not
-    printable in it is escaped. The command line prints it without a traceback and exits with code 2.
+    The message has one line per mistake, with the file, the key, the value and what would be right. Unprintable
+    characters are escaped. The command line prints it without a traceback and exits with code 2.
     """
 
     def __init__(self, *mistakes: str) -> None:
@@ -22,7 +22,7 @@ class TdbenchError(Exception):
         self.mistakes = tuple(printable(mistake) for mistake in mistakes)
 
     def __str__(self) -> str:
-        # Whoever prints an error begins its first line so.
+        # The caller prints this prefix before the first line.
         return "\ntdbench: error: ".join(self.mistakes)
 
 
@@ -31,13 +31,13 @@ class TrainingDiverged(TdbenchError):
 
 
 class Stopped(BaseException):
-    """The process was asked to stop (SIGTERM, SIGINT) and has put away what it had.
+    """The process was asked to stop (SIGTERM, SIGINT) and has saved its work.
 
-    Not a `TdbenchError`: a job of several runs must not continue with the next. Not even an `Exception`, as Python's
-    KeyboardInterrupt is none: it comes out of a signal's handler anywhere, also where a library's errors are caught.
+    It is not a `TdbenchError`, because a job of several runs must not continue with the next. Like KeyboardInterrupt,
+    it is not an `Exception` either: a signal handler can raise it inside code that catches the errors of a library.
     """
 
     def __init__(self, signal_number: int, message: str) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
-        """What a shell expects of a process ended by that signal."""
+        """The exit code that a shell expects after that signal."""

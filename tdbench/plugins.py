@@ -1,4 +1,4 @@
-"""Where a user's plug-in imports `register` from; `tdbench.experiment.plugins` describes it."""
+"""Plug-ins import `register` from here; `tdbench.experiment.plugins` describes it."""
 
 from tdbench.experiment.plugins import register
 

@@ -10,7 +10,7 @@ from tdbench.validation import Refused, Unknown, did_you_mean
 
 
 class Parameters(BaseModel):
-    """Settings that cannot hold a bad value, cannot change, and refuse keys they do not know."""
+    """Base of all settings: validated, immutable, and strict about unknown keys."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False, ser_json_inf_nan="constants"
@@ -19,10 +19,10 @@ class Parameters(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _truth_is_no_number(cls, content: Any) -> Any:
-        """Have booleans refused as numbers, and numbers and words as booleans: a slip would go unseen.
+        """Reject booleans given as numbers, and numbers or words given as booleans.
 
-        Python counts True as 1, and pydantic takes 1 and "yes" for True. What belongs to an unknown key gets to know
-        the known ones, which the error does not say.
+        Python counts True as 1, and pydantic takes 1 and "yes" for True, so such a mistake would go unnoticed. The
+        value of an unknown key also gets the list of known keys, because pydantic's error does not have it.
         """
         if not isinstance(content, dict):
             return content
@@ -31,7 +31,7 @@ class Parameters(BaseModel):
 
 
 def _as_refused(value: Any, types: list[Any]) -> Any:
-    """``value``, with a boolean where a field of these types takes none made one that is refused, or the reverse."""
+    """Return ``value``, wrapped in `Refused` where a field of these types must not take it."""
     if Any in types:
         return value
     if bool not in types:
@@ -42,7 +42,7 @@ def _as_refused(value: Any, types: list[Any]) -> Any:
 
 
 def _without_truth(value: Any) -> Any:
-    """Blocks are left to their own fields."""
+    """Wrap booleans in `Refused`, also in lists; the fields of nested blocks check themselves."""
     if isinstance(value, bool):
         return Refused(value)
     return type(value)(map(_without_truth, value)) if type(value) in (list, tuple) else value
@@ -50,7 +50,7 @@ def _without_truth(value: Any) -> Any:
 
 @cache
 def _types(model: type[BaseModel]) -> dict[str, list[Any]]:
-    """The types that each field's annotation is made of, by the field's name and by its alias."""
+    """Return the types in each field's annotation, by the field's name and by its alias."""
     fields = model.model_fields.items()
     return {key: _flat(field.annotation) for name, field in fields for key in (name, field.alias or name)}
 
@@ -62,7 +62,7 @@ def _flat(annotation: Any) -> list[Any]:
 
 
 def one_of(known: Any, what: str) -> BeforeValidator:
-    """Refuse what is not among the names ``known``, and list them."""
+    """Return a validator that rejects a value outside the names ``known`` and lists them."""
 
     def check(value: Any) -> Any:
         if value not in list(known):
@@ -73,7 +73,7 @@ def one_of(known: Any, what: str) -> BeforeValidator:
 
 
 def of_kind(registry: Mapping[str, type[Parameters]], what: str) -> BeforeValidator:
-    """A mapping with ``kind``, or the bare kind, becomes an object of the class registered under it."""
+    """Return a validator that turns a kind, or a mapping with ``kind``, into an object of the registered class."""
 
     def build(value: Any) -> Any:
         if isinstance(value, Parameters):

@@ -13,17 +13,17 @@ from tdbench.errors import printable
 
 
 def did_you_mean(typed: object, known: Iterable[str]) -> str:
-    """`` (did you mean 'edm'?)``, or nothing where no known name is near."""
+    """Return `` (did you mean 'edm'?)``, or an empty text if no known name is close."""
     names = list(map(str, known))
     by_small_letters, text = {name.lower(): name for name in names}, str(typed).lower()[:200]
     found = difflib.get_close_matches(text, by_small_letters, n=1, cutoff=0.6)
-    # Of short names, two letters in the wrong order are half of the name.
+    # In a short name, two swapped letters are too large a share for the cutoff above.
     found = found or [name for name in by_small_letters if sorted(name) == sorted(text)]
     return f" (did you mean {by_small_letters[found[0]]!r}?)" if found else ""
 
 
 def same_but_for_case(names: Iterable[str]) -> tuple[str, str] | None:
-    """Two names that differ in capital and small letters alone, or not at all; None where there are none."""
+    """Return two names that are equal or differ only in case, or None."""
     seen: dict[str, str] = {}
     for name in names:
         if (key := name.casefold()) in seen:
@@ -48,20 +48,20 @@ Seconds = Annotated[float, Field(ge=0, le=1e11)]
 
 
 class Record(BaseModel):
-    """A block of JSON as tdbench writes it: types are what they are, and no number is infinite.
+    """A block of JSON that tdbench writes, with strict types and finite numbers only.
 
-    A file may hold more than the fields of its record: those of later versions.
+    Unknown fields are ignored, because a later version may have written them.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
 
     def written(self) -> Any:
-        """What of it stands in its file, ready for JSON: fields that were left out stay out."""
+        """Return the content for JSON, without the fields that were not set."""
         return self.model_dump(mode="json", exclude_unset=True)
 
 
 class Refused:
-    """A value that no type takes; in messages it looks as it was written."""
+    """A wrapper that every type rejects. In messages it looks like the value that the user wrote."""
 
     def __init__(self, value: Any) -> None:
         self._value = value
@@ -76,7 +76,7 @@ class Unknown(Refused):
     Attributes
     ----------
     known : tuple of str
-        The keys that its block has.
+        The known keys of its block.
     """
 
     def __init__(self, value: Any, known: tuple[str, ...]) -> None:
@@ -85,16 +85,16 @@ class Unknown(Refused):
 
 
 SHOWN = 60
-"""Characters of a key that a message shows."""
+"""Longest part of a key that a message shows, in characters."""
 
 
 def explain(where: Path | str, content: Any, error: ValidationError) -> list[str]:
-    """One line a mistake: file, key, value, what is allowed."""
+    """Return one line per mistake, with file, key, value and what is allowed."""
     mistakes = error.errors()
-    # A list whose items are all refused is "too short" as well; that says nothing new.
+    # pydantic also calls a list too short if it rejects all its items; leave that error out.
     below = [e["loc"][:depth] for e in mistakes for depth in range(len(e["loc"]))]
     shown = [e for e in mistakes if e["type"] != "too_short" or e["loc"] not in below]
-    # Of a field that takes several types each says what it would take: one line for all of them.
+    # A field of several types has one error per type; join them on one line.
     wanted: dict[str, dict[str, None]] = {}
     for e in shown:
         value = f"{e['input']!r:.60}: "
@@ -105,13 +105,13 @@ def explain(where: Path | str, content: Any, error: ValidationError) -> list[str
 
 
 def _all_said(error: Any) -> list[str]:
-    """The text of an error: the check of a block may have found several mistakes."""
+    """Return the texts of an error; the check of a block may find several mistakes."""
     found = (error.get("ctx") or {}).get("error")
     return list(found.mistakes) if isinstance(found, Mistakes) else [plain(error)]
 
 
 class Mistakes(ValueError):
-    """What a check of a block found: a line each, which names key and value."""
+    """Several mistakes that a check of a block found, one line each with key and value."""
 
     def __init__(self, mistakes: list[str]) -> None:
         super().__init__("; ".join(mistakes))
@@ -119,7 +119,7 @@ class Mistakes(ValueError):
 
 
 def _key(content: Any, location: tuple[int | str, ...]) -> str:
-    """The dotted key of an error, without the steps that pydantic adds for unions and checks of keys."""
+    """Return the dotted key of an error, without the parts that pydantic adds for unions and key checks."""
     parts, block = [], content
     for i, part in enumerate(location):
         if part == "[key]":
@@ -134,7 +134,7 @@ def _key(content: Any, location: tuple[int | str, ...]) -> str:
 
 
 def plain(error: Any) -> str:
-    """The value and what is allowed, of one of pydantic's errors."""
+    """Return the value and what is allowed, for one pydantic error."""
     context, kind, value = error.get("ctx") or {}, error["type"], error["input"]
     if kind == "missing":
         return "is missing; it has no default"
@@ -151,5 +151,5 @@ def plain(error: Any) -> str:
     message = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
     if isinstance(value, str) and re.fullmatch(r"\d{1,3}(,\d{3})+", value):
         message = f"{message}; write {value.replace(',', '')} or {value.replace(',', '_')}"
-    # A block is too long to repeat; its checks name keys and values themselves.
+    # A whole block is too long to repeat; its checks already name the key and the value.
     return message if isinstance(value, (dict, BaseModel)) else f"{value!r:.60}: {message}"

@@ -1,1 +1,1 @@
-"""What the Snakefile asks: files, batches, stages, resources and budgets."""
+"""Functions that the Snakefile calls: files, batches, stages, resources and budgets."""

@@ -1,7 +1,7 @@
-"""Runs that one job takes through a stage, one after the other in one process.
+"""Batches: the runs that one job takes through a stage, one after the other in one process.
 
-Starting Python with torch and the libraries takes several seconds, which is most of the time of a small run. With
-``runs_per_job: 1`` a batch is one run and has its name.
+Importing torch and the libraries takes several seconds, which is most of the time of a small run. With
+``runs_per_job: 1`` a batch is one run and has the name of that run.
 """
 
 from collections.abc import Iterator
@@ -13,34 +13,34 @@ from tdbench.experiment.run import Plan, Run
 
 @dataclass(frozen=True)
 class Batch:
-    """Runs of one data set, formulation and part of the experiment."""
+    """Runs that share a data set, a formulation and a part of the experiment."""
 
     name: str
     runs: tuple[Run, ...]
 
     @property
     def trainings(self) -> tuple[Run, ...]:
-        """Those that train weights of their own."""
+        """The runs that train their own weights."""
         return tuple(run for run in self.runs if run.trained_as is None)
 
     @property
     def cores(self) -> int:
-        """Cores of a job that starts several processes for a run."""
+        """Cores that a job of this batch needs, for all its processes."""
         return max(run.training.processes * run.training.threads for run in self.runs)
 
     @property
     def processes(self) -> int:
-        """Processes of a job."""
+        """Processes that a job of this batch starts for each run."""
         return max(run.training.processes for run in self.runs)
 
     @property
     def gpus(self) -> int:
-        """GPUs of such a job, one a process."""
+        """GPUs that a job of this batch needs, one per process."""
         return max(0 if run.training.device == "cpu" else run.training.processes for run in self.runs)
 
 
 def batches(plan: Plan) -> dict[str, Batch]:
-    """Every run of the plan in one batch, by the batch's name: ``digits/comparison/edm-1``."""
+    """Split the plan into batches by name, such as ``digits/comparison/edm-1``; each run is in one batch."""
     size = plan.experiment.runs_per_job
     if size == 1:
         return {name: Batch(name, (run,)) for name, run in plan.runs.items()}
@@ -48,7 +48,7 @@ def batches(plan: Plan) -> dict[str, Batch]:
     for name, runs in _groups(plan):
         count = -(-len(runs) // size)
         for i in range(count):
-            # Batches of nearly one size, so that no core waits for the longest.
+            # Batches of nearly equal size, so that no core waits for the longest one.
             chunk = runs[len(runs) * i // count : len(runs) * (i + 1) // count]
             batch = Batch(f"{name}-{i + 1}", tuple(chunk))
             found[batch.name] = batch
@@ -56,7 +56,7 @@ def batches(plan: Plan) -> dict[str, Batch]:
 
 
 def _groups(plan: Plan) -> Iterator[tuple[str, list[Run]]]:
-    """Runs by data set, part and formulation; a run that an ablation shares is the comparison's."""
+    """Group runs by data set, part and formulation. A run that an ablation shares belongs to the comparison."""
     left = plan.runs
     parts = [("comparison", plan.comparison)]
     parts += [(f"ablation-{name}", runs) for name, runs in plan.ablation_runs.items()]

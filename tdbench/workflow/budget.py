@@ -1,4 +1,4 @@
-"""What an experiment takes, before anything is run."""
+"""Estimates of what an experiment costs, before anything runs."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,66 +9,66 @@ from tdbench.experiment.run import Plan, Run
 from tdbench.networks import NOMINAL, forward_flops, nominal_parameters
 from tdbench.workflow.batches import batches
 
-# Jobs of the workflow besides those of the batches: the published weights, Inception's and LPIPS's; data and references
-# of each data set (and its classifier, where that is what extracts the features); then the comparison, the ablations,
-# the page and the tracking.
+# Besides the batches, the workflow has jobs for the published weights (Inception, LPIPS), for each data set (archive,
+# references, and the classifier if it extracts the features), and for the comparison, the ablations, the page and the
+# tracking. This constant counts the comparison, the page and the tracking; not every experiment has ablations.
 JOBS_OF_REPORT = 3
 
-# A backward pass computes the gradients of activations and of weights, each as much work as the forward pass; the
-# counter of PyTorch gives a factor of 3.000 for the two passes of every network here.
+# A backward pass computes the gradients of activations and of weights; each costs as much as the forward pass.
+# PyTorch's FLOP counter gives a factor of 3.000 for forward and backward with every network here.
 FORWARD_AND_BACKWARD = 3
 
 
 @dataclass(frozen=True)
 class Throughput:
-    """Floating-point operations that a machine sustains in this work."""
+    """Floating-point throughput that a machine sustains in training."""
 
     tflops: float | Mapping[str, float]
-    """1e12 a second: of every network, or by the network's name."""
+    """TFLOP/s, for every network or by the name of the network."""
     origin: str
-    """Where the figure is from."""
+    """The source of the figure."""
     hours: str = "GPU hours"
-    """What hours at that speed are."""
+    """What to call hours at this speed."""
 
     def of(self, network: str) -> float:
-        """1e12 operations a second in a network."""
+        """Return the TFLOP/s for a network."""
         return self.tflops if isinstance(self.tflops, float) else self.tflops[network]
 
     def describe(self, networks: Iterable[str]) -> str:
-        """The figures of these networks and where they are from."""
+        """Return the figures for these networks and their source, as text."""
         rates = {f"{self.of(name):.3g}": name for name in networks}
         several = [f"{rate} ({name})" if len(rates) > 1 else rate for rate, name in rates.items()]
         return f"at {', '.join(several)} TFLOP/s {self.origin}"
 
 
 GPUS_OF_THE_PAPER = 4
-"""What the commands of the paper's released code start; that its training times are of as many is an assumption."""
+"""GPUs in the commands of the paper's released code. We assume that its training times are for the same number."""
 PUBLISHED = Throughput(
     50e3 * FORWARD_AND_BACKWARD * forward_flops("ddpmpp", 32) / 45.7 / GPUS_OF_THE_PAPER / 1e12,
     "(one GPU of the paper's machine: EDM on CIFAR-10, 50 kimg in 45.7 s, assuming the four GPUs of its released "
     "commands; use --tflops or --measure for your GPU)",
 )
-"""From the training time that the paper reports for EDM; its DDPM++ takes 42.4 GFLOP an image."""
+"""Derived from the training time that the paper reports for EDM. Its DDPM++ needs 42.4 GFLOP per image."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What runs take; sums of what each takes."""
+    """Cost of one run or of several runs added up."""
 
     trained: int
-    """Images through the trained network, forward and backward."""
+    """Images that pass through the trained network, forward and backward."""
     target: int
-    """Images through the target network, forward."""
+    """Images that pass through the target network, forward only."""
     sampled: int
     """Images sampled."""
     evaluations: int
-    """Network evaluations in sampling, images x NFE, NFE counted on a pixel."""
+    """Network evaluations in sampling: images x NFE. NFE is counted by sampling one pixel."""
     training_flops: float
     """Floating-point operations of training."""
     sampling_flops: float
     """Floating-point operations of sampling."""
     disk: int
-    """Bytes: snapshots and sample sets."""
+    """Bytes of snapshots and sample sets."""
 
     def __add__(self, other: "Budget") -> "Budget":
         return Budget(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
@@ -78,7 +78,7 @@ NOTHING = Budget(0, 0, 0, 0, 0.0, 0.0, 0)
 
 
 def run_budget(run: Run) -> Budget:
-    """What one run takes; its training counts only where it is its own."""
+    """Return the cost of one run. Training counts only if the run trains its own weights."""
     resolution, channels = image_size(run)
     flops = forward_flops(run.network.kind, resolution)
     snapshots, sampling = len(run.scored_snapshots()), run.sampling
@@ -90,14 +90,14 @@ def run_budget(run: Run) -> Budget:
         return samples
     trained = run.training.images_at(run.training.steps)
     target = 0 if run.objective.target_rule(run.formulation) is None else trained
-    # Snapshots: float32 weights.
+    # Snapshots hold float32 weights.
     weights = len(run.training.snapshot_steps()) * 4 * nominal_parameters(run.network.kind, resolution)
     operations = flops * (FORWARD_AND_BACKWARD * trained + target) + 1e9 * run.formulation.loss_gflops * trained
     return samples + Budget(trained, target, 0, 0, operations, 0.0, weights)
 
 
 def describe_plans(plans: list[Plan], throughput: Throughput = PUBLISHED) -> str:
-    """Runs, jobs, images, network evaluations, GPU hours and disk of experiments, as text; then their sum."""
+    """Return runs, jobs, images, network evaluations, GPU hours and disk of each experiment and their sum, as text."""
     blocks = [_describe(f"{plan.path}: ", [plan], throughput, names=len(plans) == 1) for plan in plans]
     if len(plans) > 1:
         blocks.append(_describe(f"all {len(plans)} experiments: ", plans, throughput, names=False))
@@ -127,7 +127,7 @@ def _describe(title: str, plans: list[Plan], throughput: Throughput, names: bool
 
 
 def _hours(value: float) -> str:
-    """Hours; where these are a small part of one, minutes or seconds with their unit."""
+    """Format hours. Below 0.1 h the text is in minutes or seconds, with the unit."""
     if value >= 0.1:
         return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
     if value * 60 >= 0.95:
@@ -136,7 +136,7 @@ def _hours(value: float) -> str:
 
 
 def _jobs(plans: list[Plan]) -> int:
-    """Jobs of the workflow; what several experiments need of a data set is made once."""
+    """Count the jobs of the workflow. Files of a data set that several experiments share are counted once."""
     sets = {name for plan in plans for name in plan.experiment.datasets}
     trained = [plan for plan in plans if EXTRACTORS[plan.experiment.evaluation.features].trained_on_data]
     classifiers = len({name for plan in trained for name in plan.experiment.datasets})
@@ -157,12 +157,12 @@ def _jobs(plans: list[Plan]) -> int:
 
 
 def image_size(run: Run) -> tuple[int, int]:
-    """Resolution and channels: the data set's where they are known beforehand, else what the network is meant for."""
+    """Return resolution and channels of the data set if known, otherwise the nominal ones of the network."""
     known, meant = run.dataset.size(run.file), NOMINAL[run.network.kind]
     return known[0] or meant[0], known[1] or meant[1]
 
 
 def _assumed(runs: Iterable[Run]) -> str:
-    """The image sizes that the plan assumes; planning needs no data."""
+    """Return the image sizes that the plan assumes, as text; planning works without the data."""
     sizes = sorted({image_size(run) for run in runs})
     return f"for images of {', '.join(f'{r}x{r}x{c}' for r, c in sizes)}"

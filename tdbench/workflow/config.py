@@ -1,4 +1,4 @@
-"""What a call of Snakemake is given: its config, its cores and GPUs, and the paths in its experiments."""
+"""Checks of a Snakemake call: its config, its cores and GPUs, and the paths in its experiments."""
 
 import os
 import re
@@ -19,19 +19,19 @@ _NO_PATH = re.compile("[{}]|<.+>")
 
 
 class Chosen(NamedTuple):
-    """What a call of Snakemake is about."""
+    """The experiment and the results folder of a Snakemake call."""
 
     experiment: str
     results: Path
 
 
 def read_config(config: dict[str, Any]) -> Chosen:
-    """What Snakemake's config says.
+    """Read Snakemake's config.
 
     Raises
     ------
     TdbenchError
-        If it has an unknown key, or a value that is not what was typed.
+        If it has an unknown key, or if Snakemake changed a value that the user typed.
     """
     unknown = sorted(set(config) - set(KNOWN_CONFIG))
     if unknown:
@@ -41,9 +41,9 @@ def read_config(config: dict[str, Any]) -> Chosen:
 
 
 def config_text(key: str, value: Any) -> str:
-    """A value of Snakemake's config, if it is what was typed.
+    """Return a value of Snakemake's config, if it is still what the user typed.
 
-    Snakemake strips quotes and reads a number, a truth value or YAML in what is left: 2026_11_25 is 20261125 to it.
+    Snakemake strips quotes and parses the rest as a number, a boolean or YAML: it reads 2026_11_25 as 20261125.
     """
     if value is None or value == "":
         raise TdbenchError(
@@ -60,12 +60,12 @@ def config_text(key: str, value: Any) -> str:
 
 
 def need_cores(workflow: Any) -> None:
-    """End the call where Snakemake was given no cores: it plans with none, and each job then asks for none.
+    """End the call if Snakemake has zero cores: it would plan jobs that ask for zero cores.
 
     Parameters
     ----------
     workflow : snakemake.workflow.Workflow
-        What a Snakefile knows by that name.
+        The object that a Snakefile sees as ``workflow``.
     """
     if workflow.resource_settings.cores == 0:
         with mistakes_end_the_call():
@@ -73,16 +73,16 @@ def need_cores(workflow: Any) -> None:
 
 
 def limit_gpus(workflow: Any) -> None:
-    """Let Snakemake give no more GPUs to its jobs at a time than there are, where it runs them on this machine.
+    """Limit the GPUs that concurrent jobs get to the GPUs of this machine, if Snakemake runs the jobs here.
 
-    ``--resources gpu=N`` goes before. Without GPUs there is no limit: what jobs want then is their number of processes.
+    ``--resources gpu=N`` takes precedence. Without GPUs there is no limit: ``gpu`` then only counts processes.
 
     Parameters
     ----------
     workflow : snakemake.workflow.Workflow
-        What a Snakefile knows by that name.
+        The object that a Snakefile sees as ``workflow``.
     """
-    # The number of nodes is given where jobs go to a cluster.
+    # Snakemake knows a number of nodes only if jobs go to a cluster.
     if "gpu" in workflow.global_resources or workflow.resource_settings.nodes is not None:
         return
     with mistakes_end_the_call():
@@ -92,10 +92,10 @@ def limit_gpus(workflow: Any) -> None:
 
 
 def check_paths(plans: list[Plan], results: Path) -> None:
-    """Refuse paths of files that Snakemake would not take as they are."""
+    """Reject paths that Snakemake would interpret as patterns."""
     if _NO_PATH.search(str(results)):
         raise TdbenchError(f"results {str(results)!r}: Snakemake reads braces as wildcards; choose another folder")
-    # The last step of the workflow needs it.
+    # Raises now what would otherwise fail in the last step of the workflow.
     tracking_uri(results)
     for plan in plans:
         sets, weights = plan.experiment.datasets, plan.experiment.evaluation.weights
@@ -116,6 +116,6 @@ def mistakes_end_the_call() -> Iterator[None]:
         yield
     except TdbenchError as error:
         print(f"tdbench: error: {error}", file=sys.stderr, flush=True)
-        # Snakemake would wrap an exception in a traceback.
+        # Snakemake would print an exception with a traceback.
         sys.stdout.flush()
         os._exit(2)

@@ -1,4 +1,4 @@
-"""What the Snakefile asks: an experiment, or several, as files and settings."""
+"""One or several experiments as the Snakefile sees them: files and settings."""
 
 import hashlib
 import json
@@ -32,21 +32,21 @@ from tdbench.workflow.markers import into_the_present, refresh_marker
 from tdbench.workflow.published_weights import DistanceWeightsPlan, WeightsPlan, fetch_first
 
 SHORTLY_S = 1.0
-"""A Snakemake that only plans looks at the lock too."""
+"""Wait for the lock: a Snakemake that only plans also takes it for a moment."""
 
 
 class ExperimentFlow:
-    """One experiment.
+    """The files, batches and settings of one experiment.
 
     Attributes
     ----------
     plan : Plan
     results : Path
     path : Path
-        The experiment file, as the commands get it.
+        The experiment file, as passed to the commands.
     report : ReportLayout
     batches : dict
-        Name -> runs that are done in one job.
+        Name -> runs that one job does.
     """
 
     def __init__(self, plan: Plan, results: Path) -> None:
@@ -66,13 +66,13 @@ class ExperimentFlow:
         return DatasetLayout(self.results, name)
 
     def job(self, stage: str, run: Run) -> Path:
-        """What says that a run went through a stage."""
+        """Return the marker of the job that takes a run through a stage."""
         return self.report.job(self._batch_of[run.name], stage)
 
     def refresh_markers(self) -> None:
-        """Make the markers of finished stages follow the runs' files, which are no outputs of rules.
+        """Make the markers of finished stages match the files of the runs.
 
-        (It would delete those of a job that fails.)
+        These files are not outputs of rules, because Snakemake deletes the outputs of a failed job.
         """
         self._leave_the_future()
         self._notice_changed_sources()
@@ -82,7 +82,7 @@ class ExperimentFlow:
                 refresh_marker(self.report.job(batch.name, stage), stage, made)
 
     def _leave_the_future(self) -> None:
-        """Files that Snakemake or a marker goes by, where they were made by a clock that was ahead."""
+        """Correct modification times in the future, of files that Snakemake or a marker compares."""
         folders = [self.dataset(name).folder for name in self.plan.experiment.datasets]
         folders += [self.report.folder, *(self.report.folder / name for name in ("tables", "figures"))]
         paths = [path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_file()]
@@ -95,7 +95,7 @@ class ExperimentFlow:
             )
 
     def _notice_changed_sources(self) -> None:
-        """Have archives made again whose source has changed: Snakemake sees the time of a folder, not of its files."""
+        """Rebuild archives whose source has changed; Snakemake sees the time of a folder but not of its files."""
         for name in self.plan.experiment.datasets:
             files = self.dataset(name)
             source = self.plan.source_path(name)
@@ -104,22 +104,22 @@ class ExperimentFlow:
             try:
                 command = advice.snakemake(self.path, self.results, files.summary)
                 summary = read_record(files.summary, command, DataSummary)
-            except TdbenchError:  # reported by whoever needs it
+            except TdbenchError:  # reported by the command that needs it
                 continue
             if changed_since(source, summary, files.archive):
                 say(f"{source}: its files have changed since {files.archive} was written; it will be written again")
-                # Older than its input; the time 0 would count as none.
+                # Older than its input. Snakemake would treat the time 0 as missing.
                 os.utime(files.archive, (1, 1))
 
     def runs_of_job(self, stage: str, batch: str) -> str:
-        """Names of the runs that a job takes through a stage, quoted for the shell."""
+        """Return the names of the runs that a job takes through a stage, quoted for the shell."""
         return shlex.join(run.name for run in _of_stage(stage, self.batches[batch]))
 
     def archives(self, batch: str) -> list[Path]:
         return _once(self.dataset(run.dataset_name).archive for run in self.batches[batch].runs)
 
     def trained(self, batch: str) -> list[Path]:
-        """Jobs that train the weights which a batch samples; some may be those of other batches."""
+        """Return the markers of the jobs that train the weights of a batch; other batches may own some of them."""
         runs = [self._runs[run.weights_name] for run in self.batches[batch].runs]
         return _once(self.job("train", run) for run in runs)
 
@@ -131,13 +131,13 @@ class ExperimentFlow:
         )
 
     def settings(self, stage: str, batch: str) -> str:
-        """All that the results of a job depend on besides its input."""
+        """Return the settings that the results of a job depend on, besides its input."""
         name = STAGES[stage].settings
         return _readable({run.name: getattr(run, name)() for run in _of_stage(stage, self.batches[batch])})
 
     @property
     def reporting_settings(self) -> str:
-        """What a report depends on besides the scores."""
+        """The settings that a report depends on, besides the scores."""
         content = self.plan.experiment.model_dump(mode="json", by_alias=True)
         del content["training"]["processes"]
         return _readable(content)
@@ -147,7 +147,7 @@ class ExperimentFlow:
 
     @property
     def tracking_key(self) -> str:
-        """What tells one MLflow store from another, without the password that its address may hold."""
+        """A hash of the MLflow address, because the address may hold a password."""
         return hashlib.sha256(tracking_uri(self.results).encode()).hexdigest()[:16]
 
     @property
@@ -168,7 +168,7 @@ class ExperimentFlow:
 
 
 class Workflow:
-    """The experiments of one Snakemake call: one, or those that a collection includes."""
+    """All experiments of one Snakemake call: one, or those of a collection."""
 
     def __init__(self, plans: list[Plan], results: Path) -> None:
         self.results, self.hold = results, hold_results(results)
@@ -180,27 +180,27 @@ class Workflow:
 
     @classmethod
     def from_config(cls, config: dict[str, Any], main_process: bool = True) -> Self:
-        """Read Snakemake's config; a mistake of the user ends the call with one line and exit code 2.
+        """Read Snakemake's config. A mistake of the user ends the call with one line and exit code 2.
 
         Parameters
         ----------
         main_process : bool
-            Whether this is the Snakemake that a user called. Those that it starts for its jobs, on other hosts maybe,
-            read the same Snakefile and must leave alone what it wrote.
+            Whether the user started this Snakemake. The Snakemake processes of its jobs, perhaps on other hosts, read
+            the same Snakefile and must not change what the main process wrote.
         """
-        # Rules call `tdbench` by name: let them find the one beside this Python, with any PATH.
+        # Rules call `tdbench` by name; make them find the one beside this Python.
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         with mistakes_end_the_call():
             return cls.read(config, main_process)
 
     @classmethod
     def read(cls, config: dict[str, Any], main_process: bool) -> Self:
-        """As `from_config`, but a mistake of the user is raised.
+        """Like `from_config`, but raise the mistakes of the user.
 
         Raises
         ------
         TdbenchError
-            At the first mistake in the config or in an experiment that it names.
+            For the first mistake in the config or in an experiment of it.
         """
         experiment, results = read_config(config)
         plans = load_plans(experiment)
@@ -212,7 +212,7 @@ class Workflow:
         workflow.weights.check()
         workflow.distance_weights.check()
         make_folder(results)
-        # A plan of what is left (`snakemake -n`) may be asked for while another Snakemake works.
+        # `snakemake -n` may run while another Snakemake works; it must not change anything then.
         if main_process and workflow.hold.free:
             for flow in workflow.flows.values():
                 unmade = (name for name in flow.plan.experiment.datasets if not flow.dataset(name).archive.exists())
@@ -223,14 +223,14 @@ class Workflow:
         return workflow
 
     def begin(self, workflow: Any) -> None:
-        """Before any job: have the results folder to oneself, and the weights that others publish.
+        """Lock the results folder and download published weights, before any job.
 
-        Where either cannot be had, the call ends with a line and exit code 2.
+        If either fails, the call ends with one line and exit code 2.
 
         Parameters
         ----------
         workflow : snakemake.workflow.Workflow
-            What a Snakefile knows by that name.
+            The object that a Snakefile sees as ``workflow``.
         """
         try:
             self.hold.take(SHORTLY_S)
@@ -240,23 +240,23 @@ class Workflow:
         fetch_first(workflow, {"weights": self.weights.fetch, "distance_weights": self.distance_weights.fetch})
 
     def job(self, stage: str) -> Path:
-        """What a job of a stage leaves behind, with wildcards for the experiment and the batch."""
+        """Return the marker of a job of a stage, with wildcards for the experiment and the batch."""
         return ReportLayout(self.results, "{experiment}").job("{batch}", stage)
 
     def dataset(self, name: str) -> DatasetLayout:
-        """Files of a data set; ``name`` may be a wildcard."""
+        """Return the files of a data set; ``name`` may be a wildcard."""
         return DatasetLayout(self.results, name)
 
     def _owner(self, dataset: str) -> ExperimentFlow:
-        """An experiment that names a data set; all that do mean the same."""
+        """Return an experiment that uses a data set; all experiments that use it agree on its settings."""
         return next(flow for flow in self.flows.values() if dataset in flow.plan.experiment.datasets)
 
     def source(self, name: str) -> Dataset:
-        """A data set's settings."""
+        """Return the settings of a data set."""
         return self._owner(name).plan.experiment.datasets[name]
 
     def source_arguments(self, name: str) -> str:
-        """Arguments of `tdbench data`, quoted for the shell."""
+        """Return the arguments of `tdbench data`, quoted for the shell."""
         owner = self._owner(name)
         dataset = owner.plan.experiment.datasets[name]
         found = owner.plan.source_path(name)
@@ -266,29 +266,29 @@ class Workflow:
         plugins = [word for plugin in named for word in ("--plugin", plugin)]
         networks: list[str] = []
         if SOURCES[dataset.source].origin:
-            # The size of a plug-in's images is known only when they are made: check it before other jobs start.
+            # The image size of a plug-in is known only once it has run; `tdbench data` checks it before other jobs.
             kinds = {run.network.kind for run in owner.plan.runs.values() if run.dataset_name == name}
             networks = [word for kind in sorted(kinds) for word in ("--network", kind)]
         return shlex.join([dataset.source, *path, *resolution, *plugins, *networks])
 
     def source_files(self, name: str) -> list[Path]:
-        """The user's own files that a data set is made from.
+        """Return the user's files that a data set is made from.
 
-        Once the archive is made it stays, even if its source is gone; before, a missing source is
-        left for the command to report.
+        An existing archive stays valid if its source is deleted. Without an archive, the command reports a missing
+        source.
         """
         path = self._owner(name).plan.source_path(name)
         known = path is not None and (path.exists() or self.dataset(name).archive.exists())
         return [path] if path is not None and known else []
 
     def extractor_files(self, dataset: str, features: str) -> list[Path]:
-        """What a feature extractor that the libraries share is loaded from."""
+        """Return the files of a feature extractor that the libraries share."""
         files = self.dataset(dataset)
         trained = EXTRACTORS[features].trained_on_data
         return [files.classifier, files.classifier_report] if trained else []
 
     def extractor_plugin(self, features: str) -> str:
-        """A further argument of `tdbench reference`, quoted for the shell."""
+        """Return the plug-in argument of `tdbench reference`, quoted for the shell; empty for none."""
         plugin = EXTRACTORS[features].plugin
         return shlex.join(["--plugin", plugin]) if plugin else ""
 
@@ -302,5 +302,5 @@ def _once(items: Any) -> list[Any]:
 
 
 def _readable(settings: object) -> str:
-    """Settings as Snakemake records and shows them."""
+    """Return settings as the text that Snakemake records and shows."""
     return json.dumps(settings, sort_keys=True)

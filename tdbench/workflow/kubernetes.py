@@ -1,4 +1,4 @@
-"""What a Snakemake executor needs beyond a profile."""
+"""A setting of the Kubernetes executor that a profile cannot change."""
 
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
@@ -6,11 +6,11 @@ KUBERNETES = "kubernetes"
 
 
 def let_pods_share_a_volume() -> None:
-    """Let Snakemake's --shared-fs-usage hold on Kubernetes too.
+    """Make Snakemake's --shared-fs-usage work on Kubernetes.
 
-    The executor takes it for granted that pods share nothing and asks for a storage provider, which would carry what
-    rules declare; the files of runs are not declared. With a volume that all pods mount nothing has to be carried.
-    Must be called while the Snakefile is read; without the plug-in it does nothing.
+    The executor assumes that pods share no files and requires a storage provider. That would copy the declared outputs
+    of rules, but the files of runs are not declared. With a volume that all pods mount, nothing has to be copied.
+    Call this while the Snakefile is read. It does nothing if the plug-in is not installed.
     """
     registry = ExecutorPluginRegistry()
     if registry.is_installed(KUBERNETES):

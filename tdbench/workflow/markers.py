@@ -1,4 +1,4 @@
-"""Markers that follow the runs' files, which are no outputs of rules, and file times: what Snakemake decides by."""
+"""Job markers and file times, which Snakemake uses to decide what to run."""
 
 import os
 import time
@@ -9,19 +9,19 @@ from pathlib import Path
 from tdbench.runtime.files import write_json
 
 AHEAD_S = 5.0
-"""So far may the clock of a file server be ahead."""
+"""Tolerated difference to the clock of a file server, in seconds."""
 
 
 def refresh_marker(marker: Path, stage: str, made: dict[str, Path]) -> None:
-    """Make a marker follow the files that a stage of some runs wrote last.
+    """Make a marker match the last files that a stage wrote for some runs.
 
-    A marker whose files are gone is removed. If a run was done again by hand since, it is written again, so that the
-    stages that follow run again: Snakemake goes by its time and its content.
+    The marker is removed if a file is missing. If someone repeated a run by hand, the marker is rewritten, so that the
+    later stages run again: Snakemake compares its time and its content.
 
     Parameters
     ----------
     made : dict
-        Name of a run -> the file.
+        Name of a run -> the last file of the stage.
     """
     if not marker.exists():
         return
@@ -34,13 +34,13 @@ def refresh_marker(marker: Path, stage: str, made: dict[str, Path]) -> None:
 
 
 def into_the_present(paths: Iterable[Path]) -> list[Path]:
-    """Give the time of now to files of the future, made before a clock was put back; returns those.
+    """Set modification times in the future to now and return the changed files.
 
-    Until that time Snakemake would reject everything made from them as older than its input.
+    Such times exist after a clock was set back. Snakemake would treat every output made from these files as outdated.
     """
     latest, moved = time.time() + AHEAD_S, []
     for path in paths:
-        # What is not there, or not ours, stays as it is.
+        # Skip files that do not exist or belong to someone else.
         with suppress(OSError):
             if path.stat().st_mtime > latest:
                 os.utime(path)

@@ -1,4 +1,4 @@
-"""What the Snakefile asks of weights that others publish: which files are fetched, which a user gave."""
+"""Published network weights for the Snakefile: which files to download, and which the user provides."""
 
 import shlex
 import sys
@@ -14,7 +14,7 @@ from tdbench.training.lpips_weights import LIBRARY, published_weights
 
 
 class WeightsPlan:
-    """The weights of Inception of the experiments of one Snakemake call.
+    """The Inception weights that the experiments of one Snakemake call need.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class WeightsPlan:
 
     @property
     def records(self) -> list[Path]:
-        """What says that the published weights are at hand."""
+        """The records that the rule `weights` writes."""
         return [weights_record(self.results, "inception", name) for name in self.publishers]
 
     @property
@@ -43,7 +43,7 @@ class WeightsPlan:
         return shlex.join(part for name in self.publishers for part in ("--library", name))
 
     def check(self) -> None:
-        """Refuse files of the user's that are not there before anything is computed, unless they served already.
+        """Reject missing files of the user before any job, unless their features are already extracted.
 
         Raises
         ------
@@ -59,22 +59,22 @@ class WeightsPlan:
                         raise TdbenchError(f"{plan.path}: {key}: {given}: no such file")
 
     def fetch(self) -> None:
-        """Have the published files; raises as `inception_weights.all_published_weights` does."""
+        """Download the published files; raises what `inception_weights.all_published_weights` raises."""
         from tdbench.evaluation.inception_weights import all_published_weights
 
         all_published_weights(self.publishers)
 
     def given(self, dataset: str, library: str) -> Path | None:
-        """The user's own file for a library and a data set; all experiments that share the data set name the same."""
+        """Return the user's file for a library and a data set; experiments that share the data set agree on it."""
         for plan in self.plans:
             if dataset in plan.experiment.datasets:
                 return plan.experiment.evaluation.weights.get(PUBLISHERS[library])
         return None
 
     def files(self, dataset: str, library: str) -> list[Path]:
-        """What a library's Inception is loaded from, or what says that it is at hand.
+        """Return the weights file of a library's Inception, or the record of the published one.
 
-        A file of the user's that is gone is no reason to extract again what was extracted from it.
+        If the user's file is deleted later, features that were extracted with it stay valid.
         """
         given = self.given(dataset, library)
         if given is None:
@@ -82,7 +82,7 @@ class WeightsPlan:
         return [given] if given.exists() or self._extracted(dataset, library) else []
 
     def option(self, dataset: str, library: str) -> str:
-        """A further argument of `tdbench reference`, quoted for the shell."""
+        """Return the weights argument of `tdbench reference`, quoted for the shell; empty for none."""
         given = self.given(dataset, library)
         return "" if given is None else shlex.join(["--weights", str(given)])
 
@@ -91,7 +91,7 @@ class WeightsPlan:
 
 
 class DistanceWeightsPlan:
-    """The weights of LPIPS, by which trainings of one Snakemake call compare images.
+    """The LPIPS weights that the trainings of one Snakemake call need.
 
     Parameters
     ----------
@@ -104,11 +104,11 @@ class DistanceWeightsPlan:
 
     @property
     def record(self) -> Path:
-        """What says that the published weights are at hand."""
+        """The record that the rule `distance_weights` writes."""
         return weights_record(self.results, "lpips", LIBRARY)
 
     def check(self) -> None:
-        """Refuse a file of the user's that is missing before anything is computed, unless its runs are trained already.
+        """Reject a missing file of the user before any job, unless its runs are already trained.
 
         Raises
         ------
@@ -121,14 +121,13 @@ class DistanceWeightsPlan:
                 raise TdbenchError(f"{plan.path}: training.distance_weights: {given}: no such file")
 
     def fetch(self) -> None:
-        """Have the published file; raises as `lpips_weights.published_weights` does."""
+        """Download the published file; raises what `lpips_weights.published_weights` raises."""
         published_weights()
 
     def files(self, trainings: Iterable[Run]) -> list[Path]:
-        """What the distance of trainings is loaded from, or what says that it is at hand; none if none needs weights.
+        """Return the weights files or records that the trainings need; empty if none needs weights.
 
-        A user's file that is gone after they were trained stays an input, as Snakemake allows: they are not trained
-        again for that.
+        If the user's file is deleted after training, it stays an input. Snakemake allows that and trains nothing again.
         """
         given = [run.training.distance_weights for run in trainings if run.formulation.distance_weights_needed]
         return list(dict.fromkeys(self.record if path is None else path for path in given))
@@ -139,17 +138,17 @@ class DistanceWeightsPlan:
 
 
 def fetch_first(workflow: Any, fetch: Mapping[str, Callable[[], None]]) -> None:
-    """Have published weights before any job, where the rules that fetch them are to run.
+    """Download published weights before any job, if the rules that fetch them will run.
 
-    With `keep-going` such a rule's failure alone would let days of training begin whose scores cannot be computed.
-    Where a file cannot be had, the call ends with a line a file and exit code 2.
+    With `keep-going`, a failure of such a rule would not stop days of training, whose scores could never be computed.
+    If a download fails, the call ends with one line per file and exit code 2.
 
     Parameters
     ----------
     workflow : snakemake.workflow.Workflow
-        What a Snakefile knows by that name.
+        The object that a Snakefile sees as ``workflow``.
     fetch : mapping
-        Name of a rule -> what it does.
+        Name of a rule -> function that does its download.
     """
     to_run = {job.rule.name for job in workflow.dag.needrun_jobs()}
     failed: list[str] = []
@@ -161,5 +160,5 @@ def fetch_first(workflow: Any, fetch: Mapping[str, Callable[[], None]]) -> None:
                 failed += error.mistakes
     if failed:
         print(f"tdbench: error: {TdbenchError(*failed)}", file=sys.stderr, flush=True)
-        # Of other exceptions Snakemake prints where they were raised; it lets go its locks all the same.
+        # Snakemake prints a traceback for other exceptions. It releases its locks for this one too.
         raise SystemExit(2)

@@ -1,8 +1,8 @@
-"""What jobs ask a cluster for, memory and time, and which go first, from the sizes of their runs.
+"""Memory, time and priority of jobs, estimated from the sizes of their runs.
 
-Snakemake limits nothing by these figures where it runs jobs on one machine. A cluster ends a job that exceeds them;
-the next attempt asks for more, and resumes. They are meant to be enough for
-nearly all jobs on a machine of middling age, not to be close.
+Snakemake does not enforce these figures when it runs jobs on one machine. A cluster ends a job that exceeds them; the
+next attempt asks for more and resumes. The estimates are generous: they should suffice for nearly all jobs on a machine
+that is a few years old.
 """
 
 import math
@@ -24,80 +24,80 @@ if TYPE_CHECKING:
     from tdbench.workflow.flow import Workflow
 
 GPU_FLOPS, CORE_FLOPS = 20e12, 30e9
-"""Operations a second that a GPU and a CPU's core sustain at least: a third of what is usual now."""
+"""FLOP/s that a GPU and a CPU core sustain at least: a third of what is usual now."""
 CALL_S = 0.05
-"""Seconds of a training step or a network evaluation that has next to nothing to compute."""
+"""Fixed cost in seconds of a training step or a network evaluation."""
 SLACK, START_MINUTES, LEAST_MINUTES = 1.5, 5, 15
-"""Factor on the estimated time; a job needs time to start, and the shortest must leave time for a signal."""
+"""Factor on the estimated time; minutes to start; least minutes, which leave time for the signal before the end."""
 START_MB, GPU_START_MB = 3_000, 6_000
-"""Python with torch and the libraries of a stage; with CUDA, whose libraries and context are in memory too."""
+"""Memory of Python with torch and the libraries, without and with CUDA's libraries and context."""
 MOST_TIMES_MEMORY = 3
-"""Attempts are repeated for time as well: memory is not asked for without end."""
+"""Limit on the memory factor of later attempts, since an attempt may fail for lack of time instead."""
 ACTIVATIONS_MB, ACTIVATIONS_MB_A_GFLOP = 1.0, 4.5
-"""Of a training image on a CPU, in float32, by the operations of its forward pass: above every network's here."""
+"""Memory per training image on a CPU in float32: fixed, and per GFLOP of its forward pass. Above every network here."""
 UNKNOWN_IMAGES = 100_000
-"""Images of a data set of the user's own, before it is at hand."""
+"""Assumed number of images in a data set of the user, before its archive exists."""
 DISTANCE_WEIGHTS_MB = 1_100
-"""Of a process that reads VGG16's file of 553 MB."""
+"""Memory of a process that reads the VGG16 file of 553 MB."""
 STORED = 5
 """Copies of the weights in a checkpoint: network, average, target and the optimizer's two moments."""
 
 
 SET_S = 10
-"""Seconds that the metrics of a sample set take besides what grows with images or features."""
+"""Fixed cost in seconds of the metrics of a sample set."""
 
 
 class Needs(NamedTuple):
-    """What the first attempt of a job asks for."""
+    """Memory and time that the first attempt of a job asks for."""
 
     mem_mb: int
     """Memory of the host, MB."""
     minutes: int
     seconds: float
-    """The estimate, without slack."""
+    """The estimated time without slack."""
 
     @classmethod
     def from_estimate(cls, megabytes: float, seconds: float) -> Self:
-        """Needs from an estimate, with slack: memory in steps of 500 MB, whole minutes."""
+        """Add slack to an estimate and round up: memory to 500 MB, time to whole minutes."""
         minutes = START_MINUTES + SLACK * seconds / 60
         return cls(500 * math.ceil(megabytes / 500), max(LEAST_MINUTES, math.ceil(minutes)), seconds)
 
 
 class Requests:
-    """What the rules' resources are: functions of wildcards and attempt, as Snakemake wants them.
+    """Resources of the rules, as functions of wildcards and attempt for Snakemake.
 
     Parameters
     ----------
     workflow : Workflow
-        The experiments, whose batches and data sets the wildcards name.
+        The experiments; wildcards name their batches and data sets.
     """
 
     def __init__(self, workflow: "Workflow") -> None:
         self._workflow, self._needs = workflow, cache(self._estimate)
 
     def mem_mb(self, job: str) -> Callable[..., int]:
-        """Memory of a job, MB; ``job`` is a stage, a step of a data set, or ``report``."""
+        """Return a function for the memory of a job in MB; ``job`` is a stage, a step of a data set, or ``report``."""
         return lambda wildcards, attempt, threads: (
             self._of(job, wildcards, threads).mem_mb * min(attempt, MOST_TIMES_MEMORY)
         )
 
     def minutes(self, job: str) -> Callable[..., int]:
-        """Time of a job, which is `runtime` to Snakemake; --resources runtime=N limits it."""
+        """Return a function for the time of a job, Snakemake's `runtime`; --resources runtime=N limits it."""
         return lambda wildcards, attempt, threads: self._of(job, wildcards, threads).minutes * attempt
 
     def priority(self, stage: str) -> Callable[..., int]:
-        """Which job goes first, by a number that is higher the earlier.
+        """Return a function for the priority of a job; a higher number runs first.
 
-        First what wants a GPU, since scoring would take the cores that such jobs need as well. Of that, sampling before
-        training: then scoring, which follows, can begin. Else the batch that has the longest way to go, this stage and
-        those after it: a long one that begins last keeps one GPU or core busy while all others have nothing left to do.
+        Jobs for a GPU come first, because scoring would take the cores that they also need. Among these, sampling comes
+        before training, so that scoring can begin. Otherwise the batch with the most remaining work comes first: a long
+        one that starts last would keep one GPU or core busy while all others idle.
         """
         left = [stage, *(after.name for after in following(stage))]
 
         def rank(wildcards: Any) -> int:
             batch = self._workflow[wildcards.experiment].batches[wildcards.batch]
             seconds = sum(self._of(job, wildcards, batch.cores).seconds for job in left)
-            # The logarithm tells short ways apart as well as long ones.
+            # The logarithm distinguishes short jobs as well as long ones.
             return (STAGES[stage].gpu_priority if batch.gpus else 0) + round(100 * math.log10(1 + seconds))
 
         return rank
@@ -112,12 +112,12 @@ class Requests:
             return needs
         if job in EXPERIMENT_JOBS:
             return EXPERIMENT_JOBS[job]
-        # Jobs of a data set that have no features of their own: the archive, and the classifier.
+        # The jobs for the archive and the classifier have no wildcard `features`.
         return dataset_needs(self._workflow.source(dataset), features or DEFAULT_FEATURES, cores)
 
 
 EXPERIMENT_JOBS = {"report": Needs.from_estimate(4_000, 30 * 60)}
-"""Jobs that need about the same in every experiment."""
+"""Jobs with about the same needs in every experiment."""
 
 
 def training_needs(batch: Batch, cores: int) -> Needs:
@@ -130,7 +130,7 @@ def training_needs(batch: Batch, cores: int) -> Needs:
 
 
 def sampling_needs(batch: Batch, cores: int) -> Needs:
-    """Of a job that samples and measures the residual between two times, for which it reads the data set too."""
+    """Needs of a job that samples and measures the residual between two times; the residual needs the data set."""
     seconds = megabytes = 0.0
     for run in batch.runs:
         budget, side = run_budget(run), image_size(run)
@@ -142,13 +142,13 @@ def sampling_needs(batch: Batch, cores: int) -> Needs:
 
 
 def evaluation_needs(batch: Batch, cores: int) -> Needs:
-    """Of a job that scores, on the CPU: features of every sample set, and the distances between them."""
+    """Needs of a job that scores on the CPU: features of every sample set and the distances between them."""
     seconds = megabytes = 0.0
     for run in batch.runs:
         images, sets = run.sampling.images, len(run.scored_snapshots()) * len(run.sampling.steps)
         extractor = EXTRACTORS[run.evaluation.features]
         columns = len(run.evaluation.libraries) if extractor.own_of_library else 1
-        # Distances of each image to all others, and roots of the covariances of the features.
+        # Distances from each image to all others. The square roots of the covariances are counted in `alone`.
         shared = columns * (1e9 * extractor.gflops * images + 8 * extractor.dimensions * images**2)
         alone = SET_S + columns * 50 * extractor.dimensions**3 / CORE_FLOPS
         seconds += sets * (alone + shared / (CORE_FLOPS * cores))
@@ -158,9 +158,9 @@ def evaluation_needs(batch: Batch, cores: int) -> Needs:
 
 
 def dataset_needs(dataset: Dataset, features: str, cores: int) -> Needs:
-    """Of the jobs that make a data set's archive, its classifier and its reference features."""
+    """Needs of the jobs for the archive, the classifier and the reference features of a data set."""
     extractor, images = EXTRACTORS[features], _images(dataset)
-    # Large originals are decoded in some 30 ms each.
+    # Decoding a large image takes about 30 ms.
     seconds = images * max(0.03, 1e9 * extractor.gflops / CORE_FLOPS) / cores
     return Needs.from_estimate(
         START_MB + 4 * _dataset_mb(dataset) + 4 * 8 * extractor.dimensions * images / 1e6, seconds
@@ -168,20 +168,20 @@ def dataset_needs(dataset: Dataset, features: str, cores: int) -> Needs:
 
 
 def _seconds(run: Run, cores: int, flops: float, calls: float) -> float:
-    """Seconds that a run's work takes on the GPUs that its job asks for, or on so many cores."""
+    """Return the seconds of a run on the GPUs of its job, or on ``cores`` cores."""
     rate = GPU_FLOPS * run.training.processes if _gpus(run) else CORE_FLOPS * cores
     return flops / rate + calls * CALL_S
 
 
 def _training_mb(run: Run) -> float:
     training, parameters = run.training, nominal_parameters(run.network.kind, image_size(run)[0])
-    # A checkpoint is in memory as tensors and as the bytes of its file.
+    # A checkpoint is in memory twice: as tensors and as the bytes of its file.
     stored = 2 * STORED * 4 * parameters / 1e6
     at_once = min(training.microbatch_size or training.batch_size, training.batch_size)
-    # A third of a distance's operations are the forward pass of the images that its gradient is for.
+    # A third of the FLOPs of a distance is the forward pass of the images that need a gradient.
     distance = ACTIVATIONS_MB_A_GFLOP * run.formulation.loss_gflops / 3
     activations = 0.0 if _gpus(run) else at_once * (_activations_mb(run) + distance) + stored
-    # A process each reads the archive, and the weights of the distance; together they hold one batch's activations.
+    # Each process reads the archive and the weights of the distance; together they hold the activations of one batch.
     each = _start_mb(run) + 3 * _dataset_mb(run.dataset)
     each += DISTANCE_WEIGHTS_MB if run.formulation.distance_weights_needed else 0
     return training.processes * each + stored + activations
@@ -210,7 +210,7 @@ def _images(dataset: Dataset) -> int:
 
 
 def _dataset_mb(dataset: Dataset) -> float:
-    """Its images in memory, a byte a channel and pixel."""
+    """Return the size of the images in memory in MB, one byte per channel and pixel."""
     nominal = SOURCES[dataset.source].nominal
     resolution, channels = (64, 3) if nominal is None else nominal[:2]
     return _images(dataset) * (dataset.resolution or resolution) ** 2 * channels / 1e6

@@ -1,4 +1,4 @@
-"""The stages of a run as jobs do them: several runs one after the other, and those that are finished left alone."""
+"""The stages of runs as jobs do them: one run after the other, skipping finished ones."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,24 +27,24 @@ from tdbench.training.lpips_weights import unchanged
 
 
 def _is_finished(stage: Stage, run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> bool:
-    """Whether a stage is done, as the leader of several processes finds."""
+    """Return whether a stage is done; the leader decides for all processes."""
     is_finished = resolve_name(stage.finished)
     try:
         found = world.leader and is_finished(run, layout, files)
     except TdbenchError:
-        # Not there yet, of other settings, or written by another version of tdbench: to be done.
+        # The files are missing, have other settings, or come from another version of tdbench.
         found = False
     return bool(world.leaders(found))
 
 
 def train(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> None:
-    """Stage ``train``."""
+    """Train a run: stage ``train``."""
     _need_archive(run, files)
     train_run(run, files.archive, layout, world)
 
 
 def is_trained(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
-    """Whether it is done."""
+    """Return whether stage ``train`` is done."""
     records = Records(layout.results).of(run)
     record = records.trained
     whole = all(sha256(layout.training / entry.file) == entry.sha256 for entry in records.finished.snapshots)
@@ -68,7 +68,7 @@ def _same_distance(run: Run, record: Trained) -> bool:
 
 
 def sample(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> None:
-    """Stage ``sample``."""
+    """Sample a run and measure its consistency: stage ``sample``."""
     Records(layout.results).of(run).check_trained()
     _need_archive(run, files)
     sample_run(run, layout, world)
@@ -77,7 +77,7 @@ def sample(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> N
 
 
 def is_sampled(run: Run, layout: RunLayout, _: DatasetLayout) -> bool:
-    """Whether it is done."""
+    """Return whether stage ``sample`` is done."""
     records = Records(layout.results).of(run)
     files = {layout.folder / record.file: record.sha256 for record in records.sampled}
     whole = all(sha256(path) == found and path.with_suffix(".png").is_file() for path, found in files.items())
@@ -87,16 +87,16 @@ def is_sampled(run: Run, layout: RunLayout, _: DatasetLayout) -> bool:
     return whole and all(map(same_code, origins))
 
 
-# The libraries of the scores take seconds to import and are needed in this stage alone.
+# The scoring libraries take seconds to import, and only this stage needs them.
 def evaluate(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> None:
-    """Stage ``evaluate``."""
+    """Score the samples of a run: stage ``evaluate``."""
     from tdbench.evaluation.scores import evaluate_run
 
     evaluate_run(run, layout, files, world)
 
 
 def is_scored(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
-    """Whether it is done."""
+    """Return whether stage ``evaluate`` is done."""
     from tdbench.evaluation.scores import reference_checksums
 
     stored = Records(layout.results).of(run).scored
@@ -106,21 +106,21 @@ def is_scored(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
 def do_stage(
     name: str, runs: Iterable[Run], results: Path, keep_finished: bool, marker: Path | None, world: World = ALONE
 ) -> None:
-    """Take runs through a stage; one that fails does not stop the others, unless several processes share the work.
+    """Take runs through a stage. A failed run does not stop the others, unless several processes share the work.
 
     Parameters
     ----------
     keep_finished : bool
-        Leave runs alone that went through it already with the same settings, input and code.
+        Skip runs that already finished this stage with the same settings, input and code.
     marker : Path or None
-        A file to write once all is done, which tells Snakemake so.
+        A file to write when all runs are done, for Snakemake.
     world : World
-        The processes that do this together; all of them call it.
+        The processes that share the work; all of them call this function.
 
     Raises
     ------
     TdbenchError
-        One line a run that failed.
+        With one line per failed run.
     """
     stage, chosen = STAGES[name], list(runs)
     failed: list[str] = []
@@ -131,7 +131,7 @@ def do_stage(
                 _do_run(stage, run, results, keep_finished, world, place if len(chosen) > 1 else "")
         except (TdbenchError, OSError, torch.OutOfMemoryError) as error:
             if world.count > 1:
-                # The others may be in the middle of the run, waiting for this process.
+                # The others may be waiting for this process in the middle of the run.
                 raise
             failed += error.mistakes if isinstance(error, TdbenchError) else [f"{run.name}: {first_line(error)}"]
             if i + 1 < len(chosen):
@@ -143,7 +143,7 @@ def do_stage(
 
 
 def _do_run(stage: Stage, run: Run, results: Path, keep_finished: bool, world: World, place: str) -> None:
-    """Take one run through a stage, unless it is to be kept; ``place`` says which of several it is."""
+    """Take one run through a stage, unless it is finished and kept; ``place`` is its position in the batch, as text."""
     layout, files = RunLayout(results, run), DatasetLayout(results, run.dataset_name)
     if keep_finished and _is_finished(stage, run, layout, files, world):
         say(f"{place or f'{stage.name}: {run.name}'}: already finished, kept")
@@ -160,12 +160,12 @@ def _do_run(stage: Stage, run: Run, results: Path, keep_finished: bool, world: W
 
 @contextmanager
 def _alone(stage: Stage, run: Run, layout: RunLayout, world: World) -> Iterator[None]:
-    """No other process, on this host or another, at work in the folder that a stage writes to.
+    """Lock the folder that a stage writes to against other processes, on this host or another.
 
     Raises
     ------
     Busy
-        In all processes of ``world``, if there is one.
+        In all processes of ``world``, if another process has the lock.
     """
     folder = layout.training if stage.shared else layout.folder
     hold, refused = hold_run(folder, run.name), None

@@ -1,4 +1,4 @@
-"""How much of an experiment's work this machine does in a second, measured."""
+"""Measures the training throughput of this machine."""
 
 import time
 from collections.abc import Iterable
@@ -14,13 +14,14 @@ from tdbench.workflow.budget import FORWARD_AND_BACKWARD, PUBLISHED, Throughput
 SECONDS, QUICK_SECONDS = 3.0, 0.5
 BATCH = {"cuda": 64, "cpu": 4}
 QUICK_GFLOPS = 5.0
-"""1e9 operations of an image's forward pass: networks up to that are measured on a CPU within a second or two."""
+"""GFLOP of a forward pass per image; smaller networks are measured on a CPU within a second or two."""
 
 
 def usual_throughput(networks: Iterable[str], threads: int) -> Throughput:
-    """The speed to plan with where the user gave none: this machine's where it has no GPU and is quickly measured.
+    """Return the throughput to plan with if the user gave none.
 
-    Else that of the paper's machine, since large networks are trained on a GPU, here or elsewhere.
+    It is measured if this machine has no GPU and the networks are small. Otherwise it is that of the paper's machine,
+    because large networks are trained on a GPU, here or elsewhere.
     """
     kinds = list(dict.fromkeys(networks))
     quick = all(forward_flops(kind, NOMINAL[kind][0]) <= QUICK_GFLOPS * 1e9 for kind in kinds)
@@ -32,16 +33,16 @@ def usual_throughput(networks: Iterable[str], threads: int) -> Throughput:
 
 
 def measure_throughput(networks: Iterable[str], threads: int, seconds: float = SECONDS) -> Throughput:
-    """Forward and backward passes of each network on random images, for a few seconds each.
+    """Measure forward and backward passes of each network on random images, for a few seconds each.
 
     Parameters
     ----------
     networks : iterable of str
-        Names of networks, measured at their nominal resolution in float32, as they are trained.
+        Names of networks, measured as in training: in float32, at their nominal resolution.
     threads : int
-        CPU threads, where there is no GPU.
+        CPU threads, if there is no GPU.
     seconds : float
-        Of each network.
+        Duration of the measurement of each network.
 
     Raises
     ------
@@ -55,21 +56,21 @@ def measure_throughput(networks: Iterable[str], threads: int, seconds: float = S
         say(f"{name}: {rates[name] / 1e12:.3g} TFLOP/s")
     hardware = describe_hardware(device).device
     tflops = {name: rate / 1e12 for name, rate in rates.items()}
-    # Without a GPU the machine's one device is counted as one.
+    # Without a GPU, the machine counts as one device.
     hours = "GPU hours" if device.type == "cuda" else "hours of this machine"
     return Throughput(tflops, f"measured on this machine ({hardware})", hours)
 
 
 def _rate(name: str, device: torch.device, seconds: float) -> float:
-    """FLOP/s of a network's forward and backward pass."""
+    """Return the FLOP/s of the forward and backward pass of a network."""
     resolution, channels = NOMINAL[name]
     network = build_network(NetworkSettings(kind=name), channels, resolution, 0, 0, 1000.0, seed=0).to(device)
-    # As many as a training has of a small network: of four, the time would go into calls.
+    # A small network trains with a large batch; with four images the overhead of calls would dominate.
     size = BATCH["cuda" if forward_flops(name, resolution) <= QUICK_GFLOPS * 1e9 else device.type]
     images = torch.randn(size, channels, resolution, resolution, device=device)
     noise = torch.zeros(size, device=device)
     done, begun = 0, 0.0
-    # The first passes choose kernels and allocate.
+    # The first passes select kernels and allocate memory.
     for warm in (False, False, True):
         begun, done = time.perf_counter(), 0
         while done == 0 or (warm and time.perf_counter() - begun < seconds):
