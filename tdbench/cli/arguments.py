@@ -1,6 +1,6 @@
-"""What the command line takes as paths and names: an empty one is refused before any work.
+"""Arguments and options that several commands share. Empty paths and names are rejected.
 
-An unset variable of the shell is an empty text, and `pathlib.Path("")` is the working folder.
+An unset shell variable gives an empty text, and `pathlib.Path("")` would be the working folder.
 """
 
 import math
@@ -14,17 +14,17 @@ from tdbench.errors import TdbenchError
 
 
 def path_option(*names: str, help: str) -> Any:
-    """An option whose value is a path; the first of ``names`` is what messages call it."""
+    """Return an option that takes a path. Messages use the first of ``names``."""
     return typer.Option(*names, parser=_path(names[0]), help=help)
 
 
 def path_argument(name: str, help: str) -> Any:
-    """An argument that is a path; messages call it ``name``."""
+    """Return an argument that takes a path. Messages call it ``name``."""
     return typer.Argument(parser=_path(name), help=help)
 
 
 def dataset_argument() -> Any:
-    """The name of a data set."""
+    """Return an argument that takes the name of a data set."""
     return typer.Argument(parser=_dataset, help="Name of a data set in the results folder.")
 
 
@@ -32,7 +32,7 @@ def _path(shown: str) -> Callable[[Any], Path]:
     def parse(value: Any) -> Path:
         return Path(_given(value, shown, "a path"))
 
-    # Typer shows it in the help.
+    # Typer shows this name in the help.
     parse.__name__ = "path"
     return parse
 
@@ -48,7 +48,7 @@ def _given(value: Any, option: str, example: str) -> Any:
 
 
 def check_finite(option: str, value: float | None) -> None:
-    """Refuse what Python takes for a number and no range excludes."""
+    """Reject nan and inf, which Python parses as numbers and no range excludes."""
     if value is not None and not math.isfinite(value):
         raise TdbenchError(f"{option} {value}: expected a finite number")
 

@@ -1,4 +1,4 @@
-"""The command line: one command a stage. Each rule of the workflow is one of these commands."""
+"""The command line. Each rule of the workflow runs one of its commands."""
 
 import gc
 import io
@@ -29,20 +29,20 @@ SAY_AFTER_S = 5.0
 
 
 def main() -> Any:
-    """Run the command line: mistakes of the user end in a line on standard error and exit code 2."""
+    """Run the command line. A mistake of the user prints to standard error and exits with code 2."""
     end_on_sigterm()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A file's name may be bytes that are no text.
+            # A file name may hold bytes that are not valid text.
             stream.reconfigure(errors="backslashreplace")
-    # Large libraries bring very many objects that stay; looking through them for garbage every 700 allocations takes a
-    # sixth of the start of a job.
+    # Large libraries create very many long-lived objects. Collecting garbage every 700 allocations takes a sixth of the
+    # start-up time of a job.
     gc.set_threshold(50_000)
     try:
         return app()
     except TdbenchError as error:
         if rank() > 0:
-            # What is wrong for all of several processes is the first one's to say; then torchrun ends the others.
+            # All processes have this error; the first one prints it, and then torchrun ends the others.
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             time.sleep(SAY_AFTER_S)
         print(f"tdbench: error: {error}", file=sys.stderr)
@@ -51,17 +51,17 @@ def main() -> Any:
             print(f"tdbench: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        # The reader of a pipe went away; keep Python from complaining at exit.
+        # The reader of the pipe has closed it; stop Python from reporting that at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        # A file that went away, a full disk, a permission: the operating system's words name it. Of two
-        # files the second is the one written to.
+        # A deleted file, a full disk or a missing permission: the operating system's text is clear. If the error names
+        # two files, the second is the one written to.
         said = f"{error.filename2 or error.filename or 'file'}: {error.strerror or error}"
         print(f"tdbench: error: {printable(said)}", file=sys.stderr)
     except KeyboardInterrupt:
         print("tdbench: interrupted; finished work is kept", file=sys.stderr)
         sys.exit(130)
     finally:
-        # What comes now, while Python ends, has nothing more to put away.
+        # A signal while Python exits has nothing left to save.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sys.exit(2)

@@ -1,4 +1,4 @@
-"""Commands that check and plan before any work, and the check of the objective."""
+"""Commands that check and plan an experiment, and the check of the TD objective."""
 
 from pathlib import Path
 from typing import Annotated

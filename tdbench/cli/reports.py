@@ -1,4 +1,4 @@
-"""Commands that report, follow, compare and pack results."""
+"""Commands that report, watch, compare and export results."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +13,7 @@ app = typer.Typer()
 
 
 class Part(StrEnum):
-    """What `tdbench report` writes."""
+    """Parts of the report."""
 
     COMPARISON = "comparison"
     ABLATIONS = "ablations"

@@ -1,4 +1,4 @@
-"""Commands that do the work: one a stage, as the rules of the workflow call them."""
+"""Commands that do the work, one per stage; the rules of the workflow call them."""
 
 from pathlib import Path
 from pkgutil import resolve_name
@@ -28,7 +28,7 @@ PUBLISHED_NETWORKS = {
     "inception": "tdbench.evaluation.inception_weights:fetch_weights",
     "lpips": "tdbench.training.lpips_weights:fetch_weights",
 }
-"""Network whose weights are published -> function (libraries, results) that fetches them; all libraries if empty."""
+"""Network with published weights -> function (libraries, results) that downloads them; no libraries means all."""
 
 
 @app.command()
@@ -58,7 +58,7 @@ def data(
     for file in (output, summary_file(output)):
         regular_target(file)
     load_plugins(plugin or [], Path("--plugin"))
-    # Before they are read: what changes meanwhile is a change.
+    # Before the files are read, so that later checks notice changes made during the reading.
     state = None if path is None else source_state(path)
     found = read_source(source, path, resolution)
     if network:
@@ -211,7 +211,7 @@ def _stage(
 ) -> None:
     from tdbench.runtime.gpus import take_gpus
 
-    # Before anything imports torch, so before the experiment is read.
+    # Before anything imports torch, and reading an experiment does.
     with take_gpus(gpus if process_count() == 1 else min(gpus, 1)):
         if processes > 1 and process_count() == 1:
             from tdbench.runtime.distributed import launch
