@@ -1,1 +1,1 @@
-"""What runs beneath all work: devices, processes, files, locks, progress, and where results come from."""
+"""Infrastructure: devices, processes, files, locks, progress and provenance."""

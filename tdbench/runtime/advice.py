@@ -1,4 +1,4 @@
-"""Commands that messages advise, as they work when typed: with the experiment as it was given, and every option."""
+"""Commands that messages recommend. They work when typed: with the experiment as given and all options."""
 
 import os
 import shlex
@@ -10,7 +10,7 @@ DEFAULT_RESULTS = Path("results")
 
 
 class NamedRun(Protocol):
-    """What a command says of a run."""
+    """The facts about a run that a command needs."""
 
     @property
     def experiment(self) -> str: ...
@@ -23,7 +23,7 @@ class NamedRun(Protocol):
 
 
 def command(name: str, *arguments: object, results: Path | None = None) -> str:
-    """``tdbench NAME ARGUMENTS --results RESULTS``, quoted for the shell; the default folder need not be named."""
+    """``tdbench NAME ARGUMENTS --results RESULTS``, quoted for the shell; without the default folder."""
     words = ["tdbench", name, *map(_no_option, arguments)]
     if results is not None and results != DEFAULT_RESULTS:
         words += ["--results", _no_option(results)]
@@ -31,45 +31,45 @@ def command(name: str, *arguments: object, results: Path | None = None) -> str:
 
 
 def stage(name: str, run: NamedRun, results: Path) -> str:
-    """The command of a run's stage; a training is that of the run whose weights are sampled."""
-    # Of a run that was read back from a record the experiment's name is all there is.
+    """Return the command for a stage of a run. For ``train`` it names the run that trains the weights."""
+    # A run that was read from a record knows only the name of its experiment.
     experiment = run.experiment if run.file == Path() else run.file
     return command(name, experiment, run.weights_name if name == "train" else run.name, results=results)
 
 
 def snakemake(experiment: Path, results: Path, *files: Path) -> str:
-    """What makes an experiment's results, or some of their files, whether they are there or not."""
+    """Return the Snakemake command that makes all results of an experiment, or makes these files again."""
     words = ["snakemake", "--cores", "all", *(["--force"] if files else [])]
     words += ["--config", f"experiment={_path(experiment)}", f"results={_path(results)}"]
     return shlex.join([*words, *(["--", *map(str, files)] if files else [])])
 
 
 def classifier(file: Path) -> str:
-    """The command that trains a data set's classifier again, given one of the data set's files."""
+    """Return the command that trains the classifier of a data set again; ``file`` is a file of the data set."""
     return command("classifier", file.parent.name, results=file.parents[2])
 
 
 def reference(
     file: Path, features: str, libraries: Iterable[str], weights: Path | None = None, plugin: str = ""
 ) -> str:
-    """The command that extracts a data set's features again, given their file."""
+    """Return the command that extracts the reference features in ``file`` again."""
     options = [word for library in libraries for word in ("--library", library)]
     given = [*(["--weights", weights] if weights else []), *(["--plugin", plugin] if plugin else [])]
     return command("reference", file.parent.name, "--features", features, *options, *given, results=file.parents[2])
 
 
 def again(made_by: str | None) -> str:
-    """What to do about a damaged file; ``made_by`` is the command that writes it, where that is known."""
+    """Return advice about a damaged file; ``made_by`` is the command that writes it, if known."""
     return "make it again" if made_by is None else f"run `{made_by}` again"
 
 
 def _no_option(word: object) -> str:
-    """A path that begins with a dash would be an option."""
+    """Return the text of an argument; a path that begins with a dash would be read as an option."""
     text = str(word)
     return f"./{text}" if isinstance(word, Path) and text.startswith("-") else text
 
 
 def _path(path: Path) -> str:
-    """A path in Snakemake's config, which takes 007 for a number."""
+    """Return a path for Snakemake's config, which would read 007 as a number."""
     text = str(path)
     return text if text == str(DEFAULT_RESULTS) or os.sep in text else f"./{text}"

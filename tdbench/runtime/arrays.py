@@ -1,4 +1,4 @@
-"""Reading npz files that may be forged: the memory that they get is what is really in them."""
+"""Reads npz files that may be forged, and never allocates more memory than the file really holds."""
 
 import math
 import os
@@ -10,18 +10,18 @@ import numpy as np
 from numpy.lib import format as npy
 
 _LARGEST_UNPACKED = 2**30
-"""Bytes of an array that is compressed; what is stored as it is, as our own files are, may be of any size."""
+"""Largest compressed array, in bytes. Uncompressed arrays, such as those of tdbench, may have any size."""
 
 
 def read_arrays(file: Path | BinaryIO, *names: str) -> dict[str, np.ndarray]:
-    """The arrays of an npz file, or those of these names; never objects, which would be pickles.
+    """Read all arrays of an npz file, or those in ``names``. Object arrays are rejected, because they are pickles.
 
-    ``file`` is its path, or the file opened.
+    ``file`` is a path or an open file.
 
     Raises
     ------
     Exception
-        Of many kinds, zipfile's and numpy's among them, if it is missing, damaged or forged.
+        Of many classes, also of zipfile and numpy, if the file is missing, damaged or forged.
     """
     with ZipFile(file) as archive:
         chosen = names or [name.removesuffix(".npy") for name in archive.namelist()]
@@ -30,7 +30,7 @@ def read_arrays(file: Path | BinaryIO, *names: str) -> dict[str, np.ndarray]:
 
 
 def _array(archive: ZipFile, info: ZipInfo, size: int) -> np.ndarray:
-    """One array, whose head is compared with the bytes behind it before numpy makes room for it."""
+    """Read one array. Its header is compared with the bytes after it before numpy allocates memory."""
     most = size if info.compress_type == ZIP_STORED else _LARGEST_UNPACKED
     if info.file_size > most:
         raise ValueError(f"{info.filename} unpacks to {info.file_size:,} bytes; at most {most:,}")

@@ -1,7 +1,7 @@
-"""Several processes that do one piece of work together: on one machine, or on several through torchrun.
+"""Several processes that share one piece of work, on one machine or on several machines through torchrun.
 
-`launch` starts them with torchrun's own engine; `joined` is what each of them enters. The first process, the leader,
-is the only one that writes. Control messages and sums of figures go over gloo, also where gradients go over NCCL.
+`launch` starts them with torchrun's engine, and each of them enters `joined`. Only the first process, the leader,
+writes. Control messages and sums of figures use gloo, even where gradients use NCCL.
 """
 
 import logging
@@ -24,18 +24,18 @@ from tdbench.runtime.signals import StopRequest, stop_on_request
 from tdbench.runtime.torchrun import process_count, rank
 
 PATIENCE = timedelta(hours=1)
-"""How long a process waits for the others: the leader may be writing a large checkpoint to a slow disk."""
+"""Timeout for the other processes: the leader may be writing a large checkpoint to a slow disk."""
 
 
 @dataclass(frozen=True)
 class World:
-    """The processes of one piece of work, as one of them sees it."""
+    """The group of processes, as one of them sees it."""
 
     rank: int = 0
-    """Which one this is, from 0."""
+    """Number of this process, from 0."""
     count: int = 1
     parent: int = field(default_factory=os.getppid)
-    """The process that started this one."""
+    """Process id of the parent."""
 
     @property
     def leader(self) -> bool:
@@ -43,22 +43,22 @@ class World:
         return self.rank == 0
 
     def share(self, total: int) -> slice:
-        """This process's part of ``total`` images: contiguous, in the order of ranks, of nearly one size."""
+        """Return this process's part of ``total`` images; contiguous, in rank order, of nearly equal size."""
         return slice(total * self.rank // self.count, total * (self.rank + 1) // self.count)
 
     def sum(self, values: Tensor) -> Tensor:
-        """The sum of every process's tensor (on the CPU, of one shape); all get it."""
+        """Return the sum of the tensors of all processes (on the CPU, of equal shape) in every process."""
         if self.count > 1:
             values = values.clone()
             distributed.all_reduce(values)
         return values
 
     def lost_parent(self) -> bool:
-        """Whether the process that started this one with others is gone, killed: nobody would end them."""
+        """Return whether the parent of several processes was killed; then nothing else would end them."""
         return self.count > 1 and os.getppid() != self.parent
 
     def leaders(self, value: int) -> int:
-        """The leader's value, in all processes."""
+        """Return the leader's value in all processes."""
         return int(self.sum(torch.tensor(int(value) if self.leader else 0)))
 
 
@@ -67,16 +67,16 @@ ALONE = World()
 
 @dataclass
 class Vote:
-    """The largest number that any process gives in a step, agreed upon without a wait: each answer is a step late.
+    """The largest number of any process, agreed on without waiting: each answer arrives one step late.
 
-    All processes therefore act after the same step, though a signal reaches each at another moment.
+    So all processes act after the same step, although a signal reaches each of them at a different moment.
     """
 
     world: World
     _pending: tuple[Any, Tensor] | None = field(default=None, init=False)
 
     def __call__(self, wish: int) -> int:
-        """To be called by every process once a step; the answer is that to the step before."""
+        """Vote; every process calls this once per step and gets the result of the step before."""
         if self.world.count == 1:
             return wish
         answer = self.close()
@@ -85,7 +85,7 @@ class Vote:
         return answer
 
     def close(self) -> int:
-        """The answer to the last step."""
+        """Return the result of the last step."""
         if self._pending is None:
             return 0
         work, vote = self._pending
@@ -96,7 +96,7 @@ class Vote:
 
 @contextmanager
 def joined() -> Iterator[World]:
-    """The processes that torchrun started with this one, connected; this one alone if it did not."""
+    """Connect the processes that torchrun started; without torchrun the world is this process alone."""
     if process_count() == 1:
         yield ALONE
         return
@@ -110,11 +110,11 @@ def joined() -> Iterator[World]:
     except RuntimeError as error:
         if "gloo" not in str(error):
             raise
-        # Another process ended first, and has said why.
+        # Another process ended first and has printed its error.
         raise TdbenchError(
             f"process {rank()} of {process_count()}: lost the connection to the other processes"
         ) from error
-    # Not after an error: the others may wait for this one, and are ended by torchrun.
+    # Not after an error: the others may wait for this process, and torchrun ends them.
     distributed.destroy_process_group()
 
 
@@ -124,14 +124,14 @@ def launch(processes: int, arguments: list[str]) -> None:
     Raises
     ------
     TdbenchError
-        If one of them was killed. One that failed by itself has said why; then this process ends with its exit code.
+        If one of them was killed. If one failed, it has printed its error, and this process exits with its code.
     Stopped
-        If this process was asked to stop; the others were asked too, and have ended.
+        If this process was asked to stop. It has passed the request on, and the others have ended.
     """
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    # They would put a table and warnings after the processes' own words; this process has nothing else to log.
+    # torchrun would log a table and warnings after the messages of the processes; nothing else logs here.
     logging.disable(logging.CRITICAL)
     config = LaunchConfig(
         min_nodes=1,
@@ -144,7 +144,7 @@ def launch(processes: int, arguments: list[str]) -> None:
         local_addr="localhost",
         monitor_interval=0.1,
     )
-    # In the main thread torchrun's engine would raise exceptions for signals at any point.
+    # A thread, because in the main thread torchrun's engine installs signal handlers that raise at any point.
     with stop_on_request() as stop, ThreadPoolExecutor(max_workers=1) as pool:
         work = pool.submit(elastic_launch(config, sys.executable), "-m", "tdbench", *arguments)
         _pass_on(stop, work)
@@ -162,7 +162,7 @@ def launch(processes: int, arguments: list[str]) -> None:
 
 
 def _pass_on(stop: StopRequest, work: Future[Any]) -> None:
-    """Wait for the processes; ask each of them to stop once this one was asked."""
+    """Wait for the processes, and pass a request to stop on to each of them once."""
     asked: set[int] = set()
     while not wait([work], timeout=0.1).done:
         for child in psutil.Process().children() if stop else ():

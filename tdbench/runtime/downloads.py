@@ -1,4 +1,4 @@
-"""Files that others publish, fetched once into a cache of ours; each is known by its checksum."""
+"""Downloads published files once into a cache and checks their checksums."""
 
 import os
 from pathlib import Path
@@ -13,18 +13,18 @@ from tdbench.runtime.files import sha256, write_json
 from tdbench.runtime.progress import progress
 
 CACHE_VARIABLE = "TDBENCH_CACHE"
-"""Environment variable of the folder that keeps downloads."""
+"""Environment variable that names the cache folder."""
 _HERE = (("http", "127.0.0.1"), ("http", "localhost"))
 _TIMEOUTS_S = (15, 60)  # to connect, between two pieces
 
 
 class Published(NamedTuple):
-    """A file as it is published.
+    """A published file.
 
     Attributes
     ----------
     url : str
-        Ends in the file's name.
+        The address; it ends in the file name.
     sha256 : str
     size : int
         Bytes.
@@ -40,25 +40,25 @@ class Published(NamedTuple):
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: the folder of `CACHE_VARIABLE`, else ``tdbench`` in the user's cache folder."""
+    """Return the cache folder: the value of `CACHE_VARIABLE`, otherwise ``tdbench`` in the user's cache folder."""
     chosen = os.environ.get(CACHE_VARIABLE)
     return Path(chosen) if chosen else user_cache_path("tdbench")
 
 
 def published_weights(file: Published, needed_by: str, key: str) -> Path:
-    """A file of weights in ``weights`` of the cache, fetched if it is not there; its checksum is right.
+    """Return a file of weights in ``weights`` of the cache. It is downloaded if missing, and its checksum is verified.
 
     Parameters
     ----------
     needed_by : str
-        Who needs it, such as ``distance 'lpips' needs``; begins the advice.
+        The first words of the advice, such as ``distance 'lpips' needs``.
     key : str
-        Of the experiment file, by which a file of the user's own can be named.
+        Key of the experiment file that can name a file of the user instead.
 
     Raises
     ------
     TdbenchError
-        If it cannot be had; says which file to put where.
+        If the download fails; says which file to put where.
     """
     folder = cache_folder() / "weights"
     advice = (
@@ -69,31 +69,31 @@ def published_weights(file: Published, needed_by: str, key: str) -> Path:
 
 
 def write_weights_record(path: Path, library: str, file: Published) -> None:
-    """Say in the results which published file it was.
+    """Write to the results which published file was used.
 
-    Not when or where it was fetched, so that fetching a file again does not make Snakemake compute anything again.
+    The record has no time and no path, so that another download does not make Snakemake repeat any job.
     """
     write_json(path, {"library": library, "file": file.name, "url": file.url, "sha256": file.sha256})
 
 
 def fetch(file: Published, folder: Path, advice: str) -> Path:
-    """The file in ``folder``, fetched if it is not there; its checksum is right.
+    """Return the file in ``folder``. It is downloaded if missing, and its checksum is verified.
 
     Parameters
     ----------
     advice : str
-        What else a reader can do; ends the messages.
+        What the user can do instead; the messages end with it.
 
     Raises
     ------
     TdbenchError
-        If what lies there is another file, if the download fails, or if it cannot be kept.
+        If the existing file has another checksum, if the download fails, or if it cannot be stored.
     """
     path = folder / file.name
     if path.is_file():
         _check(path, file, advice)
         return path
-    # pooch imports requests, which only those who download wait for.
+    # pooch imports requests, which is slow; import it only for a download.
     import pooch
     from requests import RequestException
 
@@ -105,12 +105,12 @@ def fetch(file: Published, folder: Path, advice: str) -> Path:
                 progressbar=_DownloadBar(bar, file.size),
                 chunk_size=2**16,
                 timeout=_TIMEOUTS_S,
-                # Of every answer before it is followed.
+                # Checks the target of each redirect before it is followed.
                 hooks={"response": lambda answer, *_, **__: check_address(answer.headers.get("location", file.url))},
             )
             pooch.retrieve(file.url, f"sha256:{file.sha256}", fname=file.name, path=folder, downloader=downloader)
     except RequestException as error:
-        # The full chain of errors of requests fills a screen.
+        # The full error chain of requests fills a screen.
         raise TdbenchError(f"{file.url}: cannot be downloaded ({type(error).__name__}); {advice}") from error
     except ValueError as error:
         raise TdbenchError(f"{file.url}: the downloaded file has the wrong checksum; {advice}") from error
@@ -122,12 +122,12 @@ def fetch(file: Published, folder: Path, advice: str) -> Path:
 
 
 def check_address(url: str) -> None:
-    """Refuse an address that others can read along or answer in another's name; a path is one of the same site.
+    """Reject an address without encryption and authentication. A bare path is a redirect within the same site.
 
     Raises
     ------
     TdbenchError
-        If it is neither https nor on this very machine.
+        If it is neither https nor on this machine.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("https", "") and (parts.scheme, parts.hostname) not in _HERE:
@@ -135,7 +135,7 @@ def check_address(url: str) -> None:
 
 
 def _check(path: Path, file: Published, advice: str) -> None:
-    """A file that lies in the cache already, whoever put it there, is left as it is."""
+    """Check the checksum of an existing file. The file is never changed, because the user may have put it there."""
     found = sha256(path)
     if found != file.sha256:
         raise TdbenchError(
@@ -145,7 +145,7 @@ def _check(path: Path, file: Published, advice: str) -> None:
 
 
 class _DownloadBar:
-    """What pooch expects of a progress bar; at the end it winds the bar back and counts all bytes once more."""
+    """The interface that pooch expects of a progress bar. At the end pooch resets it and counts all bytes again."""
 
     def __init__(self, bar: "tqdm[None]", total: int) -> None:
         self.bar, self.total, self.whole = bar, total, False
@@ -158,4 +158,4 @@ class _DownloadBar:
         self.whole = True
 
     def close(self) -> None:
-        """The block that opened the bar closes it."""
+        """Do nothing: the block that opened the bar closes it."""

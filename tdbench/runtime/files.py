@@ -1,7 +1,7 @@
-"""Atomic files: everything is written beside its place and renamed into it.
+"""Atomic files: everything is written to a temporary file in the same folder and then renamed.
 
-Only a regular file, or a name where nothing is yet, is written to: renamed over a device or a pipe, a file would take
-its place for everybody.
+Only a regular file or a new name may be the target: renaming a file over a device or a pipe would replace it for all
+users.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from tdbench.errors import TdbenchError
 
 Line = dict[str, Any]
-"""An object of a JSON-lines file, which a killed process or another version may have written."""
+"""An object of a JSON-lines file. A killed process or another version may have written it."""
 _KINDS = {
     stat.S_IFDIR: "folder",
     stat.S_IFIFO: "FIFO (a named pipe)",
@@ -31,13 +31,13 @@ _KINDS = {
 
 
 def _file_mode() -> int:
-    """Mode of a new file as the umask says, which can only be read by setting it."""
+    """Return the mode of a new file under the current umask, which can only be read by setting it."""
     mask = os.umask(0o077)
     os.umask(mask)
     return 0o666 & ~mask
 
 
-# Once, before there are threads, whose files would get the mode of the moment.
+# Once at import, before any thread exists: a file created meanwhile would get the temporary umask.
 _MODE = _file_mode()
 
 
@@ -51,7 +51,7 @@ def make_folder(path: Path) -> Path:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        # Asking for permission is not enough (read-only file systems, root): try it.
+        # A permission check is not enough (read-only file systems, root), so write a file.
         tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
         raise TdbenchError(f"{path}: the folder cannot be written ({error.strerror}); choose another folder") from error
@@ -60,12 +60,12 @@ def make_folder(path: Path) -> Path:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path that replaces ``path`` if the block ends well and vanishes if it does not.
+    """Yield a temporary path that replaces ``path`` if the block succeeds and is deleted if it fails.
 
     Raises
     ------
     TdbenchError
-        Before the block, if ``path`` is neither a regular file nor new; after it, if it cannot be written.
+        Before the block, if ``path`` exists and is not a regular file; after it, if it cannot be written.
     """
     target = regular_target(path)
     with _temporary(target) as temporary:
@@ -74,17 +74,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def regular_target(path: Path) -> Path:
-    """The file that is written to where ``path`` is given: what a symlink leads to, else ``path`` itself.
+    """Return the file to write for ``path``: the target of a symlink, otherwise ``path`` itself.
 
     Raises
     ------
     TdbenchError
-        If something is there that is no regular file.
+        If it exists and is not a regular file.
     """
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
     try:
         kind = stat.S_IFMT(target.lstat().st_mode)
-    except OSError:  # nothing there yet; a folder that cannot be reached is reported when it is made
+    except OSError:  # does not exist yet; an unreachable folder is reported when it is created
         return target
     if kind != stat.S_IFREG:
         found = _KINDS.get(kind, "symlink to itself")
@@ -95,23 +95,23 @@ def regular_target(path: Path) -> Path:
 
 @contextmanager
 def checksummed_path(folder: Path, prefix: str, suffix: str) -> Iterator[Path]:
-    """Like `atomic_path`, for a file whose name holds the SHA-256 of its content: ``PREFIX CHECKSUM SUFFIX``."""
+    """Like `atomic_path`, for a file named by the SHA-256 of its content: ``PREFIX CHECKSUM SUFFIX``."""
     with _temporary(folder / f"{prefix}{suffix}") as temporary:
         yield temporary
         _settle(temporary, regular_target(folder / f"{prefix}{sha256(temporary)}{suffix}"))
 
 
 def _settle(temporary: Path, path: Path) -> None:
-    """Move a file to its place, on the disk too: first its content, then its name."""
+    """Rename a file to its final name and flush both to disk: first the content, then the name."""
     with temporary.open("rb") as handle:
         os.fsync(handle.fileno())
-    # Some libraries make files that only their owner may read.
+    # Some libraries create files that only the owner may read.
     temporary.chmod(_MODE)
     temporary.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
-    except OSError:  # not every file system can
+    except OSError:  # some file systems cannot sync a folder
         pass
     finally:
         os.close(folder)
@@ -119,9 +119,9 @@ def _settle(temporary: Path, path: Path) -> None:
 
 @contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
-    """A path beside ``path`` that is gone after the block; what cannot be written is reported of ``path``."""
+    """Yield a path in the same folder that is deleted after the block; write errors name ``path``."""
     make_folder(path.parent)
-    # The suffix stays, since libraries choose a format by it. Processes on two hosts may have the same number.
+    # Keep the suffix, because libraries choose the format by it. Two hosts may have the same process id.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.tmp{path.suffix}")
     try:
         with writing(path):
@@ -132,7 +132,7 @@ def _temporary(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """What cannot be written in the block, for want of space say, is reported of ``path``."""
+    """Turn write errors in the block, such as a full disk, into a TdbenchError that names ``path``."""
     try:
         yield
     except OSError as error:
@@ -142,7 +142,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove partial files of killed processes below a folder in which no other process writes now."""
+    """Remove partial files of killed processes below a folder; no other process may be writing there."""
     for path in folder.rglob(".*.tmp*"):
         path.unlink(missing_ok=True)
 
@@ -153,7 +153,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write ``content``, of which any part may be a `validation.Record`; raises TypeError for other objects."""
+    """Write ``content`` as JSON. Any part may be a `validation.Record`; other objects raise TypeError."""
     write_text(path, json.dumps(content, indent=1, allow_nan=False, default=_json_of) + "\n")
 
 
@@ -164,12 +164,12 @@ def _json_of(part: Any) -> Any:
 
 
 def parse_json(text: str) -> Any:
-    """What a text of JSON says.
+    """Parse a JSON text.
 
     Raises
     ------
     ValueError, RecursionError
-        If it is none, or holds half of a surrogate pair, which no table and no file can hold.
+        If it is not JSON, or holds an unpaired surrogate, which cannot be written to any file.
     """
     content = json.loads(text)
     if "\\ud" in text.lower():
@@ -178,7 +178,7 @@ def parse_json(text: str) -> Any:
 
 
 def read_json(path: Path, made_by: str) -> Any:
-    """The content of a JSON file that the command ``made_by`` wrote.
+    """Return the content of a JSON file that the command ``made_by`` wrote.
 
     Raises
     ------
@@ -194,9 +194,9 @@ def read_json(path: Path, made_by: str) -> Any:
 
 
 def json_lines(path: Path, last_bytes: int | None = 65_536) -> list[Line]:
-    """The objects in a file of JSON lines that another process may be writing: of its end only, or of all of it.
+    """Read the objects at the end of a JSON-lines file, or of the whole file if ``last_bytes`` is None.
 
-    Lines cut short are left out; a file that is missing or cannot be read has none.
+    Another process may be writing the file, so incomplete lines are skipped. An unreadable or missing file has none.
     """
     try:
         with path.open("rb") as handle:
@@ -216,7 +216,7 @@ def json_lines(path: Path, last_bytes: int | None = 65_536) -> list[Line]:
 
 
 def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
+    """Return the hexadecimal SHA-256 of a file."""
     try:
         with path.open("rb") as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,8 +1,8 @@
-"""Which GPUs a process computes on.
+"""Assigns GPUs to processes.
 
-Snakemake counts the GPUs that its jobs want and knows nothing of which; here a job takes the ones that are free. This
-must not import torch: CUDA reads CUDA_VISIBLE_DEVICES once, at the first call, and libraries may make one when they
-are imported.
+Snakemake counts the GPUs of its jobs but does not choose them; here a job takes GPUs that are free. This module must
+not import torch: CUDA reads CUDA_VISIBLE_DEVICES once, at its first call, and a library may make that call when it is
+imported.
 """
 
 import os
@@ -27,20 +27,20 @@ _SAY_AFTER_S, _NVIDIA_SMI_S = 1.0, 30.0
 
 
 def visible_gpus() -> list[str]:
-    """Ids of the GPUs that this process may use: indices, or UUIDs as CUDA writes them.
+    """Return the ids of the GPUs that this process may use: indices, or UUIDs as CUDA writes them.
 
-    They are those that an outer tdbench process holds for this one, else those of ``TDBENCH_GPUS``, else those of
-    ``CUDA_VISIBLE_DEVICES``, which a cluster sets, else all that ``nvidia-smi`` finds. An empty list of ids means none.
+    The first of these that is set counts: the GPUs that an outer tdbench process holds, ``TDBENCH_GPUS``,
+    ``CUDA_VISIBLE_DEVICES`` (which a cluster sets), and all that ``nvidia-smi`` finds. An empty value means no GPU.
 
     Raises
     ------
     TdbenchError
-        If ``TDBENCH_GPUS`` holds anything else.
+        If ``TDBENCH_GPUS`` holds anything but ids.
     """
     for variable in (HELD, ALLOWED, VISIBLE):
         if variable in os.environ:
             ids = list(dict.fromkeys(part.strip() for part in os.environ[variable].split(",") if part.strip()))
-            # As CUDA does: the first that is not an id, such as -1, ends the list.
+            # Like CUDA: the first entry that is not an id, such as -1, ends the list.
             known = list(takewhile(_ID.fullmatch, ids))
             if variable == ALLOWED and known != ids:
                 raise TdbenchError(
@@ -51,7 +51,7 @@ def visible_gpus() -> list[str]:
 
 
 def _installed() -> list[str]:
-    """Indices of this machine's GPUs; none where the driver's own tool is missing or fails."""
+    """Return the indices of this machine's GPUs; empty if nvidia-smi is missing or fails."""
     command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
     try:
         found = subprocess.run(command, capture_output=True, text=True, timeout=_NVIDIA_SMI_S, check=True)
@@ -62,28 +62,27 @@ def _installed() -> list[str]:
 
 @contextmanager
 def take_gpus(count: int) -> Iterator[list[str]]:
-    """Hold ``count`` GPUs, waiting until so many are free; this process and its children see no others meanwhile.
+    """Hold ``count`` GPUs, waiting until they are free. This process and its children see only these.
 
-    A GPU is held by a lock on a file, which the system gives up when the process ends, however it ends. The slots are
-    those of one user on one machine: the users of a machine share it with ``TDBENCH_GPUS``. Whoever cannot have all
-    takes none, so that nobody waits for the others' GPUs with some of its own; one that wants many may wait long while
-    others take single ones.
+    A lock on a file holds a GPU; the system releases it when the process ends, even if it is killed. The locks are per
+    user and machine: several users divide a machine with ``TDBENCH_GPUS``. A process takes all its GPUs or none, which
+    prevents deadlocks; one that needs many may wait long while others take single ones.
 
     Parameters
     ----------
     count : int
-        With 0 nothing is held, and no GPU is seen.
+        With 0 the process holds and sees no GPU.
 
     Yields
     ------
     list of str
-        Their ids. A process started by one that holds GPUs takes none of its own: it gets all of those. Where there
-        are no GPUs the list is empty for any ``count``, and nothing changes.
+        Their ids. A child of a process that holds GPUs gets all of those and takes no others. On a machine without
+        GPUs the list is empty for any ``count``, and nothing changes.
 
     Raises
     ------
     TdbenchError
-        If there are fewer, free or not.
+        If the machine has fewer GPUs, free or not.
     """
     ids = visible_gpus()
     if count > len(ids) > 0:
@@ -93,18 +92,18 @@ def take_gpus(count: int) -> Iterator[list[str]]:
     if HELD in os.environ or not (ids or ALLOWED in os.environ):
         yield ids
         return
-    # Where all are held back there is nothing to wait for, but something to hide.
+    # If TDBENCH_GPUS is empty, wait for nothing but hide all GPUs.
     taken, locks = _wait_for(ids, count if ids else 0)
     seen = {VISIBLE: ",".join(taken), HELD: ",".join(taken)}
     if VISIBLE not in os.environ:
-        # The indices are nvidia-smi's, which counts by place; CUDA by itself counts by speed.
+        # The indices are those of nvidia-smi, in PCI order; CUDA's default order is by speed.
         seen["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     with locks, _environment(seen):
         yield taken
 
 
 def _wait_for(ids: list[str], count: int) -> tuple[list[str], ExitStack]:
-    # Apart from the global generator, and different in processes that start together.
+    # Not the global generator, whose seed may be equal in processes that start together.
     jitter, begun, silent = random.Random(), time.monotonic(), True
     folder = _lock_folder()
     while (found := _try(folder, ids, count)) is None:
@@ -116,7 +115,7 @@ def _wait_for(ids: list[str], count: int) -> tuple[list[str], ExitStack]:
 
 
 def _try(folder: Path, ids: list[str], count: int) -> tuple[list[str], ExitStack] | None:
-    """``count`` of the GPUs with what holds them, or None, holding nothing."""
+    """Return ``count`` of the GPUs with their locks, or None without holding any."""
     with ExitStack() as locks:
         taken: list[str] = []
         for gpu in ids:
@@ -131,13 +130,13 @@ def _try(folder: Path, ids: list[str], count: int) -> tuple[list[str], ExitStack
 
 
 def _lock_folder() -> Path:
-    """A folder of the user's own: nobody else can hold, or put something in the way of, its locks."""
+    """Return the lock folder. It belongs to the user, so nobody else can take or block its locks."""
     folder = Path(gettempdir()) / f"tdbench-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         raise TdbenchError(f"{folder}: belongs to another user; remove it, or set TMPDIR to another folder")
     if job := os.environ.get("SLURM_JOB_ID"):
-        # A cluster's job has its GPUs to itself, and may call them 0, 1, ... as the next job on the machine does.
+        # A cluster job owns its GPUs, and two jobs on one machine may both number theirs 0, 1, ...
         folder = folder / f"slurm-{job}"
         folder.mkdir(exist_ok=True)
     return folder

@@ -1,4 +1,4 @@
-"""One process at a time on a folder: a lock that dies with the process that holds it, and a word on who that is."""
+"""Locks on folders. A lock ends with the process that holds it, and a file beside it says which process that is."""
 
 import errno
 import os
@@ -17,29 +17,29 @@ from tdbench.runtime.files import make_folder, read_json, write_json
 from tdbench.runtime.progress import say
 
 WAIT_S = 10.0
-"""For the one before, which was asked to stop and is putting away what it has."""
+"""Time to wait for an earlier process that was asked to stop and is saving its work."""
 _WORTH_A_WORD_S = 2.0
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class Busy(TdbenchError):
-    """Another process holds the folder; says which, since when, and what to do."""
+    """Another process holds the folder. The message says which, since when, and what to do."""
 
 
 class Hold:
-    """Keeps other processes away from a folder.
+    """A lock that keeps other processes out of a folder.
 
-    The lock is one of the system's on a file, which is free again when its process ends, however it ends. Where the
-    file system has none (some parallel ones, mounted without), a file that is made and deleted serves: what a process
-    on another host leaves behind when it is killed has then to be deleted by hand.
+    It is a system lock on a file, so it is released when the process ends, even if it is killed. If the file system has
+    no locks (some parallel ones are mounted without), the existence of a file is the lock. After a process on another
+    host was killed, that file must then be deleted by hand.
 
     Parameters
     ----------
     folder : Path
     doing : str
-        What others are told about the holder, such as ``another Snakemake works here``.
+        What the message to others says, such as ``another Snakemake is working here``.
     advice : str
-        What they can do besides waiting for it or stopping it.
+        What they can do besides waiting or stopping the holder.
     """
 
     def __init__(self, folder: Path, doing: str, advice: str = "") -> None:
@@ -71,13 +71,13 @@ class Hold:
             raise Busy(f"{self._busy()}; wait until it ends, or stop it{self._advice}")
         now = datetime.now(UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
         owner = {"host": socket.gethostname(), "pid": os.getpid(), "since": f"{now} UTC", "in": str(Path.cwd())}
-        # A full disk is for the work's own files to report.
+        # If the disk is full, the files of the work will report it.
         with suppress(TdbenchError):
             write_json(self._owner, owner)
         return self
 
     def release(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
         if self._lock is not None:
             self._owner.unlink(missing_ok=True)
             self._lock.release()
@@ -85,7 +85,7 @@ class Hold:
 
     @property
     def free(self) -> bool:
-        """Whether it is free now, as far as can be known."""
+        """Whether the lock is free now, as far as can be known."""
         try:
             found = self._taken(0)
         except OSError:
@@ -101,13 +101,13 @@ class Hold:
         self.release()
 
     def _taken(self, wait_s: float) -> BaseFileLock | None:
-        """The lock, or None if another process has it."""
-        # Not a lock of the thread: the handler of a signal or an end of the program may let it go.
+        """Return the acquired lock, or None if another process has it."""
+        # Not thread-local: a signal handler or the end of the program may release it.
         path = self._folder / ".tdbench.lock"
         lock: BaseFileLock = FileLock(path, thread_local=False)
         try:
             return _acquired(lock, wait_s)
-        except NotImplementedError:  # how filelock puts ENOSYS
+        except NotImplementedError:  # filelock raises this for ENOSYS
             pass
         except OSError as error:
             if error.errno not in _NO_LOCKS:
@@ -132,11 +132,11 @@ def _acquired(lock: BaseFileLock, wait_s: float) -> BaseFileLock | None:
 
 
 def hold_results(results: Path) -> Hold:
-    """For Snakemake: one at a time works on a results folder, from any working folder."""
+    """Return the lock for Snakemake: one at a time per results folder, from any working folder."""
     asked = advice.command("status", results)
     return Hold(results, "another Snakemake is working on these results", f" (`{asked}` shows its progress)")
 
 
 def hold_run(folder: Path, name: str) -> Hold:
-    """For a stage of a run, which would mix its files with those of another at work on the same run."""
+    """Return the lock for a stage of a run: two processes on one run would mix their files."""
     return Hold(folder, f"{name}: another process is working on this run")

@@ -1,4 +1,4 @@
-"""Progress of long work, with the time left: a live bar in a terminal, a line now and then elsewhere, a log beside."""
+"""Progress of long work with the time left: a live bar in a terminal, otherwise a line every 20 s; also to a log."""
 
 import sys
 import time
@@ -15,26 +15,26 @@ _LINE_EVERY_S = 20.0
 
 
 def say(text: str) -> None:
-    """A line on standard error about what long work is at."""
+    """Print a status line on standard error."""
     if not _quiet():
         print(text, file=sys.stderr, flush=True)
 
 
 def _quiet() -> bool:
-    """Of several processes that torchrun started only the first talks."""
+    """Return whether this is not the first of several processes; only the first prints."""
     return rank() != 0
 
 
 class Bar(tqdm):  # type: ignore[type-arg]
-    """tqdm's bar, which also counts work done before, and uses a monotonic clock."""
+    """A tqdm bar that also counts earlier work and uses a monotonic clock."""
 
-    # The thread that looks after bars reads the clock of the day; with `miniters=1` a bar needs none.
+    # tqdm's monitor thread reads the wall clock; with `miniters=1` it is not needed.
     monitor_interval = 0
 
     def __init__(self, **options: Any) -> None:
         super().__init__(miniters=1, **options)
         if not self.disable:
-            # tqdm has no option for it. Its own clock may jump, and an hour back would be an hour of silence.
+            # tqdm has no option for the clock. If its wall clock is set back an hour, the bar pauses an hour.
             self._time = time.monotonic
             self.start_t = self.last_print_t = self._time()
 
@@ -51,20 +51,20 @@ class Bar(tqdm):  # type: ignore[type-arg]
 def progress(
     description: str, total: int, unit: str, delay_s: float = 0.0, initial: int = 0, log: ProgressLog | None = None
 ) -> Iterator[Bar]:
-    """A progress bar on standard error.
+    """Show a progress bar on standard error.
 
     Parameters
     ----------
     total : int
-        Units of work; the work calls ``update(n)`` on what it gets.
+        Units of work; the block calls ``update(n)`` on the bar.
     unit : str
-        What is counted, such as ``img``.
+        Name of the unit, such as ``img``.
     delay_s : float
-        Work that ends within so many seconds shows nothing.
+        Show nothing if the work ends within this many seconds.
     initial : int
-        Units that were done before, where work is taken up again; they do not count in the rate.
+        Units done before a resume; the rate does not count them.
     log : ProgressLog or None
-        Also gets the counts, and how the work ends.
+        Also receives the counts and the outcome.
     """
     live = sys.stderr.isatty()
     line = (

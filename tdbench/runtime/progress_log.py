@@ -1,8 +1,8 @@
-"""Where a stage of a run stands, as JSON lines that can be followed from outside, also from another host.
+"""Progress of a stage of a run as JSON lines, which other processes and hosts can read.
 
-A line says ``time`` (UTC) and ``epoch`` (the same in seconds), ``stage``, ``state``, ``done`` of ``total`` ``unit``,
-``initial`` (where resumed work began), ``rate`` (units a second of late, null where nothing is known), ``seconds``
-since the stage began, ``every_s`` (the next line follows within), ``host`` and ``pid``; a failure also ``error``.
+A line has ``time`` (UTC), ``epoch`` (the same in seconds), ``stage``, ``state``, ``done`` of ``total`` ``unit``,
+``initial`` (the count at a resume), ``rate`` (recent units per second, null if unknown), ``seconds`` since the stage
+began, ``every_s`` (the next line follows within this time), ``host`` and ``pid``; after a failure also ``error``.
 """
 
 import json
@@ -22,36 +22,36 @@ from tdbench.errors import TdbenchError, printable
 from tdbench.runtime.files import Line, json_lines, write_text
 
 FIRST_INTERVAL_S = 5.0
-"""Between two lines, when a stage begins. Later it is a sixtieth of the time gone,"""
+"""Seconds between two lines when a stage begins. Later it is a sixtieth of the elapsed time,"""
 LAST_INTERVAL_S = 180.0
-"""but no more than this: a week makes some 3,600 lines, 0.9 MB."""
+"""but at most this: a week gives about 3,600 lines, 0.9 MB."""
 RATE_WINDOW_S = 60.0
-"""A rate is that of the last minute, or of the last few lines where they are further apart."""
+"""Window of the rate in seconds; it is longer if the last few lines are further apart."""
 
 State = Literal["running", "finished", "failed", "stopped"]
 
 
 _STATES = ("running", "finished", "failed", "stopped")
 _LARGEST = 1e15
-"""No count and no time of ours is larger; another one is damage, and would overflow somewhere."""
+"""Above every valid count and time. A larger number comes from damage and could overflow."""
 _LONGEST = 2_000
 
 
 def number(value: object) -> float | None:
-    """A finite number, or None for all else that a damaged file may hold."""
+    """Return a finite number, or None for anything else that a damaged file may hold."""
     usable = isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST < value < _LARGEST
     return value if usable and isinstance(value, int | float) else None
 
 
 @dataclass(frozen=True)
 class LogLine:
-    """A line of a log, as far as it makes sense: another version, or a process that was killed, may have written it."""
+    """The valid parts of a log line, which another version or a killed process may have written."""
 
     stage: str
     state: str
     """``running``, ``finished``, ``failed`` or ``stopped``; empty for anything else."""
     epoch: float | None
-    """When it was written, in seconds; None where that is no moment which a calendar has."""
+    """Time of writing in seconds; None if it is not a valid time."""
     time: str
     done: float | None
     total: float | None
@@ -64,7 +64,7 @@ class LogLine:
 
     @classmethod
     def of(cls, content: Line) -> Self:
-        """What an object of a log says."""
+        """Parse an object of a log."""
         epoch, state = number(content.get("epoch")), content.get("state")
 
         def text(key: str) -> str:
@@ -88,12 +88,12 @@ class LogLine:
 
 
 def read_log(path: Path, last_bytes: int | None = None) -> list[LogLine]:
-    """The lines of a log, of its end only or of all of it; a file that is missing or cannot be read has none."""
+    """Read the lines of a log, or only its last bytes. A missing or unreadable file has none."""
     return [LogLine.of(content) for content in json_lines(path, last_bytes)]
 
 
 class Counter(Protocol):
-    """What is watched: tqdm's bar."""
+    """The part of tqdm's bar that the log reads."""
 
     n: Any
     initial: Any
@@ -102,8 +102,8 @@ class Counter(Protocol):
 class ProgressLog:
     """Writes the lines of one stage of a run. It ignores write errors: the stage's own files report them.
 
-    The counter is read by a thread, so that a line also tells of life during one long step, and so that the work does
-    nothing for it. The file is opened for each line: other hosts of a shared file system see what is closed.
+    A thread reads the counter, so lines appear even during one long step and cost the work no time. The file is
+    opened for each line, because other hosts of a shared file system see only what was closed.
     """
 
     def __init__(self, path: Path, stage: str) -> None:
@@ -113,11 +113,11 @@ class ProgressLog:
 
     @contextmanager
     def following(self, counter: Counter, total: int, unit: str) -> Iterator[None]:
-        """Write lines while the block runs: one at its start, some in between, one about how it ended."""
+        """Write lines while the block runs: one at the start, some in between, and one with the outcome."""
         rate, begun, ended = _Rate(), time.monotonic(), threading.Event()
 
         def write(state: State, every_s: float = 0.0, error: BaseException | None = None) -> None:
-            # Work that was done before is no merit of this process.
+            # Work from before a resume must not count in the rate of this process.
             rate.see(counter.n - counter.initial)
             done = {"done": int(counter.n), "total": total, "unit": unit, "initial": int(counter.initial)}
             self._write(state, **done, rate=rate.value, seconds=time.monotonic() - begun, every_s=every_s, error=error)
@@ -135,7 +135,7 @@ class ProgressLog:
         try:
             yield
         except BaseException as error:
-            # `Stopped` and KeyboardInterrupt are none.
+            # `Stopped` and KeyboardInterrupt are not an `Exception`.
             state, cause = "failed" if isinstance(error, Exception) else "stopped", error
             raise
         finally:
@@ -144,7 +144,7 @@ class ProgressLog:
             write(state, error=cause if state == "failed" else None)
 
     def failed(self, error: BaseException) -> None:
-        """Note a failure outside the block that `following` watches, such as an input that is missing."""
+        """Record a failure outside the block of `following`, such as a missing input."""
         last = self._last()
         mine = last != self._before
         if mine and last.get("state") == "failed":
@@ -156,7 +156,7 @@ class ProgressLog:
 
     @contextmanager
     def noting_failure(self) -> Iterator[None]:
-        """Note what goes wrong in the block."""
+        """Record an error of the block."""
         try:
             yield
         except (TdbenchError, OSError) as error:
@@ -193,7 +193,7 @@ class ProgressLog:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a", encoding="utf-8") as file:
-                # Where an earlier line was cut short, this one must not be glued to it.
+                # After an incomplete line, begin a new one.
                 file.write("\n" * self._torn + json.dumps(line) + "\n")
             self._torn = False
         except OSError:
@@ -201,22 +201,22 @@ class ProgressLog:
 
 
 class _Rate:
-    """Units a second over the last minute or so, from counts of what this process did."""
+    """Units per second over about the last minute, from the counts of this process."""
 
     def __init__(self) -> None:
         self._seen = deque([(time.monotonic(), 0.0)])
 
     def see(self, done: float) -> None:
-        """Remember a count, unless nothing was done since the last one: a step may take minutes."""
+        """Record a count if it has changed, because one step may take minutes."""
         if done != self._seen[-1][1]:
             self._seen.append((time.monotonic(), done))
-        # Three stretches at least.
+        # Keep at least three intervals.
         while len(self._seen) > 4 and self._seen[-1][0] - self._seen[1][0] >= RATE_WINDOW_S:
             self._seen.popleft()
 
     @property
     def value(self) -> float | None:
-        """None before anything was done. Work that has stood still for long counts as slow."""
+        """The rate, or None before the first progress. It drops if the count has not changed for long."""
         (begun, first), (last, done) = self._seen[0], self._seen[-1]
         if done == first:
             return None
@@ -226,11 +226,11 @@ class _Rate:
 
 
 def interval(elapsed_s: float) -> float:
-    """Seconds to the next line of a stage that began so many seconds ago."""
+    """Return the seconds to the next line of a stage that began ``elapsed_s`` seconds ago."""
     return min(max(FIRST_INTERVAL_S, elapsed_s / 60), LAST_INTERVAL_S)
 
 
 def first_line(error: BaseException) -> str:
-    """An error in a line; those of other libraries with their kind."""
+    """Return an error as one line. Errors of other libraries get their class name."""
     text = str(error).strip().partition("\n")[0]
     return text if isinstance(error, TdbenchError) else f"{type(error).__name__}: {text}".rstrip(": ")

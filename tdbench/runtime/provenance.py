@@ -1,4 +1,4 @@
-"""Where a number comes from: code, versions, hardware, time."""
+"""Provenance of results: code, versions, platform and time."""
 
 import hashlib
 import json
@@ -30,11 +30,11 @@ _TRACED = (
 
 
 class Provenance(Record):
-    """Which code wrote a result, with which libraries, where and when."""
+    """The code, libraries, platform and time of a result."""
 
     git_commit: str
     code_sha256: str | None = None
-    """`code_checksum`; None in a result that does not say."""
+    """`code_checksum`; None in a result without it."""
     versions: dict[str, str]
     platform: str | None = None
     written_at: Moment
@@ -42,10 +42,10 @@ class Provenance(Record):
 
 @cache
 def git_commit() -> str:
-    """Commit of the code that runs, with ``-dirty`` where it was changed since.
+    """Return the commit of the running code, with ``-dirty`` after uncommitted changes.
 
-    An installed package has none: the repository that its environment happens to lie in says nothing of it. Then it is
-    the commit that it was installed from, where that is recorded, else its version with the SHA-256 of its record.
+    The repository around an installed package is unrelated to it. For an installed package this is the commit that it
+    was installed from, if recorded, otherwise its version with the SHA-256 of its RECORD file.
     """
     root = Path(__file__).parents[2]
     if _git(root, "rev-parse", "--show-toplevel") == str(root.resolve()) and _is_own(root):
@@ -56,7 +56,7 @@ def git_commit() -> str:
 
 
 def _is_own(root: Path) -> bool:
-    """Whether a repository is tdbench's, by what its pyproject.toml builds."""
+    """Return whether a repository is that of tdbench, by the name in its pyproject.toml."""
     try:
         project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         return bool(project["name"] == "tdbench")
@@ -65,7 +65,7 @@ def _is_own(root: Path) -> bool:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """What git says, or None where there is no git or no repository."""
+    """Return the output of git, or None without git or a repository."""
     command = ["git", "-C", str(folder), *arguments]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
@@ -74,7 +74,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def _installed() -> str:
-    """Which installed package runs, by what its installer recorded."""
+    """Identify the installed package by what its installer recorded."""
     try:
         package = metadata.distribution("tdbench")
         origin = json.loads(package.read_text("direct_url.json") or "{}")
@@ -89,18 +89,18 @@ _plugins: dict[str, str] = {}
 
 
 def trace_code(name: str, content: str) -> None:
-    """Count a plug-in among the code that results come from; ``content`` is its checksum or its version."""
+    """Include a plug-in in `code_checksum`; ``content`` is its checksum or its version."""
     _plugins[name] = content
 
 
 def code_checksum() -> str:
-    """SHA-256 of the code that makes results: the package without its reports, and the plug-ins in use."""
+    """Return the SHA-256 of the code that makes results: the package without reporting, and the plug-ins in use."""
     return hashlib.sha256(f"{_package_checksum()} {sorted(_plugins.items())}".encode()).hexdigest()
 
 
 @cache
 def _package_checksum() -> str:
-    """Of the files as they were when first asked for: what was imported does not change with them."""
+    """Cached at the first call, because later edits do not change the code that is already imported."""
     root, digest = Path(__file__).parents[1], hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
         if "reporting" not in path.relative_to(root).parts:
@@ -109,18 +109,18 @@ def _package_checksum() -> str:
 
 
 def same_code(origin: Provenance) -> bool:
-    """Whether a result of that provenance was made by the very code and libraries that run now."""
+    """Return whether a result comes from exactly the code and the libraries that run now."""
     return origin.code_sha256 == code_checksum() and origin.versions == versions()
 
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of Python, tdbench and the libraries that results depend on."""
+    """Return the versions of Python, tdbench and the libraries that results depend on."""
     return {"python": platform.python_version(), "tdbench": __version__} | {n: metadata.version(n) for n in _TRACED}
 
 
 def provenance() -> Provenance:
-    """Commit, versions, platform and time, to be stored beside a result."""
+    """Return commit, versions, platform and time, to store with a result."""
     return Provenance(
         git_commit=git_commit(),
         code_sha256=code_checksum(),

@@ -1,4 +1,4 @@
-"""Stopping when asked: SIGTERM (a scheduler, a machine that shuts down) and SIGINT (Ctrl-C)."""
+"""Graceful stop after SIGTERM (from a scheduler or a shutdown) and SIGINT (Ctrl-C)."""
 
 import signal
 import threading
@@ -13,7 +13,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopRequest:
-    """Whether a signal to stop has come; work that looks at it can first put away what it has."""
+    """Whether a signal to stop has arrived. Work that checks it can save a checkpoint first."""
 
     def __init__(self) -> None:
         self.signal_number = 0
@@ -22,7 +22,7 @@ class StopRequest:
         return self.signal_number != 0
 
     def note(self, signal_number: int, _: FrameType | None) -> None:
-        """The handler. A second Ctrl-C does not wait for the work to look; a second SIGTERM says nothing new."""
+        """Handle a signal. A second Ctrl-C stops at once; a second SIGTERM changes nothing."""
         if self and signal_number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal_number = self.signal_number or signal_number
@@ -30,7 +30,7 @@ class StopRequest:
 
 @contextmanager
 def stop_on_request() -> Iterator[StopRequest]:
-    """Within the block a signal is noted instead of ending the process; in threads but the first none can be caught.
+    """Record signals in the block instead of ending the process. Only the main thread can catch signals.
 
     Raises
     ------

@@ -1,13 +1,13 @@
-"""Which of several processes this is, as torchrun tells it through the environment; known without importing torch."""
+"""Rank and number of processes from torchrun's environment variables, without importing torch."""
 
 import os
 
 
 def rank() -> int:
-    """From 0; the first process is the leader, which writes and talks."""
+    """Return the rank of this process, from 0; rank 0 is the leader, which writes and prints."""
     return int(os.environ.get("RANK", "0"))
 
 
 def process_count() -> int:
-    """Of all machines together; 1 without torchrun."""
+    """Return the number of processes on all machines; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))
