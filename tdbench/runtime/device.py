@@ -79,7 +79,7 @@ def describe_hardware(device: torch.device) -> Hardware:
 def without_gradient(device: torch.device) -> AbstractContextManager[Any]:
     """Return a context that evaluates networks without gradients.
 
-    On the CPU it is inference mode, which also skips autograd's bookkeeping per operation; that matters for small networks.
-    The results are then inference tensors. A GPU runs asynchronously, so inference mode would gain nothing.
+    On the CPU it is inference mode, which also skips autograd's bookkeeping per operation. That matters for small
+    networks. The results are then inference tensors. A GPU runs asynchronously, so inference mode would gain nothing.
     """
     return torch.inference_mode() if device.type == "cpu" else torch.no_grad()
