@@ -75,7 +75,7 @@ def test_a_training_ends_with_the_same_numbers_and_tells_no_negative_time(
             return real(*arguments)
 
         def stands() -> list[stand.RunStatus]:
-            return [found for experiment in read_status(results) for found in experiment.stands]
+            return [found for experiment in read_status(results) for found in experiment.statuses]
 
         seen: list[stand.RunStatus] = []
         monkeypatch.setattr(loop, "one_step", stepped)

@@ -424,7 +424,7 @@ def test_an_output_that_exists_is_replaced_only_when_asked(made: Path, packed: P
     assert exported(made, output, "--force").exit_code == 0 and checked(output).exit_code == 0
     folder.mkdir()
     (folder / "mine").write_text("")
-    assert "is no crate, which alone --force replaces" in refusal(made, folder, "--force")
+    assert "is not a crate; --force replaces only crates" in refusal(made, folder, "--force")
     assert "is or holds the results themselves" in refusal(made, made / "results", "--force")
     assert "no such folder" in refusal(made, tmp_path / "nowhere" / "a.zip")
     assert "--license 'my own': expected" in refusal(made, tmp_path / "b.zip", "--license", "my own")
