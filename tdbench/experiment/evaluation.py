@@ -19,11 +19,11 @@ from tdbench.experiment.metrics import METRICS
 from tdbench.settings import Parameters, one_of
 
 FOLDER = "folder"
-"""Key of a validation's context: the experiment file's folder, as seen from which its weights are named."""
+"""Key of the validation context: the folder of the experiment file, to which its paths are relative."""
 
 
 def seen_from_experiment(path: Any, info: ValidationInfo) -> Any:
-    """A path as the experiment file names it, seen from the folder of that file."""
+    """Resolve a path of the experiment file, which is relative to the folder of that file."""
     if not isinstance(path, (str, Path)) or not str(path):
         raise ValueError("should be the path of a file")
     folder = (info.context or {}).get(FOLDER)
@@ -31,7 +31,7 @@ def seen_from_experiment(path: Any, info: ValidationInfo) -> Any:
 
 
 def _weights(value: Any, info: ValidationInfo) -> Any:
-    """One path for all, or a mapping of library to path; seen from the experiment file."""
+    """Resolve one path for all libraries, or a mapping of library to path, relative to the experiment file."""
     publishers = list(dict.fromkeys(PUBLISHERS.values()))
     if isinstance(value, (str, Path)):
         value = dict.fromkeys(publishers, value)
@@ -86,7 +86,7 @@ class Evaluation(Parameters):
 
     @property
     def publishers(self) -> list[str]:
-        """Libraries whose published weights are needed."""
+        """Libraries whose published weights are needed, in the order of `libraries`."""
         if self.features not in OWN:
             return []
         return [name for name in dict.fromkeys(PUBLISHERS[lib] for lib in self.libraries) if name not in self.weights]

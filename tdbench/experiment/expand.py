@@ -1,4 +1,4 @@
-"""From an experiment to its runs: the matrix, the cases of its ablations, and which runs share their weights."""
+"""Expands an experiment to its runs: the matrix, the cases of its ablations, and the runs that share weights."""
 
 import itertools
 import json
@@ -26,7 +26,7 @@ VARIABLE = ("objective", "formulation", "network", "training", "sampling", "eval
 
 
 def expand(experiment: Experiment, path: Path) -> Plan:
-    """All runs of an experiment and the cases of its ablations."""
+    """Return all runs of an experiment and the cases of its ablations; raises TdbenchError with all mistakes."""
     _check_size(experiment, path)
     known, found = _Known(), _Found()
     builder = _Builder(experiment, path)
@@ -44,7 +44,7 @@ def expand(experiment: Experiment, path: Path) -> Plan:
     _check_comparable(comparison, experiment, path)
     plan = Plan(experiment=experiment, path=path, comparison=comparison, ablations=cases, ablation_runs=runs)
     given = experiment.training.distance_weights
-    # Of all runs, since an override or an ablation may set the distance.
+    # Check all runs, since an override or an ablation may set the distance.
     if given is not None and not any(run.formulation.distance_weights_needed for run in plan.runs.values()):
         raise TdbenchError(
             f"{path}: training.distance_weights: {given}: no formulation here has distance: lpips, which uses it"
@@ -53,7 +53,7 @@ def expand(experiment: Experiment, path: Path) -> Plan:
 
 
 class _Found:
-    """Mistakes found so far, each once, however many runs it is a mistake of."""
+    """Mistakes found so far. A mistake that many runs share is kept once."""
 
     def __init__(self) -> None:
         self._lines: dict[str, str] = {}
@@ -62,7 +62,7 @@ class _Found:
     def noted(self, place: str = "") -> Iterator[None]:
         """Collect the mistakes of the block and continue, up to a limit.
 
-        ``place`` begins the lines of an ablation, whose base may have been found wrong already.
+        ``place`` is the prefix of an ablation's lines. Mistakes of its base that are already known are skipped.
         """
         try:
             yield
@@ -70,19 +70,19 @@ class _Found:
             for line in error.mistakes:
                 if place and any(known.endswith(line.removeprefix(place)) for known in self._lines.values()):
                     continue
-                # Only the first cell that lacks a setting is named.
+                # Keep only the first cell that lacks a setting.
                 self._lines.setdefault(line.partition(_NO_SUCH_SETTING)[0], line)
             if len(self._lines) >= MOST_MISTAKES:
                 self.end()
 
     def end(self) -> None:
-        """Raise what was kept."""
+        """Raise all mistakes, if there are any."""
         if self._lines:
             raise TdbenchError(*self._lines.values())
 
 
 def _check_size(experiment: Experiment, path: Path) -> None:
-    """Refuse products that a slip made too many to be listed, before they are."""
+    """Reject a matrix with far too many runs before it is expanded."""
     e, seeds = experiment, len(experiment.seeds)
     counts = {"seeds": len(e.datasets) * len(e.formulations) * len(e.objectives) * seeds}
     for name, ablation in e.ablations.items():
@@ -96,7 +96,7 @@ def _check_size(experiment: Experiment, path: Path) -> None:
 
 
 def _check_comparable(comparison: tuple[Run, ...], experiment: Experiment, path: Path) -> None:
-    """Refuse a comparison in which an objective and its baseline have no score in common."""
+    """Reject an objective that has no score in common with its baseline."""
     cells = {(run.dataset_name, run.formulation_name, run.objective_name): run for run in comparison}
     for (dataset, formulation, objective), run in cells.items():
         base = cells[dataset, formulation, experiment.baseline]
@@ -124,7 +124,7 @@ def _check_comparable(comparison: tuple[Run, ...], experiment: Experiment, path:
 
 
 class _Known:
-    """Runs found so far, kept so that asking costs the same however many there are."""
+    """Runs found so far, indexed so that a lookup takes constant time."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
@@ -132,18 +132,18 @@ class _Known:
         self._by_settings: dict[str, Run] = {}
 
     def shared(self, run: Run) -> Run:
-        """``run``, pointed to the weights of an earlier one if they would be the same; it is known from now on."""
+        """Add ``run`` and return it. If an earlier run trains the same weights, the result refers to that run."""
         key = _weights_key(run)
         twin = self._by_weights.get(key)
         found = run if twin is None else run.model_copy(update={"trained_as": twin.weights_name})
         self._by_weights.setdefault(key, found)
         self._by_settings.setdefault(_settings_key(run), found)
-        # As a disk sees them that takes capital and small letters for the same.
+        # Some file systems ignore case.
         self.names.add(run.name.casefold())
         return found
 
     def same_as(self, run: Run) -> Run | None:
-        """An earlier run that differs in its name alone."""
+        """Return an earlier run that differs only in its name, or None."""
         return self._by_settings.get(_settings_key(run))
 
 
@@ -162,7 +162,7 @@ class _Builder:
         self.experiment, self.path = experiment, path
 
     def check_names(self) -> None:
-        """Refuse names that would give two runs, or two pairs, one name."""
+        """Reject names that would give two runs, or two pairs, the same name."""
         axes = (self.experiment.datasets, self.experiment.formulations, self.experiment.objectives)
         runs = [f"{d}/{f}-{o}-seed{self.experiment.seeds[0]}" for d, f, o in itertools.product(*axes)]
         for names in (runs, self.experiment.pairs):
@@ -173,12 +173,12 @@ class _Builder:
                 )
 
     def cells(self) -> Iterator[tuple[str, str, str, int]]:
-        """Data set, formulation, objective and seed of every run of the comparison."""
+        """Return data set, formulation, objective and seed of every run of the comparison."""
         e = self.experiment
         return itertools.product(e.datasets, e.formulations, e.objectives, e.seeds)
 
     def run(self, dataset: str, formulation: str, objective: str, seed: int, varied: Content, where: str) -> Run:
-        """One run: the experiment's settings, its overrides for that cell, then ``varied``."""
+        """Build one run from the experiment's settings, then its overrides for that cell, then ``varied``."""
         e = self.experiment
         content: Content = {
             "file": self.path,
@@ -220,7 +220,7 @@ class _Builder:
         return run
 
     def ablation(self, name: str, ablation: Ablation, known: _Known) -> tuple[tuple[Case, ...], tuple[Run, ...]]:
-        """Cases and runs of one ablation; a case equal to a run that exists already uses that run."""
+        """Return cases and runs of one ablation. A case that equals an existing run uses that run."""
         cases, runs, e = [], [], self.experiment
         datasets, formulations = ablation.datasets or tuple(e.datasets), ablation.formulations or tuple(e.formulations)
         for dataset, formulation, values in itertools.product(
@@ -254,18 +254,18 @@ class _Builder:
 
 
 def _explained(error: ValidationError, where: str, objective: str, content: Content) -> list[str]:
-    """What is wrong with a run; ``objective`` is where a setting stands that its formulation does not have."""
+    """Return the mistakes of a run; ``objective`` is the place of a setting that the formulation does not have."""
     unset = [e["ctx"]["error"] for e in error.errors() if isinstance(e.get("ctx", {}).get("error"), NoSuchSetting)]
     others = [] if len(unset) == error.error_count() else explain(where, content, error)
     return others or [f"{objective}: {content['formulation_name']}: {found}" for found in unset]
 
 
 _ENDS: dict[tuple[type, str], str | None] = {}
-"""What was found of a formulation, by its class and settings: most runs of an experiment share it."""
+"""Cached results of `_infinite` by class and settings, because most runs of an experiment share a formulation."""
 
 
 def _infinite(formulation: Formulation) -> str | None:
-    """What is wrong at the ends of a formulation's path, if anything."""
+    """Return what is wrong at the ends of a formulation's path, or None."""
     key = (type(formulation), formulation.model_dump_json(by_alias=True))
     if key not in _ENDS:
         try:
@@ -273,7 +273,7 @@ def _infinite(formulation: Formulation) -> str | None:
             _ENDS[key] = None
         except ValueError as error:
             _ENDS[key] = str(error)
-        except Exception as error:  # anything may go wrong in the user's code
+        except Exception as error:  # user code may raise anything
             _ENDS[key] = f"its path cannot be computed ({type(error).__name__}: {error})"
     return _ENDS[key]
 
@@ -283,17 +283,17 @@ _ONE_A_FILE = {
     "evaluation.weights": "all runs of an experiment use the same files; write a second experiment for others",
     "training.distance_weights": "all runs of an experiment use the same file; write a second experiment for others",
 }
-"""Settings that are the same for all runs, or lie below such a one."""
+"""Settings that must be the same for all runs, with the message; keys below them are included."""
 
 
 class _Cell:
-    """The settings of a run before they are checked: overrides and varied values replace some of them."""
+    """The settings of a run before validation, in which overrides and varied values replace some."""
 
     def __init__(self, content: Content) -> None:
         self.content = content
 
     def replace_all(self, replaced: list[tuple[str, Any, str]]) -> None:
-        """Set dotted keys, each given with its value and its place for messages; raises all mistakes at once."""
+        """Set dotted keys, each with its value and its place for messages; raises all mistakes at once."""
         wrong: list[str] = []
         for key, value, where in replaced:
             try:
@@ -322,7 +322,7 @@ class _Cell:
         block[leaf] = value
 
     def _dotted(self) -> Iterator[str]:
-        """The dotted keys that may be set."""
+        """Yield the dotted keys that may be set."""
         for name in VARIABLE:
             for key, value in self.content[name].items():
                 yield f"{name}.{key}"
@@ -331,13 +331,13 @@ class _Cell:
 
 
 def _words(value: Any) -> str:
-    """A varied value in a label: ``{kind: hard, period: 10}`` reads ``hard 10``."""
+    """Format a varied value for a label: ``{kind: hard, period: 10}`` becomes ``hard 10``."""
     if not isinstance(value, dict):
         return str(value)
     return " ".join(str(value[key]) for key in sorted(value, key=lambda key: (key != "kind", key)))
 
 
 def _suffix(settings: Content) -> str:
-    """What a varied run's objective is called beyond its base."""
+    """Return the suffix that a varied run adds to the name of its base objective."""
     text = "-".join(f"{key.rsplit('.', 1)[-1]}-{_words(value)}" for key, value in settings.items())
     return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")

@@ -1,30 +1,30 @@
-"""The feature extractors and the libraries that score: a row each, with everything that differs by row.
+"""Registries of the feature extractors and the scoring libraries, one row each.
 
-A row holds facts and names of functions as ``module:name``, so that an experiment can be checked without waiting for
-the imports of torch and the libraries. To add an extractor is a function and a row.
+A row holds facts, and functions as ``module:name``, so an experiment can be validated without importing torch and the
+libraries. A new extractor needs a function and a row.
 """
 
 from typing import NamedTuple
 
 
 class Library(NamedTuple):
-    """A library that scores: a column of scores."""
+    """A scoring library; it gives one column of scores."""
 
     publisher: str
-    """Whose file of Inception's weights it uses."""
+    """The library whose file of Inception weights it uses."""
     resize: str
-    """Its resize for Inception, by the names of results/published; scores keep it in more words."""
+    """Its resize for Inception, as results/published names it; scores store a longer text."""
     module: str
-    """What extracts with its loop and computes its distances."""
+    """Module that extracts features with its loop and computes its distances."""
     inception: str
-    """Function (path of the weights, name, SHA-256) -> Inception as the library uses it."""
+    """Function (path of the weights, name, SHA-256) -> the library's Inception."""
 
 
 _INCEPTION = "tdbench.evaluation.inception"
 
 LIBRARIES = {
     "clean-fid": Library("clean-fid", "antialiased bicubic", "tdbench.evaluation.clean_fid", f"{_INCEPTION}:clean"),
-    # clean-fid in its mode `legacy_tensorflow`.
+    # The mode `legacy_tensorflow` of clean-fid.
     "clean-fid-legacy-tensorflow": Library(
         "clean-fid", "TensorFlow bilinear", "tdbench.evaluation.clean_fid", f"{_INCEPTION}:legacy_tensorflow"
     ),
@@ -34,34 +34,34 @@ LIBRARIES = {
 }
 DEFAULT_LIBRARIES = ("clean-fid", "torch-fidelity")
 PUBLISHERS = {name: library.publisher for name, library in LIBRARIES.items()}
-"""Library -> whose file of Inception's weights it uses."""
+"""Library -> the library whose file of Inception weights it uses."""
 
 
 class Extractor(NamedTuple):
-    """A network that features are extracted with."""
+    """A network that extracts features."""
 
     about: str
-    """What it is, for the documentation."""
+    """Description for the documentation."""
     resize: str
-    """How images get to the size that it reads, for the documentation."""
+    """How images are resized for it, for the documentation."""
     classes: str
     """Which classes it predicts, for the Inception score; empty for none."""
     loader: str
-    """Function (library, DatasetLayout, file of weights in place of the published one or None) -> FeatureExtractor."""
+    """Function (library, DatasetLayout, user's file of weights or None) -> FeatureExtractor."""
     describe: str
-    """Function (DatasetLayout, libraries, name) -> a line for people: how good it is, or where it comes from."""
+    """Function (DatasetLayout, libraries, name) -> a line on its quality or its origin."""
     gflops: float
-    """1e9 operations an image."""
+    """GFLOP per image."""
     dimensions: int
-    """Numbers of a feature vector."""
+    """Length of a feature vector."""
     own_of_library: bool = False
-    """Whether each library has its own file of weights, which it publishes, and its own resize. Then the features of
-    two libraries are two measures, extracted by a job each. Inception is the only one: the rule `weights` and
-    `evaluation.inception_weights` fetch its files, and another one needs its own rule and function."""
+    """Whether each library publishes its own weights and has its own resize. The features of two libraries then differ,
+    and each has its own job. Inception is the only such extractor: the rule `weights` and
+    `evaluation.inception_weights` download its files. Another one would need its own rule and function."""
     trained_on_data: bool = False
-    """Whether it is trained on the data set's labels, by `tdbench classifier`."""
+    """Whether `tdbench classifier` trains it on the labels of the data set."""
     plugin: str = ""
-    """The plug-in that brought it, as `--plugin` takes it; empty for tdbench's own."""
+    """The plug-in that registered it, as `--plugin` takes it; empty for built-in ones."""
 
 
 EXTRACTORS = {
@@ -97,16 +97,16 @@ EXTRACTORS = {
 }
 DEFAULT_FEATURES = "classifier"
 OWN = tuple(name for name, row in EXTRACTORS.items() if row.own_of_library)
-"""Extractors that each library has in its own way. The libraries share all others, and those of plug-ins."""
+"""Extractors that differ by library. The libraries share all others, also those of plug-ins."""
 
 
 def check_libraries(libraries: tuple[str, ...], features: str) -> None:
-    """Whether these libraries give a column each on these features.
+    """Check that each of these libraries gives a column of its own on these features.
 
     Raises
     ------
     ValueError
-        In plain words, for a message that names the file and the key.
+        If one is listed twice or equals another on these features; the caller adds file and key.
     """
     twice = next((name for name in libraries if libraries.count(name) > 1), None)
     if twice:

@@ -1,4 +1,4 @@
-"""Reading an experiment, or a collection of them, by name or by path, and expanding it."""
+"""Reads and expands an experiment or a collection of experiments, given by name or by path."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tdbench.validation import did_you_mean, explain, same_but_for_case
 
 
 def find_experiment(name: str) -> Path:
-    """The file of an experiment given by name or by path."""
+    """Return the file of an experiment given by name or by path."""
     if name.endswith((".yaml", ".yml")) or "/" in name:
         return Path(name)
     folders = [Path("workflow/experiments"), Path(__file__).parents[2] / "workflow" / "experiments"]
@@ -35,7 +35,7 @@ def load_plan(name: str) -> Plan:
     Raises
     ------
     TdbenchError
-        Names the file, the key, the value and what is allowed, a line for each mistake.
+        With one line per mistake: file, key, value and what is allowed.
     """
     path = find_experiment(name)
     content = read_yaml(path)
@@ -45,7 +45,7 @@ def load_plan(name: str) -> Plan:
 
 
 def _plan(path: Path, content: Content) -> Plan:
-    """The experiment that a file holds, expanded."""
+    """Validate and expand the experiment in a file."""
     load_plugins(content.get("plugins", []), path)
     try:
         experiment = Experiment.model_validate(content, context={FOLDER: path.parent})
@@ -55,7 +55,7 @@ def _plan(path: Path, content: Content) -> Plan:
 
 
 def load_plans(name: str) -> list[Plan]:
-    """Like `load_plan`, for an experiment or for all that a collection includes.
+    """Like `load_plan`, for one experiment or for all experiments of a collection.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def load_plans(name: str) -> list[Plan]:
 
 
 def _included(name: str, collection: Path) -> tuple[Path, Content]:
-    """The file of an experiment that a collection names, and what it holds; its path is seen from the collection."""
+    """Return the file and the content of an experiment in a collection; a path is relative to the collection."""
     is_file = name.endswith((".yaml", ".yml"))
     try:
         path = find_experiment(str(collection.parent / name) if is_file else name)
@@ -92,7 +92,7 @@ def _included(name: str, collection: Path) -> tuple[Path, Content]:
 
 
 def _check_together(path: Path, plans: list[Plan]) -> None:
-    """Refuse experiments that would write different things to the same place."""
+    """Reject experiments that would write different content to the same files."""
     if (same := same_but_for_case(plan.experiment.name for plan in plans)) is not None:
         raise TdbenchError(
             f"{path}: includes: two experiments are called {same[1]!r} and would share a folder of results; rename one"
@@ -106,7 +106,7 @@ def _check_together(path: Path, plans: list[Plan]) -> None:
                     f"{path}: includes: data set {name!r} has different settings in {plan.path} and {other.path}; "
                     "rename one"
                 )
-            # The data set's features lie in one file, whichever experiment asks for them.
+            # All experiments share one file of features per data set.
             mine, its = plan.experiment.evaluation, other.experiment.evaluation
             if mine.features == its.features and mine.weights != its.weights:
                 raise TdbenchError(

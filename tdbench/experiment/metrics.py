@@ -1,6 +1,6 @@
-"""The metrics: what they are called, in which direction they are better, and which library computes them.
+"""Registry of the metrics: their names, direction and libraries.
 
-Apart from what computes them, so that experiments and reports can be read without the libraries.
+It is separate from the code that computes them, so that experiments and reports can be read without the libraries.
 """
 
 from collections.abc import Iterable
@@ -10,29 +10,29 @@ Better = Literal["lower", "higher"]
 
 
 class Metric(NamedTuple):
-    """A figure of a set of samples."""
+    """A metric of a set of samples."""
 
     label: str
-    """What people call it."""
+    """Name in tables and figures."""
     better: Better
     libraries: tuple[str, ...]
-    """The libraries whose code computes it, by their modules' names."""
+    """The libraries that compute it."""
     function: str
-    """Function (library's module, Samples, ReferenceFeatures, Evaluation) -> name -> value, of this metric and of those
-    that come with it; empty where the extractor has not what it needs."""
+    """Function (library's module, Samples, ReferenceFeatures, Evaluation) -> dict of name -> value, for this metric and
+    those computed with it; empty if the extractor does not provide what it needs."""
     last_only: bool = False
-    """Whether it is computed of the last snapshot alone, since it takes long."""
+    """Whether only the last snapshot gets it, because it is slow."""
     least_samples: int = 2
-    """Samples below which its value means nothing, or cannot be computed."""
+    """Least number of samples for a meaningful value."""
     least_images: int = 2
-    """The same of the data set's images that the samples are compared with."""
+    """Least number of images in the data set."""
     reason: str = "a covariance"
-    """What needs so many."""
+    """The part of the computation that needs so many."""
     optional: bool = False
-    """Whether it is left out below that, with a word, where others would refuse the experiment."""
+    """Whether it is skipped with a warning below that; other metrics reject the experiment."""
     spread: str = ""
-    """Function (features, Statistics of the reference, resamplings) -> its standard deviation over resamplings of the
-    images (`Evaluation.bootstrap`); empty for none."""
+    """Function (features, Statistics of the reference, resamplings) -> standard deviation over bootstrap resamplings of
+    the images (`Evaluation.bootstrap`); empty for none."""
 
 
 _MEASURE = "tdbench.evaluation.measure"
@@ -55,7 +55,7 @@ METRICS = {
         "recall", "higher", _ONE, f"{_MEASURE}:precision_recall", least_samples=4, least_images=4, reason=_THIRD
     ),
     # exp of the mean divergence of the predicted classes from their mean (Salimans et al. 2016).
-    # In ten parts; the score of a part that has one image is 1, for any image.
+    # It is computed in ten parts; a part of one image always scores 1.
     "inception-score": Metric(
         "Inception score",
         "higher",
@@ -80,13 +80,13 @@ METRICS = {
 
 
 def left_out(metrics: Iterable[str], samples: int) -> dict[str, str]:
-    """Metrics that so few samples cannot give, and which are left out for that: name -> the reason."""
+    """Return the metrics that are skipped for lack of samples: name -> reason."""
     few = [name for name in metrics if METRICS[name].optional and samples < METRICS[name].least_samples]
     return {name: f"needs {METRICS[name].least_samples} samples ({METRICS[name].reason})" for name in few}
 
 
 def impossible(metrics: Iterable[str], samples: int, images: int | None = None) -> str | None:
-    """Why metrics cannot be computed of so many samples against so many images of the data; None where all can."""
+    """Return why metrics need more samples or more images of the data, or None if there are enough."""
     found = []
     for name in metrics:
         metric = METRICS[name]
@@ -98,22 +98,22 @@ def impossible(metrics: Iterable[str], samples: int, images: int | None = None) 
 
 
 def label(metric: str) -> str:
-    """What people call a metric; an unknown one by its own name."""
+    """Return the label of a metric, or the name of an unknown one."""
     return METRICS[metric].label if metric in METRICS else metric
 
 
 def lower_is_better(metric: str) -> bool:
-    """Whether less of it means better samples; so it is for what is not known here."""
+    """Return whether a lower value is better; true for unknown metrics."""
     return metric not in METRICS or METRICS[metric].better == "lower"
 
 
 def leading(metrics: Iterable[str]) -> str:
-    """The metric that the answer and the figures are about: FID where it was computed, else the next in order."""
+    """Return the main metric of answer and figures: the first computed one in the order of `METRICS`, FID first."""
     found = list(metrics)
     return next((name for name in METRICS if name in found), found[0] if found else "fid")
 
 
 def direction(metrics: list[str]) -> str:
-    """``lower is better``, or for which metrics it is not."""
+    """Return ``lower is better``, with the metrics that are exceptions."""
     higher = [label(metric) for metric in metrics if not lower_is_better(metric)]
     return f"lower is better, but higher for {', '.join(higher)}" if higher else "lower is better"

@@ -1,4 +1,4 @@
-"""Bringing your own: kinds from a user's Python file or package, named by the experiment file and by nothing else.
+"""Plug-ins: a user's Python file or package that adds kinds. Only an experiment file can name it.
 
 A plug-in is Python code that registers classes or functions when it is imported:
 
@@ -7,9 +7,9 @@ A plug-in is Python code that registers classes or functions when it is imported
     @register("sampler")
     class Mine(Sampler): ...
 
-It runs with the user's rights, as any program does, so it is loaded only where an experiment names it under
-``plugins``: as a file (``mine.py``, relative to the experiment file) or as an entry point of the group
-``tdbench.plugins`` of an installed package.
+A plug-in runs with the rights of the user. It is therefore loaded only if an experiment lists it under ``plugins``,
+either as a file (``mine.py``, relative to the experiment file) or as an entry point of an installed package in the
+group ``tdbench.plugins``.
 """
 
 import hashlib
@@ -48,18 +48,18 @@ _ROWS: dict[str, tuple[Any, type[Any]]] = {
 _BUILT_IN = {id(value) for registry, _ in (*_CLASSES.values(), *_ROWS.values()) for value in registry.values()}
 _ROW_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _loading: list[tuple[str, str]] = []
-"""The plug-in that is being imported: as the experiment names it, and as `--plugin` takes it."""
+"""The plug-ins that are being imported: the name in the experiment, and the value for `--plugin`."""
 
 
 def register(what: str, name: str | None = None) -> Callable[[Any], Any]:
     """Register a class (``formulation``, ``objective``, ``sampler``) or a row (``source``, ``metric``, ``extractor``).
 
-    A class is known by the default of its field ``kind``, a row (`Source`, `Metric`, `Extractor`) by ``name``.
+    The name of a class is the default of its field ``kind``; a row (`Source`, `Metric`, `Extractor`) needs ``name``.
 
     Raises
     ------
     TypeError
-        If it is not what it is registered as, or takes the name of a built-in kind.
+        If the object has the wrong type, or the name is that of a built-in kind.
     ValueError
         If a metric or an extractor has a value that cannot work.
     """
@@ -91,7 +91,7 @@ def register(what: str, name: str | None = None) -> Callable[[Any], Any]:
 
 
 def _check_row(what: str, name: str, row: Any) -> None:
-    """Refuse a metric or an extractor that would fail later, in a job. `read_source` checks what sources return."""
+    """Reject a metric or extractor that would fail later in a job. `read_source` checks what sources return."""
     if isinstance(row, Source):
         return
     where, libraries = f"{what} {name!r}", set(PUBLISHERS.values())
@@ -114,7 +114,7 @@ def _check_row(what: str, name: str, row: Any) -> None:
 
 
 def _with_origin(row: Any) -> Any:
-    """A row that knows which plug-in brought it, where others ask for that."""
+    """Return the row with the plug-in that registered it, if its class has a field for that."""
     named, typed = _loading[-1] if _loading else ("a plug-in", "")
     if isinstance(row, Source):
         return row._replace(origin=named)
@@ -122,12 +122,12 @@ def _with_origin(row: Any) -> Any:
 
 
 def plugin_argument(experiment: Path, name: str) -> str:
-    """A plug-in as `--plugin` takes it: its file as seen from here; an experiment names it as seen from itself."""
+    """Return the value for `--plugin`: the file relative to the working folder, not to the experiment file."""
     return str(experiment.parent / name) if name.endswith(".py") else name
 
 
 def load_plugins(names: Any, experiment: Path) -> None:
-    """Import what an experiment names under ``plugins``.
+    """Import the plug-ins of an experiment.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def load_plugins(names: Any, experiment: Path) -> None:
             _load(name, experiment)
         except TdbenchError:
             raise
-        except Exception as error:  # anything may go wrong in the user's code
+        except Exception as error:  # user code may raise anything
             raise TdbenchError(f"{experiment}: plugins: {name!r}: {type(error).__name__}: {error}") from error
         finally:
             _loading.pop()
@@ -163,10 +163,10 @@ def _load(name: str, experiment: Path) -> None:
     path = (experiment.parent / name).resolve()
     if not path.is_file():
         raise TdbenchError(f"{experiment}: plugins: {name!r}: no such file: {path}")
-    # One module a file and content: reading an experiment twice does not register twice.
+    # One module per path and content, so that reading an experiment twice registers it once.
     content = path.read_bytes()
     module_name = f"tdbench_plugin_{hashlib.sha256(str(path).encode() + content).hexdigest()[:16]}"
-    # By the name in the experiment, so that a folder which is moved keeps its results.
+    # Use the name in the experiment, so that results stay valid when the folder is moved.
     trace_code(name, hashlib.sha256(content).hexdigest())
     if module_name in sys.modules:
         return

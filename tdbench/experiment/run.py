@@ -1,4 +1,4 @@
-"""A run, the cases of an ablation, and an experiment expanded to its runs: the input of all stages and reports."""
+"""Runs, cases of an ablation, and the plan of an experiment: the input of all stages and reports."""
 
 import difflib
 import itertools
@@ -26,7 +26,7 @@ class NoSuchSetting(ValueError):
 
 
 class Run(Parameters):
-    """One training with its samples and scores: a cell of the matrix, fully explicit."""
+    """One cell of the matrix with all its settings: a training, its samples and its scores."""
 
     experiment: Name
     dataset_name: Name
@@ -41,14 +41,14 @@ class Run(Parameters):
     evaluation: Evaluation
     seed: int
     trained_as: str | None = None
-    """Name of the run whose weights are sampled, where another one trains the very same."""
+    """Name of the run that trains the same weights, if there is one; its weights are sampled."""
     file: Annotated[Path, Field(exclude=True, repr=False)] = Path()
-    """The experiment file as it was given; no part of any record."""
+    """The experiment file as the user gave it; not part of any record."""
 
     @field_validator("objective")
     @classmethod
     def _every_setting_explicit(cls, objective: Objective, info: ValidationInfo) -> Objective:
-        """What an experiment left out is filled in here, after all overrides: a run has every setting."""
+        """Fill in the settings that the experiment omits, after all overrides."""
         formulation = info.data.get("formulation")
         if formulation is None:
             return objective
@@ -80,11 +80,12 @@ class Run(Parameters):
         return self
 
     def check_data(self, images: int) -> None:
-        """Refuse scores that a data set of so many images cannot give, before anything is trained for them.
+        """Reject metrics that need more images than the data set has, before any training.
 
         Raises
         ------
         TdbenchError
+            With the key, the value and the number of images.
         """
         settings = self.evaluation
         wrong = impossible(settings.metrics, self.sampling.images, images)
@@ -110,34 +111,35 @@ class Run(Parameters):
 
     @property
     def published_distance(self) -> bool:
-        """Whether its training needs the published weights of the distance."""
+        """Whether the training needs the published weights of the distance."""
         return self.formulation.distance_weights_needed and self.training.distance_weights is None
 
     def training_settings(self) -> dict[str, Any]:
-        """All that the trained weights depend on, and nothing else."""
+        """Return exactly the settings that the trained weights depend on."""
         keys = {"dataset", "formulation", "objective", "network", "training", "seed"}
         settings = self.model_dump(mode="json", by_alias=True, include=keys)
         for key in ("metrics_every_steps", "checkpoint_minutes", "processes"):
             del settings["training"][key]
-        # The name, so that a folder can be moved; run.json and checkpoints know the checksum.
+        # Only the file name, so that a folder can be moved; run.json and checkpoints have the checksum.
         path = settings["training"].pop("distance_weights")
         if path is not None and self.formulation.distance_weights_needed:
             settings["training"]["distance_weights"] = Path(path).name
-        # Its settings are explicit; whose they were does not matter.
+        # All settings are explicit, so the preset that they came from does not matter.
         settings["objective"].pop("preset", None)
         if self.objective.kind == "baseline":
             settings["formulation"] = self.formulation.baseline_settings()
         return settings
 
     def sampling_settings(self) -> dict[str, Any]:
-        """What the samples depend on besides the weights."""
+        """Return the settings that the samples depend on, besides the weights."""
         settings = self.model_dump(mode="json", by_alias=True, include={"sampling", "formulation", "seed"})
         return settings | {"snapshots": self.scored_snapshots()}
 
     def evaluation_settings(self) -> dict[str, Any]:
-        """What the scores depend on besides the samples.
+        """Return the settings that the scores depend on, besides the samples.
 
-        Of files of weights the names, so that a folder can be moved; the reference features know their checksums.
+        Files of weights are reduced to their names, so that a folder can be moved; the reference features have their
+        checksums.
         """
         settings = self.evaluation.model_dump(mode="json")
         if weights := settings.pop("weights"):
@@ -145,7 +147,7 @@ class Run(Parameters):
         return settings
 
     def scored_snapshots(self) -> list[int]:
-        """Images shown at each snapshot of the last `last_percent` of training, rising."""
+        """Return the images shown at each snapshot in the last `last_percent` of training, in rising order."""
         training = self.training
         threshold = training.images_at(training.steps) * (1 - self.evaluation.last_percent / 100)
         shown = [training.images_at(step) for step in training.snapshot_steps()]
@@ -153,7 +155,7 @@ class Run(Parameters):
 
 
 class Case(Parameters):
-    """One row of an ablation: what was varied, and the objective name of its runs."""
+    """One row of an ablation: the varied settings and the objective name of its runs."""
 
     settings: dict[str, Any]
     label: str
@@ -163,7 +165,7 @@ class Case(Parameters):
 
 
 class Plan(Parameters):
-    """An experiment expanded."""
+    """An expanded experiment."""
 
     experiment: Experiment
     path: Path
@@ -173,20 +175,20 @@ class Plan(Parameters):
 
     @property
     def runs(self) -> dict[str, Run]:
-        """Every run once, by name; runs of the comparison come first."""
+        """All runs by name, those of the comparison first."""
         return {run.name: run for run in itertools.chain(self.comparison, *self.ablation_runs.values())}
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """Every data set with every formulation."""
+        """All pairs of data set and formulation."""
         return list(itertools.product(self.experiment.datasets, self.experiment.formulations))
 
     def source_path(self, dataset: str) -> Path | None:
-        """Where a data set is read from, as seen from here."""
+        """Return the path of a data set's source, relative to the working folder."""
         return self.experiment.datasets[dataset].found_path(self.path)
 
     def score_remarks(self) -> Iterator[str]:
-        """A line for each metric that is left out of some runs, with the reason."""
+        """Yield a line for each metric that some runs skip, with the reason."""
         few: dict[str, str] = {}
         for run in self.runs.values():
             for name, reason in left_out(run.evaluation.metrics, run.sampling.images).items():
@@ -195,7 +197,7 @@ class Plan(Parameters):
             yield f"{self.path}: evaluation.metrics: {name} is left out: it {reason}"
 
     def source_remarks(self, names: Iterable[str]) -> Iterator[str]:
-        """A line for each of these data sets that is not there yet, or lies where it was looked for last."""
+        """Yield a line for each data set that is missing, or was found in the working folder only."""
         for name in names:
             dataset = self.experiment.datasets[name]
             found, where = self.source_path(name), f"{self.path}: datasets.{name}.path: {str(dataset.path)!r}"
@@ -211,12 +213,12 @@ class Plan(Parameters):
                 yield f"{where}: {remark} {written}"
 
     def libraries(self, dataset: str) -> list[str]:
-        """Libraries that score a data set's runs."""
+        """Return the libraries that score the runs of a data set."""
         used = {name for run in self.runs.values() if run.dataset_name == dataset for name in run.evaluation.libraries}
         return [name for name in LIBRARIES if name in used]
 
     def run(self, name: str) -> Run:
-        """The run ``name``; the data set's name may be left out where there is only one."""
+        """Return the run ``name``; the name of the data set may be omitted if there is only one."""
         datasets = list(self.experiment.datasets)
         full = name if "/" in name or len(datasets) > 1 else f"{datasets[0]}/{name}"
         if full not in self.runs:
@@ -229,7 +231,7 @@ class Plan(Parameters):
 
 
 def runs_of(plan: Plan, part: str) -> list[Run]:
-    """The runs that a part of the report needs: ``comparison``, ``ablations`` (with the baselines) or ``all``."""
+    """Return the runs for a part of the report: ``comparison``, ``ablations`` (with the baselines) or ``all``."""
     if part == "comparison":
         return list(plan.comparison)
     if part == "ablations":

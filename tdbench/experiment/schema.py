@@ -1,7 +1,7 @@
-"""The experiment file: its schema.
+"""The schema of the experiment file.
 
-An experiment says what varies; `tdbench.experiment.load` expands it to runs. The models below are the one source of
-the schema.
+An experiment defines what varies; `tdbench.experiment.load` expands it to runs. The models below are the only
+definition of the schema.
 """
 
 import re
@@ -33,7 +33,7 @@ from tdbench.validation import Mistakes, did_you_mean, same_but_for_case
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 RESERVED = ("datasets", "mlflow", "published", "weights")
-# Far beyond any use: what exceeds them is a slip, and would fill a memory or a night before it is noticed.
+# Far beyond any use. A larger value is a typing mistake that would exhaust the memory or run all night.
 MOST_IMAGES, MOST_STEPS = 100_000_000, 10_000
 
 
@@ -57,7 +57,7 @@ AnySampler = Annotated[SerializeAsAny[Sampler], of_kind(SAMPLERS, "sampler")]
 
 
 class Dataset(Parameters):
-    """Where a data set's images come from."""
+    """The source of a data set."""
 
     source: Annotated[str, one_of(SOURCES, "data source")]
     path: Annotated[Path | None, Field(description="for sources that read a user's files")] = None
@@ -71,9 +71,9 @@ class Dataset(Parameters):
         return self
 
     def found_path(self, experiment: Path) -> Path | None:
-        """Where the images are read from: ``path`` as seen from the experiment file, or from the working folder.
+        """Return ``path`` relative to the experiment file or, if only that exists, to the working folder.
 
-        As seen from the file goes before, where both are there; where neither is, it is what messages name.
+        If both or neither exist, it is the one relative to the experiment file.
         """
         if self.path is None:
             return None
@@ -81,7 +81,7 @@ class Dataset(Parameters):
         return self.path if self.path.exists() and not beside.exists() else beside
 
     def size(self, experiment: Path) -> tuple[int | None, int | None]:
-        """Resolution and channels of the images, as far as they are known before there is a data set of them."""
+        """Return resolution and channels of the images; None for what is unknown before the archive exists."""
         source, path = SOURCES[self.source], self.found_path(experiment)
         if source.nominal is not None:
             return self.resolution or source.nominal.resolution, source.nominal.channels
@@ -112,21 +112,21 @@ class Sampling(Parameters):
 
 
 class _Selection(Parameters):
-    """Some of the experiment's cells; an empty list means all."""
+    """A selection of the experiment's cells; an empty list means all."""
 
     datasets: tuple[Name, ...] = ()
     formulations: tuple[Name, ...] = ()
 
 
 class Override(_Selection):
-    """Settings that hold for some cells only; of two for one cell the later one wins."""
+    """Settings for some cells only. If two overrides match a cell, the later one wins."""
 
     objectives: tuple[Name, ...] = ()
     set: Annotated[dict[str, Any], Field(min_length=1, description="dotted key, such as sampling.steps: value")]
 
 
 class Ablation(_Selection):
-    """Variations around one objective: the product of the listed values, with all else as in the base."""
+    """Variations of one objective: the product of the listed values; all other settings are those of the base."""
 
     base: Name
     vary: Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)]
@@ -134,7 +134,7 @@ class Ablation(_Selection):
 
 
 class Experiment(Parameters):
-    """What an experiment file holds."""
+    """The content of an experiment file."""
 
     name: Name
     description: Text = ""
@@ -158,7 +158,7 @@ class Experiment(Parameters):
 
     @property
     def pairs(self) -> list[str]:
-        """Names of all combinations of data set and formulation."""
+        """Names of all pairs of data set and formulation."""
         return [pair_name(dataset, formulation) for dataset in self.datasets for formulation in self.formulations]
 
     @property
@@ -195,7 +195,7 @@ class Experiment(Parameters):
             yield f"{where}: name another one, such as td, to compare with the baseline"
 
     def _wrong_names(self) -> Iterator[str]:
-        """Names of data sets, formulations and objectives that there are not."""
+        """Yield mistakes for names of data sets, formulations and objectives that do not exist."""
         for i, override in enumerate(self.overrides):
             for axis in ("datasets", "formulations", "objectives"):
                 yield from _unknown(f"overrides.{i}.{axis}", getattr(override, axis), getattr(self, axis))
@@ -205,7 +205,7 @@ class Experiment(Parameters):
             yield from _unknown(f"ablations.{name}.base", (ablation.base,), self.objectives)
 
     def _wrong_cases(self) -> Iterator[str]:
-        """Names that would be one folder where a disk does not tell capital from small letters."""
+        """Yield mistakes for names that share a folder on a file system that ignores case."""
         for axis in ("datasets", "formulations", "objectives", "ablations"):
             if (twice := same_but_for_case(getattr(self, axis))) is not None:
                 yield f"{axis}: {twice[0]!r} and {twice[1]!r} differ only in case, which some file systems ignore"
@@ -218,7 +218,7 @@ def _unknown(key: str, given: tuple[str, ...], known: dict[Name, Any]) -> Iterat
 
 
 class Collection(Parameters):
-    """A file that names experiments to be done together; each keeps its own results and report."""
+    """A file that lists experiments to run together. Each keeps its own results and report."""
 
     name: Name
     description: Text = ""
@@ -228,5 +228,5 @@ class Collection(Parameters):
 
 
 def pair_name(dataset: str, formulation: str) -> str:
-    """What figures of one data set and formulation are called."""
+    """Return the name of the figures of one data set and formulation."""
     return f"{dataset}-{formulation}"

@@ -20,7 +20,7 @@ def _file(value: Any, info: ValidationInfo) -> Any:
 
 
 class OptimizerClass(NamedTuple):
-    """An optimizer of PyTorch: its class as ``module:name``, and whether it has a fused kernel."""
+    """A PyTorch optimizer: its class as ``module:name``, and whether it has a fused kernel."""
 
     name: str
     fused: bool
@@ -30,14 +30,14 @@ OPTIMIZERS = {
     "adam": OptimizerClass("torch.optim:Adam", fused=True),
     # Loshchilov & Hutter 2019.
     "adamw": OptimizerClass("torch.optim:AdamW", fused=True),
-    # Liu et al. 2020; PyTorch has no fused kernel of it.
+    # Liu et al. 2020; PyTorch has no fused kernel for it.
     "radam": OptimizerClass("torch.optim:RAdam", fused=False),
 }
 """kind -> class."""
 
 
 class Optimizer(Parameters):
-    """What turns gradients into updates; PyTorch's own, with its meaning of every setting."""
+    """Settings of a PyTorch optimizer, with the meaning that PyTorch gives them."""
 
     kind: Annotated[str, one_of(OPTIMIZERS, "optimizer")] = "adam"
     betas: Annotated[
@@ -124,7 +124,7 @@ class Training(Parameters):
         return math.ceil(round(self.duration_kimg * 1000 / self.batch_size, 6))
 
     def snapshot_steps(self) -> list[int]:
-        """Steps after which a snapshot is taken: the first at or past each multiple of the interval, and the last."""
+        """Return the steps with a snapshot: the first at or past each multiple of the interval, and the last step."""
         count = math.floor(round(self.duration_kimg / self.snapshot_kimg, 6))
         reached = {math.ceil(round(k * self.snapshot_kimg * 1000 / self.batch_size, 6)) for k in range(1, count + 1)}
         return sorted(reached | {self.steps})
@@ -143,7 +143,7 @@ class Training(Parameters):
                 "optimizer: {kind: adam, betas: [0.9, 0.999]}"
             )
         if content.get("ema_decay") is not None and content.get("ema_half_life_kimg") is None:
-            # A part of the half-life, and none of the result without one.
+            # The ratio limits the half-life, and without a half-life the result does not depend on it.
             return {**content, "ema_rampup_ratio": None}
         return content
 

@@ -1,4 +1,4 @@
-"""Reading YAML and saying what is wrong with it: file, key, value and what is allowed, a line a mistake."""
+"""Reads YAML safely, with messages that name the file, the place and what is allowed."""
 
 import re
 import warnings
@@ -14,18 +14,18 @@ from tdbench.errors import TdbenchError
 from tdbench.validation import SHOWN
 
 Content = dict[str, Any]
-"""Settings as the user wrote them."""
+"""Settings as parsed from YAML, before validation."""
 LARGEST, DEEPEST, MOST = 2**20, 40, 100_000
-"""Of an experiment file: bytes, blocks within blocks, and values once every alias is written out."""
+"""Limits of an experiment file: bytes, nested blocks, and values after all aliases are expanded."""
 
 
 def read_yaml(path: Path) -> Content:
-    """The mapping that a YAML 1.2 file holds; a key named twice is an error.
+    """Return the mapping in a YAML 1.2 file. A duplicate key is an error.
 
     Raises
     ------
     TdbenchError
-        If it is missing, no YAML, no mapping, or larger or deeper than any experiment.
+        If it is missing, not YAML, not a mapping, or exceeds a limit.
     """
     try:
         with warnings.catch_warnings():
@@ -55,14 +55,14 @@ def read_yaml(path: Path) -> Content:
         raise TdbenchError(f"{path}: not valid YAML: {_first_line(error).strip()}") from error
     except RecursionError as error:
         raise TdbenchError(f"{path}: more than {DEEPEST} nested blocks, or an alias to itself") from error
-    except Exception as error:  # scalars of a known tag that cannot be: dates, numbers of 5,000 digits
+    except Exception as error:  # impossible values of a known tag: dates, numbers of 5,000 digits
         said = f"{type(error).__name__}: {_first_line(error)}"
         raise TdbenchError(f"{path}: not valid YAML: impossible value ({said})") from error
     return content
 
 
 class _Constructor(SafeConstructor):
-    """Refuses 000, which is what 50,000 ends in where a comma parts entries."""
+    """Rejects 000, which is the second entry if someone writes 50,000 in a list."""
 
     def construct_yaml_int(self, node: ScalarNode) -> Any:
         if re.fullmatch(r"[-+]?0\d[\d_]*", node.value):
@@ -76,7 +76,7 @@ _Constructor.add_constructor("tag:yaml.org,2002:int", _Constructor.construct_yam
 
 
 def _check_keys(where: str, block: Any) -> None:
-    """Refuse keys that are no text, such as the 500 of ``{images: 50,500}``."""
+    """Reject keys that are not text, such as the 500 in ``{images: 50,500}``."""
     if isinstance(block, dict):
         for key, value in block.items():
             if not isinstance(key, str):
@@ -96,9 +96,10 @@ def _text(path: Path) -> str:
 
 
 def _count(path: Path, block: Any, known: dict[int, int], depth: int) -> int:
-    """How many values a block holds with every alias written out, which a few lines can make billions.
+    """Count the values of a block with all aliases expanded; a few lines can expand to billions.
 
-    ``known``: of blocks by identity; 0 for one that is being counted, so it contains itself.
+    ``known`` has the counts of blocks by identity. 0 marks a block that is being counted: meeting it again means that
+    it contains itself.
     """
     if not isinstance(block, dict | list | tuple | set):
         return 1
