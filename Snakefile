@@ -1,10 +1,10 @@
-# tdbench: from an experiment file to a report. Every rule's shell line is a command of the `tdbench` CLI that
-# can be run by hand; what can be tested lives in the package.
+# tdbench: from an experiment file to a report. The shell line of every rule is a `tdbench` command that can be typed by
+# hand. All logic is in the package, where it is tested.
 #
-#   snakemake --cores all                                   the default experiment
-#   snakemake --cores all --config experiment=NAME          another, or a collection, by name or by path
-#   snakemake --cores all comparison | ablations            a part of it
-#   snakemake -n                                            the plan
+#   snakemake --cores all                                   run the default experiment
+#   snakemake --cores all --config experiment=NAME          another experiment or a collection, by name or path
+#   snakemake --cores all comparison | ablations            only a part of the report
+#   snakemake -n                                            show the plan
 from snakemake.utils import min_version
 
 min_version("9.0")

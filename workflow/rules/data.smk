@@ -1,6 +1,5 @@
-# Once for all: the weights that the libraries publish, into a cache. Once for each data set: the archive, the classifier
-# if its activations serve as features, the reference features. They go before all other work, so that what
-# is missing is said at once.
+# Once for all experiments: the published weights, in a cache. Once per data set: the archive, the classifier (if it
+# extracts the features) and the reference features. These jobs run first, so that missing data is reported at once.
 
 
 rule weights:
@@ -53,7 +52,7 @@ rule classifier:
         "tdbench classifier {wildcards.dataset:q} --results {W.results:q} --threads {threads}"
 
 
-# Extractors that the libraries share: extracted once for both.
+# The libraries share these extractors, so one job serves all libraries.
 rule reference:
     input:
         archive=W.dataset("{dataset}").archive,
@@ -73,7 +72,7 @@ rule reference:
         "tdbench reference {wildcards.dataset:q} --features {wildcards.features:q} {params.plugin} --results {W.results:q} --threads {threads}"
 
 
-# Each library has its own network or resize.
+# Each library has its own weights or resize, so each has its own job.
 rule reference_by_library:
     input:
         archive=W.dataset("{dataset}").archive,

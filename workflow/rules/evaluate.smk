@@ -1,4 +1,4 @@
-# One job scores all sample sets of a batch of runs with both libraries.
+# One job scores all sample sets of a batch of runs with all libraries.
 
 
 rule evaluate:

@@ -1,6 +1,6 @@
-# Tables, figures, the page, and MLflow, for each experiment, as soon as can be: they are what is waited for. `caption`
-# and `category` serve `snakemake --report`. What differs from experiment to experiment is in `params`, since Snakemake
-# fills the shell lines in after the loop.
+# Tables, figures, the page and MLflow for each experiment. Their priority is high, because users wait for them. `caption`
+# and `category` are for `snakemake --report`. Values that differ by experiment are in `params`, because Snakemake fills
+# in the shell lines after the loop has ended.
 
 for flow in W.flows.values():
 

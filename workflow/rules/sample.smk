@@ -1,4 +1,4 @@
-# One job samples the last snapshots of a batch of runs at all step budgets.
+# One job samples the last snapshots of a batch of runs at every step budget.
 
 
 rule sample:

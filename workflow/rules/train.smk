@@ -1,6 +1,6 @@
-# One job trains a batch of runs (`runs_per_job` of the experiment). `params` hold exactly what the weights depend on: a
-# change there runs the job again, and `--keep-finished` leaves alone what it did not touch. The runs' own files are not
-# declared, so that those of a failed job stay.
+# One job trains a batch of runs (`runs_per_job` in the experiment). `params` hold exactly the settings that the weights
+# depend on. If they change, the job runs again, and `--keep-finished` skips the runs that are unaffected. The files of
+# runs are not declared as outputs, because Snakemake would delete them after a failed job.
 
 
 rule train:
