@@ -1,1 +1,1 @@
-"""Programs for the care of the project, which neither its commands nor its results need."""
+"""Maintenance scripts; neither the commands nor the results need them."""

@@ -1,9 +1,9 @@
-"""Licences of everything that `requirements.lock` installs here, as LICENCES.md shows them.
+"""Writes LICENCES.md: the licences of everything that `requirements.lock` installs here.
 
     python -m tools.licences > LICENCES.md
 
-pip-licenses reads what each package says of itself. Where that is nothing, the licence is one that somebody read in the
-package's own files, and is listed here by name.
+pip-licenses reads the metadata of each package. If the metadata names no licence, `READ_BY_HAND` has the one from the
+package's own files.
 """
 
 import json
@@ -25,7 +25,7 @@ READ_BY_HAND = {
     "snakemake-interface-storage-plugins": "MIT",
     "cuda-toolkit": "NVIDIA, proprietary",
 }
-"""Package whose metadata names no licence -> what its file LICENSE is, or its maker says (cuda-toolkit is empty)."""
+"""Package without a licence in its metadata -> licence in its LICENSE file, or its maker's (cuda-toolkit is empty)."""
 _KINDS = {
     "MIT": r"MIT|MIT License|MIT-0|MIT-CMU|DFSG approved",
     "Apache-2.0": r"Apache(-2\.0| Software License| License,? (Version )?2\.0)( WITH LLVM-exception)?",
@@ -40,12 +40,12 @@ _KINDS = {
 }
 PERMISSIVE = ("MIT", "Apache-2.0", "BSD", "ISC", "Python", "other permissive")
 ALLOWED = (*PERMISSIVE, "MPL-2.0", "LGPL", "NVIDIA, proprietary")
-"""What may be installed. GPL is none of it, but for `PARTS`."""
+"""Allowed licences. GPL is not allowed, except in `PARTS`."""
 PARTS = {"docutils": "what is GPL of it is an Emacs mode in its source archive, which is not installed"}
 
 
 def installed() -> dict[str, tuple[str, str]]:
-    """Package -> version and licence as it says itself, or as was read by hand."""
+    """Return package -> version and licence, from its metadata or `READ_BY_HAND`."""
     command = [sys.executable, "-m", "piplicenses", "--format=json"]
     found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     packages = {}
@@ -58,7 +58,7 @@ def installed() -> dict[str, tuple[str, str]]:
 
 
 def kinds(said: str) -> list[str]:
-    """The kinds of licence in an expression, each once; UNKNOWN for what is not known here."""
+    """Return the kinds of licence in an expression, each once; UNKNOWN for others."""
     parts = [
         part.strip(" ()") if part.count("(") != part.count(")") else part.strip()
         for part in re.split(r";| AND | OR ", said)
@@ -68,7 +68,7 @@ def kinds(said: str) -> list[str]:
 
 
 def objections(packages: dict[str, tuple[str, str]]) -> list[str]:
-    """Packages whose licence is not one that is allowed, a line each."""
+    """Return one line for each package whose licence is not allowed."""
     lines = []
     for name, (version, said) in packages.items():
         wrong = [kind for kind in kinds(said) if kind not in ALLOWED]
@@ -78,11 +78,11 @@ def objections(packages: dict[str, tuple[str, str]]) -> list[str]:
 
 
 def page(packages: dict[str, tuple[str, str]]) -> str:
-    """LICENCES.md."""
+    """Return the content of LICENCES.md."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name, (_, said) in sorted(packages.items()):
         found = kinds(said)
-        # By the one that asks the most.
+        # List it under its strictest licence.
         strictest = max(found, key=[*_KINDS, "UNKNOWN"].index)
         groups[strictest].append(name + (f" ({said})" if len(found) > 1 else ""))
     lines = [_HEAD]
