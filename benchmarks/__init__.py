@@ -1,5 +1,5 @@
 """Measurements of tdbench itself.
 
-`python -m benchmarks` gives figures of speed, memory and rounding, each a ratio to a reference that ran in the same
-process in alternation; docs/performance.md says what each means.
+`python -m benchmarks` measures speed, memory and rounding. Each figure is a ratio to a reference that runs in the same
+process in alternation. docs/performance.md explains the figures.
 """

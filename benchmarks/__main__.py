@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: one table of ratios."""
+"""``python -m benchmarks``: measures tdbench and writes one table of ratios."""
 
 import sys
 import time
@@ -33,13 +33,15 @@ class Device(StrEnum):
 
 
 def main(
-    quick: Annotated[bool, typer.Option("--quick", help="See that it works; the figures mean little.")] = False,
-    only: Annotated[list[Group] | None, typer.Option(help="A group to measure; may be given several times.")] = None,
-    device: Annotated[Device, typer.Option(help="Where to measure.")] = Device.AUTO,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only check that it works; the figures are not reliable.")
+    ] = False,
+    only: Annotated[list[Group] | None, typer.Option(help="Group to measure; may be repeated.")] = None,
+    device: Annotated[Device, typer.Option(help="Device to measure on.")] = Device.AUTO,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
-    json_file: Annotated[Path | None, typer.Option("--json", help="File for all figures.")] = None,
-    figure: Annotated[Path | None, typer.Option(help="File for the picture, .png or .svg.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="File with markers, between which the table goes.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Write the picture to this .png or .svg file.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the table between the markers in this file.")] = None,
 ) -> None:
     """Measure tdbench: each figure is a ratio to a reference that ran in the same process in alternation."""
     begun, bench = time.monotonic(), Bench(choose_device(device.value, threads), quick)
@@ -57,7 +59,7 @@ def main(
 
 
 def _measure(bench: Bench, groups: list[str]) -> Iterator[Row]:
-    """The rows of groups, each said as soon as it is there."""
+    """Measure groups and yield their rows; each is printed as soon as it is measured."""
     for place, group in enumerate(groups, 1):
         begun, (title, measure) = time.monotonic(), GROUPS[group]
         say(f"[{place}/{len(groups)}] {group}: {title}")
@@ -68,7 +70,7 @@ def _measure(bench: Bench, groups: list[str]) -> Iterator[Row]:
 
 
 def _hardware(device: torch.device) -> dict[str, Any]:
-    """What `describe_hardware` tells, and what decides about number formats."""
+    """Return the fields of `describe_hardware`, and those that decide about number formats."""
     return describe_hardware(device).written() | {
         "model": _model(),
         "vector_instructions": torch.backends.cpu.get_cpu_capability(),
@@ -77,7 +79,7 @@ def _hardware(device: torch.device) -> dict[str, Any]:
 
 
 def _model() -> str:
-    """The processor's name, where the system tells it."""
+    """Return the name of the processor, if the system provides it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

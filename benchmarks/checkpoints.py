@@ -1,4 +1,4 @@
-"""What checkpoints cost: writing one and going on from one, over a step, and over the time between two."""
+"""Cost of checkpoints: writing and resuming, relative to a step and to the interval between two."""
 
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tdbench.training.checkpoint import Identity, find_checkpoint, save_checkpoi
 
 
 def rows(bench: Bench) -> Iterator[Row]:
-    """EDM + TD, whose state is the largest: network, target, average and the optimizer's two moments."""
+    """Measure EDM + TD, which has the largest state: network, target, average and the optimizer's two moments."""
     sizes = {"unet-tiny": 64} if bench.quick else {"unet-tiny": 64, "ddpmpp": 2}
     for network, batch in sizes.items():
         run = varied("edm-td-seed0", network, 512 if bench.cuda else batch)

@@ -1,4 +1,4 @@
-"""What a step with the temporal difference costs over a step of its baseline."""
+"""Time of a TD step relative to a step of its baseline."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,13 +9,13 @@ from tdbench.diffusion.formulations import FORMULATIONS
 from tdbench.runtime.device import native_bf16
 
 EDM_AT_MOST = 1.33
-"""The paper's estimate: one more forward pass beside a forward and a backward one."""
+"""The paper's estimate: one forward pass in addition to a forward and a backward pass."""
 
 
 def rows(bench: Bench) -> Iterator[Row]:
-    """Every formulation with small networks, EDM with the paper's, at equal precision and with a cheaper target."""
+    """Measure every formulation with small networks and EDM with the paper's, with equal and with cheaper targets."""
     for kind in FORMULATIONS:
-        # Short steps: chance weighs more, and more of them cost little.
+        # Short steps are noisier, and repeating them costs little.
         yield from _compared(bench, kind, "unet-tiny", 64, repeats=61)
     if not bench.quick:
         for kind in FORMULATIONS:

@@ -1,4 +1,4 @@
-"""The residual delta in its cancelled form, which is computed, over the long form, which is not."""
+"""The residual delta: the cancelled form, which tdbench computes, relative to the long form of its definition."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +15,7 @@ SPAN, STRIDE = 1.0, 0.25
 
 
 def rows(bench: Bench) -> Iterator[Row]:
-    """Time, and the rounding error in float32 at EDM's noisiest pair, sigma = 80."""
+    """Measure time, and the float32 rounding error at EDM's noisiest pair, sigma = 80."""
     inputs = _inputs(bench.device)
     works = {"delta, cancelled form / long form": lambda: cancelled(inputs)}
     for row in alternate(bench, works, lambda: long_form(inputs), bench.repeats(15)):
@@ -28,7 +28,7 @@ def rows(bench: Bench) -> Iterator[Row]:
 
 
 def _inputs(device: torch.device) -> dict[str, Tensor]:
-    """float32 images, estimates that are as wrong as a network's at that noise, and coefficients."""
+    """Return float32 images, estimates with the error of a network at that noise, and coefficients."""
     source = torch.Generator().manual_seed(0)
     formulation = EDM()
     t = formulation.grid.time(torch.zeros(1, 1, 1, 1, dtype=torch.float64))
@@ -50,12 +50,12 @@ def _inputs(device: torch.device) -> dict[str, Tensor]:
 
 
 def cancelled(v: dict[str, Tensor]) -> Tensor:
-    """delta as it is computed."""
+    """Return delta as tdbench computes it."""
     return residual(v["a"], v["x0"] - v["denoised"], v["a_prime"], v["x0"] - v["denoised_prime"])
 
 
 def long_form(v: dict[str, Tensor]) -> Tensor:
-    """delta as it is defined: the posterior mean's drift from t to t', true and by the model."""
+    """Return delta by its definition: the drift of the posterior mean from t to t', true and by the model."""
     true = (v["a"] * v["x0"] + v["kappa"] * v["x"]) - (v["a_prime"] * v["x0"] + v["kappa_prime"] * v["x_prime"])
     model = v["a"] * v["denoised"] + v["kappa"] * v["x"]
     return true - (model - (v["a_prime"] * v["denoised_prime"] + v["kappa_prime"] * v["x_prime"]))

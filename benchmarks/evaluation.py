@@ -1,13 +1,14 @@
-"""What scoring a set of samples costs, over each library's own way run one after the other.
+"""Cost of scoring a set of samples, relative to running each library in its own way, one after the other.
 
     python -m benchmarks.evaluation ARCHIVE [--images 10000]
 
-Their own way is what their documentation gives: images in folders, a call of the library for each set. clean-fid,
-which has no command line, computes FID and KID in one process; torch-fidelity FID, KID, precision and recall, and the
-Inception score in another. Ours is a process with the same work on the same images, which are half of ARCHIVE's and as
-many others of it as samples: reference and first set together, and further sets by themselves, as those of other step
-budgets are. All use one core and the features of `efficientnet-lite0`, whose weights need no network, in the same form,
-which is several times as fast as the package's own. Each is done once: it takes minutes.
+The libraries' own way is the one in their documentation: images in folders, one call of the library per set. clean-fid
+has no command line; one process computes FID and KID. torch-fidelity computes FID, KID, precision and recall, and the
+Inception score in another process. tdbench does the same work on the same images in one process. Half of the images of
+ARCHIVE are the reference, and as many others are the samples. The first set is timed together with the reference;
+further sets, like those of other step budgets, are timed separately. Every process uses one core and the features of
+`efficientnet-lite0`, whose weights need no download, in the same form, which is several times as fast as the package's
+own. Each way runs once, because it takes minutes.
 """
 
 import argparse
@@ -30,11 +31,11 @@ FEATURES, BATCH = "efficientnet-lite0", 250
 KID_SUBSETS, KID_SIZE = 100, 1000
 FURTHER = 2
 AT_MOST = {"first": 1 / 2, "further": 1 / 3}
-"""The project's targets."""
+"""The targets of the project."""
 
 
 def clean_fid_way(samples: Path, data: Path) -> dict[str, float]:
-    """FID and KID by clean-fid, a call for each."""
+    """Compute FID and KID with clean-fid, one call each."""
     import torch
     from cleanfid import fid
 
@@ -49,13 +50,13 @@ def clean_fid_way(samples: Path, data: Path) -> dict[str, float]:
         "custom_fn_resize": lambda image: image,
     }
     found = {"fid": fid.compute_fid(str(samples), str(data), custom_feat_extractor=extract, mode="clean", **same)}
-    # compute_kid takes no extractor of one's own; this is what it does.
+    # compute_kid takes no custom extractor; these are its steps.
     features = [fid.get_folder_features(str(folder), extract, mode="clean", **same) for folder in (samples, data)]
     return found | {"kid": fid.kernel_distance(*features, num_subsets=KID_SUBSETS, max_subset_size=KID_SIZE)}
 
 
 def torch_fidelity_way(samples: Path, data: Path) -> dict[str, float]:
-    """All that torch-fidelity has, in one call."""
+    """Compute all metrics of torch-fidelity in one call."""
     import torch
     from torch_fidelity import calculate_metrics, register_feature_extractor
     from torch_fidelity.feature_extractor_base import FeatureExtractorBase
@@ -65,7 +66,7 @@ def torch_fidelity_way(samples: Path, data: Path) -> dict[str, float]:
     extractor = load_efficientnet()
 
     class EfficientNet(FeatureExtractorBase):
-        """The extractor in torch-fidelity's form."""
+        """The extractor with the interface of torch-fidelity."""
 
         def __init__(self, name: str, features_list: list[str], **_: Any) -> None:
             super().__init__(name, features_list)
@@ -104,7 +105,7 @@ def torch_fidelity_way(samples: Path, data: Path) -> dict[str, float]:
 
 
 def our_way(samples: list[Path], data: Path) -> dict[str, Any]:
-    """References, then every set: the work of `tdbench reference` and `tdbench evaluate`; seconds of each."""
+    """Do the work of `tdbench reference` and `tdbench evaluate` for every set; return the seconds of each set."""
     from benchmarks.subjects import default_plan
     from tdbench.evaluation.features import load_reference
     from tdbench.evaluation.scores import load_extractor, score_set, write_references
@@ -149,7 +150,7 @@ WAYS = {
 
 
 def _timed(*arguments: str) -> tuple[float, dict[str, Any]]:
-    """Wall seconds of a process of this module on one core, start included, and what it found."""
+    """Return the wall seconds of a process of this module on one core, start included, and its result."""
     core = min(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     limits = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     begun = time.perf_counter()
@@ -165,7 +166,7 @@ def _timed(*arguments: str) -> tuple[float, dict[str, Any]]:
 
 
 def compare(archive: Path, count: int) -> list[str]:
-    """Lines of the table.
+    """Measure and return the lines of the table.
 
     Raises
     ------
@@ -191,16 +192,16 @@ def compare(archive: Path, count: int) -> list[str]:
 def table(
     count: int, theirs: dict[str, tuple[float, dict[str, float]]], total: float, ours: dict[str, Any]
 ) -> list[str]:
-    """What was measured, set against the targets.
+    """Compare the measurements with the targets.
 
     Parameters
     ----------
     theirs : dict
         Library -> wall seconds of its process and its scores.
     total : float
-        Wall seconds of our process; what lies before its first set counts to that set.
+        Wall seconds of the tdbench process; the time before its first set counts for that set.
     ours : dict
-        As `our_way` returns it.
+        Result of `our_way`.
     """
     first, *further = ours["seconds"]
     first += total - sum(ours["seconds"])

@@ -1,4 +1,4 @@
-"""The ratios as a picture."""
+"""Plots the ratios."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ from benchmarks.measure import Row
 from tdbench.reporting.figures import save_figure
 
 DRAWN = (0.01, 100.0)
-"""Ratios beyond are in the table only."""
+"""Range of the plot; ratios outside are only in the table."""
 
 
 def draw(rows: list[Row], path: Path) -> None:
-    """A dot for each ratio of time or memory with its spread, a panel for each group, a line at 1, marks at targets."""
+    """Plot a dot per ratio of time or memory with its spread, a panel per group, a line at 1, and marks at targets."""
     groups = {g: own for g in GROUPS if (own := [row for row in rows if row.group == g and _drawn(row)])}
     figure, panels = plt.subplots(
         max(len(groups), 1),

@@ -1,4 +1,4 @@
-"""The groups of rows, in the order of the table; another one is a file with `rows` and a line here."""
+"""The groups of rows in the order of the table. A new group needs a file with `rows` and a line here."""
 
 from collections.abc import Callable, Iterator
 

@@ -1,4 +1,4 @@
-"""How time grows: with images, pixels and evaluations."""
+"""Growth of time with the number of images, pixels and evaluations."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +17,7 @@ NETWORK = "unet-small"
 
 
 def rows(bench: Bench) -> Iterator[Row]:
-    """Time per unit of work over that at half the work or less; 1 where time grows as the work does."""
+    """Measure time per unit of work relative to that at half the work or less; 1 means linear growth."""
     network = "unet-tiny" if bench.quick else NETWORK
     batches, sides, budgets = ((4, 8), (8, 16), (2, 4)) if bench.quick else ((4, 8, 16, 32), (16, 32, 64), (4, 9, 18))
     yield from _compared(bench, "batch", {n: (n, _step(bench, network, n, None)) for n in batches})
@@ -27,7 +27,7 @@ def rows(bench: Bench) -> Iterator[Row]:
 
 
 def _compared(bench: Bench, axis: str, points: Mapping[int, tuple[int, Callable[[], object]]]) -> Iterator[Row]:
-    """Each point over the one before it. ``points``: value -> (amount of work, the work)."""
+    """Measure each point relative to the previous one. ``points``: value -> (amount of work, function)."""
     for (small, (less, reference)), (large, (more, work)) in pairwise(points.items()):
         name, growth = f"{axis} {large} / {small}, per unit", more / less
         for row in alternate(bench, {name: work}, reference, bench.repeats(5)):

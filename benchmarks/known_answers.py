@@ -1,10 +1,10 @@
-"""Scores whose order is known beforehand: real images against images of the same kind, and against spoilt ones.
+"""Scores with a known order: real images compared with images of the same kind and with damaged ones.
 
     python -m benchmarks.known_answers ARCHIVE [--images 2000] [--threads 1]
 
-Two disjoint random parts of an archive have to be close; noise, blur and dropped classes have to take the second one
-away, the more of it the further; and both libraries have to rank everything alike. With `efficientnet-lite0`, whose
-weights need no network. ARCHIVE is a zip in EDM's format, or what `tdbench data` wrote.
+Two disjoint random parts of an archive must be close. Noise, blur and dropped classes must increase the distance, more
+damage more so. Both libraries must rank everything alike. The features are those of `efficientnet-lite0`, whose weights
+need no download. ARCHIVE is a zip in EDM's format, or one from `tdbench data`.
 """
 
 import argparse
@@ -27,7 +27,7 @@ BATCH, KID_SUBSETS, SEED = 250, 50, 0
 
 
 def spoilt(data: ImageSet, rest: np.ndarray, count: int) -> dict[str, list[tuple[str, np.ndarray]]]:
-    """Kind of damage -> (name, images) in rising degree, made from the images that ``rest`` indexes."""
+    """Return kind of damage -> (name, images) in rising degree, made from the images that ``rest`` indexes."""
     rng = np.random.default_rng(SEED)
     images = data.images[rest[:count]]
     noise = rng.standard_normal(images.shape)
@@ -52,7 +52,7 @@ def _blurred(images: np.ndarray, sigma: float) -> np.ndarray:
 
 @torch.no_grad()
 def measure(path: Path, count: int) -> tuple[list[tuple[str, dict[str, float]]], list[str]]:
-    """FID and KID of each set by each library, and what is not as it has to be.
+    """Return FID and KID of each set by each library, and the violations of the expected order.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def measure(path: Path, count: int) -> tuple[list[tuple[str, dict[str, float]]],
     first, rest = order[:count], order[count:]
     kinds = spoilt(data, rest, count) if len(rest) >= count else {}
     if not kinds:
-        raise TdbenchError(f"{path}: has {len(data.images)} images; --images {count} needs twice as many")
+        raise TdbenchError(f"{path}: has {len(data.images)} images, but --images {count} needs {2 * count}")
     sets = [("the other half", data.images[rest[:count]]), *(entry for kind in kinds.values() for entry in kind)]
     rows: list[tuple[str, dict[str, float]]] = []
     with progress("features", (len(sets) + 1) * count, "img") as bar:
@@ -85,7 +85,7 @@ def measure(path: Path, count: int) -> tuple[list[tuple[str, dict[str, float]]],
 
 
 def out_of_order(rows: list[tuple[str, dict[str, float]]], kinds: dict[str, list[tuple[str, np.ndarray]]]) -> list[str]:
-    """What is not as it has to be, a line each."""
+    """Return the violations of the expected order, one line each."""
     wrong, scores = [], dict(rows)
     for column in rows[0][1]:
         for kind, entries in kinds.items():
@@ -107,7 +107,7 @@ def main() -> int:
         prog="python -m benchmarks.known_answers", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("archive", type=Path)
-    parser.add_argument("--images", type=int, default=2000, help="images a set (features have 1,280 dimensions)")
+    parser.add_argument("--images", type=int, default=2000, help="images per set (features have 1,280 dimensions)")
     parser.add_argument("--threads", type=int, default=1)
     chosen = parser.parse_args()
     choose_device("cpu", chosen.threads)

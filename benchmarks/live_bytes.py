@@ -1,4 +1,4 @@
-"""The bytes that tensors hold at any time, followed operation by operation; works without the hardware, too."""
+"""Tracks the bytes that tensors hold, operation by operation; it also works without the hardware."""
 
 import weakref
 from typing import Any
@@ -9,15 +9,15 @@ from torch.utils._pytree import tree_iter
 
 
 class LiveBytes(TorchDispatchMode):
-    """Counts the storages of all tensors that operations make, while they live.
+    """Counts the storages of all live tensors that operations create.
 
-    What kernels take and give back inside an operation (workspaces) is not seen, nor is what an allocator rounds up.
-    With fake tensors nothing is computed and nothing allocated, and the counts are the same.
+    It does not see the workspaces of kernels inside an operation, nor the rounding of an allocator.
+    With fake tensors nothing is computed or allocated, and the counts are the same.
 
     Attributes
     ----------
     live, peak : int
-        Bytes now, and at most so far.
+        Current bytes, and the peak so far.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class LiveBytes(TorchDispatchMode):
         return result
 
     def note(self, tensor: Tensor) -> None:
-        """Count a tensor's storage, unless it is counted already."""
+        """Count the storage of a tensor once."""
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key in self._known:

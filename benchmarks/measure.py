@@ -1,4 +1,4 @@
-"""Ratios of times, measured in alternation, and the rows of the table."""
+"""Measures ratios of times in alternation, as rows of the table."""
 
 import statistics
 import time
@@ -12,12 +12,12 @@ Kind = Literal["time", "memory", "error", "bias"]
 Work = Callable[[], Any]
 
 SHORTEST_S = 0.05
-"""Work is repeated until one measurement takes so long: the clock and the scheduler add microseconds."""
+"""Least time of one measurement; shorter work is repeated, because clock and scheduler add microseconds."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One figure: what was measured over what it is compared with."""
+    """One figure: a measurement relative to its reference."""
 
     name: str
     kind: Kind
@@ -25,13 +25,13 @@ class Row:
     low: float
     high: float
     spread: str
-    """What ``low`` and ``high`` are."""
+    """The meaning of ``low`` and ``high``."""
     repeats: int
-    """Independent ratios or batches behind it."""
+    """Number of independent ratios or batches."""
     at_most: float | None = None
-    """The project's target."""
+    """The target of the project."""
     seconds: tuple[float, float] | None = None
-    """Median times of what was measured and of its reference."""
+    """Median times of the measurement and of its reference."""
     note: str = ""
     group: str = ""
 
@@ -42,7 +42,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Bench:
-    """Where and how thoroughly it is measured."""
+    """The device, and how thorough the measurement is."""
 
     device: torch.device
     quick: bool = False
@@ -52,24 +52,24 @@ class Bench:
         return self.device.type == "cuda"
 
     def repeats(self, wanted: int) -> int:
-        """``wanted`` alternations, or just enough to see that it works."""
+        """Return ``wanted`` alternations, or the few of a quick run."""
         return 3 if self.quick else wanted
 
 
 def exact(name: str, kind: Kind, ratio: float, note: str = "", at_most: float | None = None) -> Row:
-    """A row of something counted, which has no spread."""
+    """Return a row with a counted figure, which has no spread."""
     return Row(name, kind, ratio, ratio, ratio, "counted", 1, at_most, note=note)
 
 
 def alternate(bench: Bench, works: Mapping[str, Work], reference: Work, repeats: int, **settings: Any) -> Iterator[Row]:
-    """Rows of how long each work takes over the reference: the median of the ratios of single alternations.
+    """Return a row per work with its time relative to the reference: the median ratio over the alternations.
 
     Parameters
     ----------
     works : mapping
-        Row's name -> what is measured. What it leaves for later, such as kernels on a device, is waited for.
+        Name of the row -> function. The measurement waits for asynchronous work, such as kernels on a device.
     repeats : int
-        Alternations, each of which runs all once; every second one in reverse order.
+        Number of alternations. Each runs every function once, every second one in reverse order.
     **settings
         Further fields of the rows.
     """
@@ -92,13 +92,13 @@ def _row(name: str, mine: list[float], theirs: list[float], settings: Mapping[st
 
 
 def _count(bench: Bench, work: Work) -> int:
-    """How often work is done in one measurement; warms it up on the way."""
+    """Return how often to repeat work in one measurement; this also warms it up."""
     work()
     return max(1, min(1000, round(SHORTEST_S / max(_seconds(bench, work, 1), 1e-9))))
 
 
 def _seconds(bench: Bench, work: Work, count: int) -> float:
-    """Seconds of one call, mean of ``count``."""
+    """Return the mean seconds of one call over ``count`` calls."""
     _wait(bench)
     begun = time.perf_counter()
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""Peak memory of a step with the temporal difference over that of its baseline, at the paper's size."""
+"""Peak memory of a TD step relative to its baseline, at the paper's size."""
 
 import warnings
 from collections.abc import Iterator
@@ -19,11 +19,11 @@ from tdbench.training.state import TrainingState
 
 AT_MOST = 1.06
 STEPS = 2
-"""The optimizer's moments are there from the second step on."""
+"""Number of steps; the optimizer's moments exist from the second step on."""
 
 
 def rows(bench: Bench) -> Iterator[Row]:
-    """EDM on CIFAR-10 with every setting of the paper's experiment; on a GPU as its allocator counts, else on paper."""
+    """Measure EDM on CIFAR-10 with the paper's settings: by the GPU's allocator, otherwise by fake tensors."""
     for precision in ("fp32", "bf16"):
         formats = {"precision": precision, "target_precision": precision}
         runs = [_run(bench, objective, **formats) for objective in ("baseline", "td")]
@@ -45,7 +45,7 @@ def _run(bench: Bench, objective: str, **formats: str) -> Run:
 
 
 def allocated_peak(run: Run, device: torch.device) -> int:
-    """Bytes that PyTorch's allocator handed out at most during the steps, on a GPU."""
+    """Return the peak bytes of PyTorch's allocator during the steps, on a GPU."""
     training = Training(run, images_for(run.network.kind), device)
     training.step()
     torch.cuda.reset_peak_memory_stats(device)
@@ -54,13 +54,13 @@ def allocated_peak(run: Run, device: torch.device) -> int:
 
 
 def fake_peak(run: Run, device: torch.device) -> int:
-    """Bytes that tensors hold at most during the steps, computed without any image's being computed."""
+    """Return the peak bytes of tensors during the steps, without computing any image."""
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     return counted_peak(run, device, mode)
 
 
 def counted_peak(run: Run, device: torch.device, mode: FakeTensorMode | None = None) -> int:
-    """The same with real tensors, or with fake ones of that mode."""
+    """Like `fake_peak`, with real tensors if ``mode`` is None."""
     training = Training(run, images_for(run.network.kind), device)
     state, batch = training.state, training.batches.at(0)
     if mode is not None:
@@ -76,7 +76,7 @@ def counted_peak(run: Run, device: torch.device, mode: FakeTensorMode | None = N
 
 
 def _make_fake(state: TrainingState, run: Run, mode: FakeTensorMode) -> None:
-    """Put a fake tensor in the place of every parameter and buffer, and make anew what holds on to them."""
+    """Replace every parameter and buffer by a fake tensor, and rebuild the objects that refer to them."""
     for module in state.denoiser.modules():
         for name, weight in module._parameters.items():
             if weight is not None:
@@ -86,7 +86,7 @@ def _make_fake(state: TrainingState, run: Run, mode: FakeTensorMode) -> None:
             if buffer is not None:
                 module._buffers[name] = mode.from_tensor(buffer)
     with warnings.catch_warnings():
-        # Copying asks for addresses, of which fake tensors have none.
+        # Copying needs addresses, which fake tensors do not have.
         warnings.simplefilter("ignore", UserWarning)
         state.average = AveragedNetwork(state.denoiser)
         if state.target is not None:

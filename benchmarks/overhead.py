@@ -1,10 +1,10 @@
-"""Which share of a reproduction's core time was training, sampling and scoring, and which went elsewhere.
+"""Shares of a reproduction's core time: training, sampling, scoring, and everything else.
 
     python -m benchmarks.overhead RESULTS [--workdir FOLDER] [--log FILE] [--json FILE]
 
-RESULTS is what a whole `make reproduce` left. Core time is cores x wall clock of the Snakemake call. Work is what the
-jobs measured themselves: `training_seconds` of each training, `seconds` of each set of samples and of each score.
-The rest of these jobs is their start and end; what no job held is Snakemake's and idle.
+RESULTS is the folder of a complete `make reproduce`. Core time is cores x wall time of the Snakemake call. Work is the
+time that jobs record: `training_seconds` of each training, `seconds` of each set of samples and of each score. The rest
+of the time of these jobs is start and end. Time outside jobs is Snakemake's own or idle.
 """
 
 import sys
@@ -23,15 +23,15 @@ PREPARATION = ("data", "classifier", "reference")
 
 
 def work_of(job: Job) -> float:
-    """Seconds that a job measured of its own work, those of all its runs; 0 for rules that measure none.
+    """Return the seconds of work that a job recorded, over all its runs; 0 for rules without such records.
 
-    (Runs that were kept from an earlier call count as well: measure a reproduction from the start.)
+    Runs kept from an earlier call count as well, so measure a complete reproduction.
     """
     if job.rule not in WORK:
         return 0.0
     (marker,) = job.outputs
     content = read_json(marker, f"tdbench {job.rule}")
-    # results/EXPERIMENT/jobs/BATCH/STAGE.json, where a batch's name has folders of its own
+    # results/EXPERIMENT/jobs/BATCH/STAGE.json; the name of a batch may contain folders
     experiment = next(parent.parent for parent in marker.parents if parent.name == "jobs")
     return sum(WORK[job.rule](experiment / "runs" / run) for run in content["runs"])
 
@@ -46,17 +46,17 @@ def _sampled(run: Path) -> float:
 
 def _scored(run: Path) -> float:
     rows = read_json(run / "scores.json", "tdbench evaluate")["scores"]
-    # FID and KID of a set share their features; both rows hold the time of both.
+    # FID and KID of a set share their features; each of the two rows has the time of both.
     once = {(row["library"], row["snapshot_kimg"], row["steps"]): row["seconds"] for row in rows}
     return sum(once.values())
 
 
 WORK: dict[str, Callable[[Path], float]] = {"train": _trained, "sample": _sampled, "evaluate": _scored}
-"""Rules that measure their work -> seconds of a run."""
+"""Rule that records its work -> function for the seconds of a run."""
 
 
 def account(call: Call, jobs: list[Job]) -> dict[str, Any]:
-    """Core seconds by rule and by what they went to; every job is taken to hold one core, as the digits' do."""
+    """Return core seconds by rule and by purpose. Every job is assumed to use one core, as those of the digits do."""
     rules: dict[str, dict[str, float]] = defaultdict(lambda: {"jobs": 0, "wall_s": 0.0, "work_s": 0.0})
     for job in jobs:
         entry = rules[job.rule]
@@ -83,7 +83,7 @@ def account(call: Call, jobs: list[Job]) -> dict[str, Any]:
 
 
 def table(found: dict[str, Any]) -> str:
-    """What `account` found, for a reader."""
+    """Format the result of `account` as text."""
     lines = [f"{found['wall_s']:.0f} s on {found['cores']} cores: {found['core_s']:.0f} core seconds", ""]
     lines += [f"{'rule':28} {'jobs':>5} {'wall s':>9} {'work s':>9} {'rest s a job':>13}"]
     for rule, entry in found["rules"].items():
@@ -96,17 +96,17 @@ def table(found: dict[str, Any]) -> str:
 
 
 def main(
-    results: Annotated[Path, typer.Argument(help="Folder of all results.")],
+    results: Annotated[Path, typer.Argument(help="Results folder.")],
     workdir: Annotated[Path, typer.Option(help="Folder where Snakemake ran.")] = Path(),
     log: Annotated[Path | None, typer.Option(help="Log of the call; the newest by default.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="File to write the figures to as well.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")] = None,
 ) -> None:
-    """Say what the core time of a reproduction went to."""
+    """Show how a reproduction spent its core time."""
     log = log or newest_log(workdir)
     call = read_call(log)
     jobs = read_jobs(workdir, call, results)
     if not jobs:
-        raise TdbenchError(f"{results}: the call of {log} did no job there; name another log with --log")
+        raise TdbenchError(f"{results}: the call in {log} ran no job there; choose another log with --log")
     found = account(call, jobs)
     if json_file is not None:
         write_json(json_file, found)

@@ -1,4 +1,4 @@
-"""Sampling over diffusers' own pipeline, with the same weights, batch and number of evaluations."""
+"""Sampling time relative to diffusers' pipeline, with equal weights, batch and number of evaluations."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +18,7 @@ from tdbench.training.state import build_denoiser
 
 
 def rows(bench: Bench) -> Iterator[Row]:
-    """DDIM with networks without classes, which is what the pipeline samples."""
+    """Measure DDIM with unconditional networks, which are all that the pipeline supports."""
     small = 256 if bench.cuda else 16
     for network, images, steps in (("unet-tiny", 100, 20), ("unet-small", small, 10))[: 1 if bench.quick else 2]:
         content = varied("ddim-td-seed0", network, 4).model_dump(by_alias=True)
@@ -35,7 +35,7 @@ def rows(bench: Bench) -> Iterator[Row]:
 
 
 def diffusers_pipeline(denoiser: Denoiser, run: Run) -> Any:
-    """diffusers' DDIM pipeline around the very network."""
+    """Return diffusers' DDIM pipeline around the same network."""
     from diffusers import DDIMPipeline, DDIMScheduler
 
     scheduler = DDIMScheduler(num_train_timesteps=run.formulation.grid.last, clip_sample=run.sampling.sampler.clip)
@@ -45,7 +45,7 @@ def diffusers_pipeline(denoiser: Denoiser, run: Run) -> Any:
 
 
 def ours(denoiser: Denoiser, run: Run, data: DataSummary) -> np.ndarray:
-    """(N, H, W, C) uint8, the way `tdbench.sampling.stage` makes them, with the drawing of the latents."""
+    """Sample (N, H, W, C) uint8 images as `tdbench.sampling.stage` does, including the latents."""
     latents, device = Latents.of(run, data), next(denoiser.parameters()).device
     index = torch.arange(len(latents.noise))
     fresh = fresh_noise(run.seed, index.tolist(), latents.noise.shape[1:], device)
@@ -57,7 +57,7 @@ def ours(denoiser: Denoiser, run: Run, data: DataSummary) -> np.ndarray:
 
 
 def theirs(pipeline: Any, run: Run) -> np.ndarray:
-    """(N, H, W, C) floats in [0, 1]: the pipeline's shortest way, which leaves out pictures of Pillow."""
+    """Sample (N, H, W, C) floats in [0, 1] on the pipeline's fastest path, without Pillow images."""
     images: np.ndarray = pipeline(
         batch_size=run.sampling.images,
         num_inference_steps=run.sampling.steps[0],
@@ -68,12 +68,12 @@ def theirs(pipeline: Any, run: Run) -> np.ndarray:
 
 
 def compare_evaluations(denoiser: Denoiser, run: Run, data: DataSummary, pipeline: Any) -> str:
-    """Count the network's evaluations on both ways.
+    """Count the network evaluations of both samplers.
 
     Raises
     ------
     RuntimeError
-        If they differ: the times would not compare.
+        If they differ, because the times would not be comparable.
     """
     counts = []
     for work in (lambda: ours(denoiser, run, data), lambda: theirs(pipeline, run)):

@@ -1,4 +1,4 @@
-"""What a target in bfloat16 does to the loss and its gradient, beside one in float32."""
+"""Effect of a bfloat16 target on the loss and its gradient, compared with a float32 target."""
 
 import itertools
 import math
@@ -14,15 +14,15 @@ from tdbench.training.step import batch_losses, draw_step
 
 BATCH = 64
 EDGES = (0.0, 0.1, 0.3, 1.0, math.inf)
-"""Noise levels sigma, between which losses are looked at apart."""
+"""Boundaries of sigma; losses are compared separately between them."""
 PARTS = 4
-"""Parts of the batches, whose mean gradients have in common what is no chance."""
+"""Number of parts of the batches; what their mean gradients have in common is not noise."""
 
 
 def rows(bench: Bench) -> Iterator[Row]:
-    """EDM + TD at weights that were trained a little: both targets on the same batches with the same noise."""
+    """Compare both targets for EDM + TD after a short training, on the same batches with the same noise."""
     network, trained, batches = ("unet-tiny", 20, 8) if bench.quick else ("unet-small", 100, 80)
-    # The digits, whatever the network: a hundred steps are quickly done there.
+    # Always the digits, where a hundred steps are fast.
     training = Training(varied("edm-td-seed0", network, BATCH, **EXACT), images_for("unet-tiny"), bench.device)
     for _ in range(trained):
         training.step()
@@ -40,7 +40,7 @@ def rows(bench: Bench) -> Iterator[Row]:
 
 @dataclass
 class _Seen:
-    """What the batches gave. A change is what the bfloat16 target adds to what the float32 one gives."""
+    """Results of the batches. A change is the difference of the bfloat16 result from the float32 one."""
 
     losses: list[Tensor] = field(default_factory=list)
     """(N,) of each batch, with the bfloat16 target; and with the float32 one:"""
@@ -66,7 +66,7 @@ class _Seen:
 
 
 def _look(training: Training, batches: int) -> _Seen:
-    """Losses and gradients at steps that were not trained on: other noise, other places in the epoch."""
+    """Return losses and gradients at steps outside the training: other noise, other places in the epoch."""
     state, run, seen = training.state, training.run, _Seen()
     exact = state.engine
     cheap = replace(exact, target_precision="bf16")
@@ -84,7 +84,7 @@ def _look(training: Training, batches: int) -> _Seen:
 
 
 def _evaluated(training: Training, step: int) -> tuple[Tensor, Tensor]:
-    """(N,) losses of a step's batch, float64 on the CPU, and the gradient of their mean, flat."""
+    """Return the (N,) losses of a step's batch, float64 on the CPU, and the flat gradient of their mean."""
     losses = batch_losses(training.run, training.state, training.batches.at(step), step).total
     weights = list(training.state.denoiser.parameters())
     parts = torch.autograd.grad(losses.mean(), weights, allow_unused=True)
@@ -92,7 +92,7 @@ def _evaluated(training: Training, step: int) -> tuple[Tensor, Tensor]:
 
 
 def _ratio(name: str, rounded: Tensor, exact: Tensor, note: str = "") -> Row:
-    """Ratio of means, with two standard errors of the paired difference, and what the mean's own noise is."""
+    """Return the ratio of means with two standard errors of the paired difference, and the noise of the mean."""
     mean, count, difference = exact.mean(), len(exact), rounded - exact
     bias, error = float(difference.mean() / mean), float(difference.std() / count**0.5 / mean)
     noise = float(exact.std() / count**0.5 / mean)
@@ -102,11 +102,11 @@ def _ratio(name: str, rounded: Tensor, exact: Tensor, note: str = "") -> Row:
 
 
 def _any_direction(seen: _Seen) -> Row:
-    """How long the mean change is beside the mean gradient: free of chance, by products of means of other batches."""
+    """Return the length of the mean change over that of the mean gradient, unbiased by products of different batches."""
     count = len(seen.squares)
 
     def common(sums: list[Tensor]) -> Tensor:
-        """Estimates of the squared length of the mean, one a pair of parts."""
+        """Return estimates of the squared length of the mean, one per pair of parts."""
         size = count / PARTS
         return torch.stack([a.double() @ b.double() / size**2 for a, b in itertools.combinations(sums, 2)])
 

@@ -1,9 +1,9 @@
-"""How FID and KID of the same images depend on how many of them there are.
+"""Dependence of FID and KID on the number of images.
 
     python -m benchmarks.sample_size [--draws 10] [--threads 1]
 
-Half of the digits is the reference, and samples are drawn from the other half: both are the same distribution, so that
-a score that measured quality alone would be zero at any number. On the features of the default experiment.
+Half of the digits is the reference, and the samples come from the other half. Both have the same distribution, so a
+score of quality alone would be zero for any number. The features are those of the default experiment.
 """
 
 import argparse
@@ -27,7 +27,7 @@ KID_SUBSETS, BATCH = 50, 256
 
 
 def features_of_digits(threads: int) -> np.ndarray:
-    """(1797, D) float64 features of the digits, by the classifier that the workflow trains."""
+    """Return (1797, D) float64 features of the digits from the classifier that the workflow trains."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         archive, weights, report = (folder / file for file in ("digits.zip", "weights.safetensors", "report.json"))
@@ -38,7 +38,7 @@ def features_of_digits(threads: int) -> np.ndarray:
 
 
 def scores_by_size(features: np.ndarray, sizes: tuple[int, ...], draws: int) -> list[dict[str, float]]:
-    """FID, FID at infinity and KID of random sets of each size against the other half, mean and spread over draws.
+    """Return mean and spread of FID, FID at infinity and KID for random sets of each size against the other half.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.sample_size", description=(__doc__ or "").split("\n")[0]
     )
-    parser.add_argument("--draws", type=int, default=10, help="random sets of each size")
+    parser.add_argument("--draws", type=int, default=10, help="number of random sets of each size")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     given = parser.parse_args()
     choose_device("cpu", given.threads)

@@ -1,4 +1,4 @@
-"""What Snakemake keeps of its calls: how long a call took, on how many cores, and when each job began and ended."""
+"""Reads Snakemake's records: the duration and cores of a call, and the start and end of each job."""
 
 import base64
 import json
@@ -11,7 +11,7 @@ from tdbench.errors import TdbenchError
 
 
 class Call(NamedTuple):
-    """A call of Snakemake, as its log tells."""
+    """A Snakemake call, from its log."""
 
     begun: datetime
     wall_s: float
@@ -19,7 +19,7 @@ class Call(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A job, as the records of its outputs tell."""
+    """A job, from the records of its outputs."""
 
     rule: str
     begun: float
@@ -33,10 +33,12 @@ class Job(NamedTuple):
 
 
 def newest_log(workdir: Path) -> Path:
-    """The log of the last call in a folder; their names begin with the time."""
+    """Return the log of the last call in a folder; the names of logs begin with the time."""
     logs = sorted((workdir / ".snakemake" / "log").glob("*.snakemake.log"))
     if not logs:
-        raise TdbenchError(f"{workdir}/.snakemake/log: no log of Snakemake; name the folder where it ran (--workdir)")
+        raise TdbenchError(
+            f"{workdir}/.snakemake/log: no log of Snakemake; give the folder where it ran with --workdir"
+        )
     return logs[-1]
 
 
@@ -58,7 +60,9 @@ def read_call(log: Path) -> Call:
         )
     ]
     if not all(found):
-        raise TdbenchError(f"{log}: lacks date, elapsed time or number of cores; give --log that of a call that ended")
+        raise TdbenchError(
+            f"{log}: date, elapsed time or number of cores is missing; give --log the log of a finished call"
+        )
     date, elapsed, cores = (match.groups() for match in found if match)
     days, hours, minutes, seconds = (float(part or 0) for part in elapsed)
     wall = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds).total_seconds()
@@ -66,13 +70,13 @@ def read_call(log: Path) -> Call:
 
 
 def read_jobs(workdir: Path, call: Call, results: Path) -> list[Job]:
-    """The jobs of a call whose outputs lie in ``results``, in the order of their start."""
+    """Return the jobs of a call with outputs in ``results``, in the order of their start."""
     folder, jobs = workdir / ".snakemake" / "metadata", {}
     first, last = call.begun.timestamp(), call.begun.timestamp() + call.wall_s + 1  # the date is in whole seconds
     for path in sorted(folder.rglob("*")):
         if not path.is_file():
             continue
-        # An output's name in base64; a long one is cut into folders, each marked by an @.
+        # The file name is the output's path in base64. A long one is split into folders, each with a leading @.
         name = "".join(part.removeprefix("@") for part in path.relative_to(folder).parts)
         output = workdir / base64.urlsafe_b64decode(name).decode()
         record: dict[str, Any] = json.loads(path.read_text())
@@ -80,7 +84,7 @@ def read_jobs(workdir: Path, call: Call, results: Path) -> list[Job]:
         ours = output.resolve().is_relative_to(results.resolve())
         if ended is None or not (ours and first <= begun and ended <= last):
             continue
-        # A job leaves a record an output, with the same hash; their times differ by the writing of the records.
+        # A job has one record per output, all with the same hash; their times differ slightly.
         job = jobs.setdefault((record["rule"], record["job_hash"]), Job(record["rule"], begun, ended, []))
         job.outputs.append(output)
     return sorted(jobs.values(), key=lambda job: job.begun)

@@ -1,4 +1,4 @@
-"""What is measured: trainings of the default experiment's runs, with other networks, sizes and number formats."""
+"""The measured trainings: runs of the default experiment with other networks, sizes and number formats."""
 
 import tempfile
 from functools import cache
@@ -21,17 +21,17 @@ from tdbench.training.step import one_step
 IMAGES, CLASSES = 1024, 10
 
 EXACT = {"precision": "fp32", "target_precision": "fp32"}
-"""Settings of training under which both networks compute in float32, TF32 excluded."""
+"""Training settings for which both networks compute in float32 without TF32."""
 
 
 @cache
 def default_plan() -> Plan:
-    """The default experiment."""
+    """Return the plan of the default experiment."""
     return load_plan("digits")
 
 
 def varied(name: str, network: str, batch_size: int, **training: Any) -> Run:
-    """A run of the default experiment, such as ``edm-td-seed0``, with another network and settings of training."""
+    """Return a run of the default experiment, such as ``edm-td-seed0``, with another network and training settings."""
     content = default_plan().run(name).model_dump(by_alias=True)
     content["network"]["kind"] = network
     content["training"] |= {"batch_size": batch_size} | training
@@ -40,7 +40,7 @@ def varied(name: str, network: str, batch_size: int, **training: Any) -> Run:
 
 @cache
 def images_for(network: str, resolution: int | None = None) -> ImageSet:
-    """Images of the network's nominal size, or of another: the digits where they fit, random ones elsewhere."""
+    """Return images of the network's nominal size or another: the digits if they fit, otherwise random images."""
     nominal, channels = NOMINAL[network]
     size = resolution or nominal
     if (size, channels) == (8, 1):
@@ -52,7 +52,7 @@ def images_for(network: str, resolution: int | None = None) -> ImageSet:
 
 
 class Training:
-    """One training, step by step as `tdbench.training.loop` takes them: batch, losses, updates, metrics."""
+    """One training with the same steps as `tdbench.training.loop`: batch, losses, updates, metrics."""
 
     def __init__(self, run: Run, data: ImageSet, device: torch.device) -> None:
         self.run = run
@@ -63,13 +63,13 @@ class Training:
         self.done = 0
 
     def step(self) -> None:
-        """The next step with its batch, and the line of metrics where one is due."""
+        """Do the next step with its batch, and write the line of metrics if it is due."""
         rate, decay = self.step_with(self.batches.at(self.done % self.run.training.steps))
         if self.done % self.run.training.metrics_every_steps == 0:
             self.metrics.flush(rate, decay)
 
     def step_with(self, batch: Batch) -> tuple[float, float]:
-        """The next step on a given batch, without a line of metrics."""
+        """Do the next step on a given batch, without a line of metrics."""
         step = self.done % self.run.training.steps
         self.done += 1
         return one_step(self.run, self.state, batch, step, self.metrics)

@@ -1,4 +1,4 @@
-"""The table of rows, for a terminal and for benchmarks/measured.md."""
+"""Formats rows for the terminal and for benchmarks/measured.md."""
 
 from pathlib import Path
 from typing import Any
@@ -13,38 +13,38 @@ BEGIN, END = f"<!-- written by {COMMAND} -->", f"<!-- end of what {COMMAND} writ
 
 
 def number(value: float) -> str:
-    """A ratio to three decimals, to more where it hardly differs from 1, to two digits where it is small."""
+    """Format a ratio: three decimals, more if it is very close to 1, two digits if it is small."""
     if value < 0.01:
         return f"{value:.1e}"
     return f"{value:.6f}" if 0 < abs(value - 1) < 5e-4 else f"{value:.3f}"
 
 
 def spread(row: Row) -> str:
-    """Where the ratio lies, such as ``1.301–1.322``."""
+    """Return the spread of the ratio, such as ``1.301–1.322``."""
     return "" if row.spread == "counted" else f"{number(row.low)}–{number(row.high)}"
 
 
 def target(row: Row) -> str:
-    """The project's target and whether it is met."""
+    """Return the target of the project and whether it is met."""
     if row.at_most is None:
         return ""
     return f"≤ {row.at_most:g}{', missed' if row.missed else ''}"
 
 
 def seconds(row: Row) -> str:
-    """Both times in milliseconds."""
+    """Return both times in milliseconds."""
     return "" if row.seconds is None else " / ".join(f"{1000 * value:.4g}" for value in row.seconds)
 
 
 def as_text(row: Row) -> str:
-    """A row as a line."""
+    """Return a row as one line of text."""
     told = [f"{row.name}: {number(row.ratio)}", f"[{spread(row)}]" if spread(row) else "", target(row)]
     told += [f"{seconds(row)} ms" if row.seconds else "", row.note]
     return "  ".join(part for part in told if part)
 
 
 def as_markdown(rows: list[Row], facts: dict[str, Any]) -> str:
-    """A table with a line for each group, and where it comes from."""
+    """Return the table with a line per group, and its origin."""
     lines = [
         _origin(facts),
         "",
@@ -67,7 +67,7 @@ def _origin(facts: dict[str, Any]) -> str:
     place += f"{', bfloat16 in hardware' if hardware['native_bf16'] else ''}), {hardware['threads']} thread(s)"
     versions = origin["versions"]
     made = f"commit {origin['git_commit'][:12]}{'-dirty' if origin['git_commit'].endswith('-dirty') else ''}"
-    quick = "; **a quick look: these figures mean nothing**" if facts["quick"] else ""
+    quick = "; **a quick run: do not use these figures**" if facts["quick"] else ""
     return (
         f"On {place}; torch {versions['torch']}, diffusers {versions['diffusers']}, {made}, "
         f"{origin['written_at'][:10]}, {facts['seconds'] / 60:.1f} minutes{quick}."
@@ -75,7 +75,7 @@ def _origin(facts: dict[str, Any]) -> str:
 
 
 def write_between_markers(path: Path, text: str, command: str = COMMAND) -> None:
-    """Put text in the place of what stands between the markers of a command.
+    """Replace the text between the markers of a command.
 
     Raises
     ------
@@ -90,5 +90,5 @@ def write_between_markers(path: Path, text: str, command: str = COMMAND) -> None
     before, begin, rest = content.partition(begins)
     _, end, after = rest.partition(ends)
     if not (begin and end):
-        raise TdbenchError(f"{path}: lacks the lines {begins!r} and {ends!r}, between which the table goes")
+        raise TdbenchError(f"{path}: the lines {begins!r} and {ends!r} are missing; the table goes between them")
     write_text(path, f"{before}{begins}\n{text}\n{ends}{after}")

@@ -1,4 +1,4 @@
-"""Our step over that of a plain training loop, written as a tutorial would write it."""
+"""Time of a tdbench step relative to that of a plain training loop, as in a tutorial."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from tdbench.training.state import build_denoiser
 
 
 def textbook_loop(network: nn.Module, data: ImageSet, run: Run, device: torch.device) -> Iterator[float]:
-    """EDM's training (Karras et al. 2022) without ado: float32, eager, one batch after the other; yields losses."""
+    """Train EDM (Karras et al. 2022) plainly: float32, eager, one batch after the other; yields losses."""
     images = torch.from_numpy(data.images).float() / 127.5 - 1
     labels = one_hot(torch.from_numpy(data.labels), data.num_classes).float()
     loader = DataLoader(TensorDataset(images, labels), batch_size=run.training.batch_size, shuffle=True, drop_last=True)
@@ -43,7 +43,7 @@ def textbook_loop(network: nn.Module, data: ImageSet, run: Run, device: torch.de
 
 @contextmanager
 def as_shipped() -> Iterator[None]:
-    """PyTorch's own defaults: a tutorial asks neither for repeatable bits nor for TF32."""
+    """Use PyTorch's defaults, because a tutorial sets neither determinism nor TF32."""
     repeatable, tuned = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.use_deterministic_algorithms(False)
@@ -58,7 +58,7 @@ def as_shipped() -> Iterator[None]:
 
 
 def rows(bench: Bench) -> Iterator[Row]:
-    """The baseline of EDM, with the settings that `auto` chooses and with everything in float32."""
+    """Measure the baseline of EDM, with the settings that `auto` chooses and with everything in float32."""
     sizes = {"unet-tiny": 64} if bench.quick else {"unet-tiny": 64, "unet-small": 4, "ddpmpp": 2}
     if bench.cuda:
         sizes = dict.fromkeys(sizes, 512)

@@ -1,7 +1,6 @@
-"""How long an experiment takes on more GPUs, simulated, and what Snakemake itself takes of it, measured.
+"""Simulates the time of an experiment on more GPUs, and measures the overhead of Snakemake.
 
-`python -m benchmarks.scaling` writes docs/scaling.md, which says what is computed, counted and assumed. The graph of
-jobs, their order and their resources are Snakemake's own: the real Snakefile goes through its real scheduler, with an
-executor whose jobs last as long as `costs.py` says, by a clock that jumps from one end of a job to the next
-(`executor.py`).
+`python -m benchmarks.scaling` writes docs/scaling.md, which says what is computed, counted and assumed. Snakemake's own
+scheduler runs the real Snakefile, so graph, order and resources of jobs are real. Only the executor is
+simulated (`executor.py`): jobs last as long as `costs.py` says, and a clock jumps from the end of one job to the next.
 """

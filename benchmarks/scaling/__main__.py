@@ -1,4 +1,4 @@
-"""``python -m benchmarks.scaling``: how long an experiment takes on 1 to 512 GPUs, simulated."""
+"""``python -m benchmarks.scaling``: simulates the time of an experiment on 1 to 512 GPUs."""
 
 import sys
 from collections.abc import Iterator
@@ -26,12 +26,12 @@ COMMAND = "python -m benchmarks.scaling"
 
 
 def main(
-    experiment: Annotated[str, typer.Option(help="An experiment or a collection.")] = "paper",
-    gpus: Annotated[str, typer.Option(help="Numbers of GPUs, with commas.")] = "1,8,64,512",
-    figure: Annotated[Path | None, typer.Option(help="File for the picture, .png or .svg.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="File with markers, between which the tables go.")] = None,
+    experiment: Annotated[str, typer.Option(help="Experiment or collection.")] = "paper",
+    gpus: Annotated[str, typer.Option(help="Numbers of GPUs, separated by commas.")] = "1,8,64,512",
+    figure: Annotated[Path | None, typer.Option(help="Write the picture to this .png or .svg file.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the tables between the markers in this file.")] = None,
 ) -> None:
-    """Simulate an experiment on several numbers of GPUs, by Snakemake's own graph and scheduler."""
+    """Simulate an experiment on several numbers of GPUs, with Snakemake's own graph and scheduler."""
     plans, counts = load_plans(experiment), _numbers(gpus)
     rows = list(_rows(experiment, plans, counts))
     if figure is not None:
@@ -48,12 +48,12 @@ def _numbers(text: str) -> list[int]:
     except ValueError:
         counts = [0]
     if counts[0] < 1:
-        raise TdbenchError(f"--gpus {text}: give whole numbers from 1 on, with commas, such as 1,8,64")
+        raise TdbenchError(f"--gpus {text}: give positive whole numbers separated by commas, such as 1,8,64")
     return counts
 
 
 def _rows(experiment: str, plans: list[Plan], counts: list[int]) -> Iterator[Row]:
-    """A row for each way and number of GPUs that is enough for a run, at the speed of a GPU of the paper's machine."""
+    """Simulate each setting and each number of GPUs that suffices for a run, at the speed of the paper's GPUs."""
     results, rates = Path("results"), Rates(SPEED)
     what = str(Path(experiment).resolve()) if Path(experiment).is_file() else experiment
     costs = costs_of(plans, results, rates)

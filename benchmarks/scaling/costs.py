@@ -1,4 +1,4 @@
-"""What every job of experiments takes: its work, from the plan, over the rates."""
+"""Duration of every job: its work from the plan, divided by the rates."""
 
 import json
 from collections.abc import Iterator
@@ -17,26 +17,26 @@ from tdbench.workflow.flow import ExperimentFlow, Workflow
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of a job: some that it always takes, and some that several GPUs or processes share."""
+    """Seconds of a job: a fixed part, and a part that several GPUs or processes share."""
 
     fixed_s: float
     shared_s: float = 0.0
     by: str = ""
-    """The resource that shares them; none if empty."""
+    """The resource that shares the second part; empty for none."""
 
 
 def costs_of(plans: list[Plan], results: Path, rates: Rates) -> dict[str, Cost]:
-    """First output of a job -> what the job takes, for all that Snakemake may want to do.
+    """Return first output of a job -> its cost, for all jobs that Snakemake may run.
 
     Parameters
     ----------
     results : Path
-        The results folder, as Snakemake gets it.
+        The results folder, as passed to Snakemake.
 
     Raises
     ------
     TdbenchError
-        If something of an experiment has no rate, such as a folder of images whose number nobody knows beforehand.
+        If a part of an experiment has no rate, such as a folder with an unknown number of images.
     """
     workflow = Workflow(plans, results)
     found = {str(path): Cost(rates.start_s) for path in [*workflow.weights.records, workflow.distance_weights.record]}
@@ -51,20 +51,20 @@ def costs_of(plans: list[Plan], results: Path, rates: Rates) -> dict[str, Cost]:
 
 
 def write_costs(path: Path, costs: dict[str, Cost], efficiency: float) -> None:
-    """The file that the executor reads."""
+    """Write the file that the executor reads."""
     path.write_text(json.dumps({"efficiency": efficiency, "jobs": {name: asdict(c) for name, c in costs.items()}}))
 
 
 def _of_dataset(flow: ExperimentFlow, name: str, rates: Rates) -> Iterator[tuple[Path, Cost]]:
-    """The archive, the classifier where its activations are the features, and the reference features."""
+    """Yield the costs of the archive, the classifier (if it extracts the features) and the reference features."""
     source, files, features = flow.plan.experiment.datasets[name].source, flow.dataset(name), flow.features
     nominal, columns = SOURCES[source].nominal, flow.plan.libraries(name)
     if nominal is None:
-        raise TdbenchError(f"{flow.path}: datasets.{name}: source {source!r}: how many images it has is not known yet")
+        raise TdbenchError(f"{flow.path}: datasets.{name}: source {source!r}: its number of images is unknown")
     yield files.archive, Cost(rates.start_s + nominal.images * rates.decoding_s(source))
     if EXTRACTORS[features].trained_on_data:
         yield files.classifier, Cost(rates.start_s + rates.classifier_s)
-    # Each library has its own Inception, and a job for it; other features are extracted once for all.
+    # Each library has its own Inception and a job for it. Other features are extracted once for all libraries.
     groups = [[column] for column in columns] if features in OWN else [columns]
     for group in groups:
         path = files.references(features, group)[0]
@@ -72,7 +72,7 @@ def _of_dataset(flow: ExperimentFlow, name: str, rates: Rates) -> Iterator[tuple
 
 
 def _of_batch(flow: ExperimentFlow, batch: Batch, rates: Rates) -> Iterator[tuple[Path, Cost]]:
-    """Training, sampling and scoring of the runs of a job."""
+    """Yield the costs of training, sampling and scoring for the runs of a job."""
     training, sampling, features, distances = 0.0, 0.0, 0.0, 0.0
     for run in batch.runs:
         budget, speed, libraries = (

@@ -1,7 +1,6 @@
-"""An executor of Snakemake that simulates: jobs end by a clock that jumps, and leave empty files.
+"""A simulating Snakemake executor: a jumping clock ends jobs, and they leave empty files.
 
-Snakemake selects, starts and finishes jobs as ever, its records included. `snakemake_simulated.py` makes the executor
-known to it.
+Snakemake selects, starts, finishes and records jobs as usual. `snakemake_simulated.py` registers the executor.
 """
 
 import itertools
@@ -24,7 +23,7 @@ common_settings = CommonSettings(non_local_exec=False, implies_no_shared_fs=Fals
 
 @dataclass
 class ExecutorSettings(ExecutorSettingsBase):
-    """Its options, which Snakemake calls ``--simulated-costs`` and ``--simulated-record``."""
+    """Options of the executor, which Snakemake calls ``--simulated-costs`` and ``--simulated-record``."""
 
     costs: Path | None = field(
         default=None, metadata={"help": "File of what jobs take", "required": True, "type": Path}
@@ -33,14 +32,14 @@ class ExecutorSettings(ExecutorSettingsBase):
         default=None, metadata={"help": "File for what was done", "required": True, "type": Path}
     )
     stop_after: int = field(
-        default=0, metadata={"help": "Start no more jobs when so many have ended; 0 for all", "type": int}
+        default=0, metadata={"help": "Start no more jobs after this many have ended; 0 for no limit", "type": int}
     )
 
 
 class JumpingClock:
-    """In place of the semaphore on which the scheduler waits for the end of a job: waiting ends the next one.
+    """Replaces the semaphore on which the scheduler waits for the end of a job: waiting ends the next job.
 
-    The scheduler also wakes itself by timers, which run in threads and by the real clock: these it does not hear.
+    The scheduler also wakes itself with timers, which run in threads by the real clock. These are ignored.
     """
 
     def __init__(self, executor: "Executor") -> None:
@@ -75,7 +74,7 @@ class Executor(RealExecutor):
     def run_job(self, job: Any) -> None:
         scheduler = self.workflow.scheduler
         if not hasattr(scheduler, "_open_jobs"):
-            raise WorkflowError("this version of Snakemake waits for jobs in another way; the simulation needs 9.27")
+            raise WorkflowError("this version of Snakemake waits for jobs differently; the simulation needs 9.27")
         if not isinstance(scheduler._open_jobs, JumpingClock):
             scheduler._open_jobs = JumpingClock(self)
         seconds = self._seconds(job)
@@ -94,7 +93,7 @@ class Executor(RealExecutor):
         self.report_job_submission(SubmittedJobInfo(job))
 
     def end_next(self) -> None:
-        """Go to the next time at which jobs end, and end them."""
+        """Advance the clock to the next time at which jobs end, and end them."""
         if not self._running:
             raise WorkflowError("the scheduler waits, but no simulated job is running")
         self.now = self._running[0][0]
@@ -109,11 +108,11 @@ class Executor(RealExecutor):
             self.report_job_success(SubmittedJobInfo(job))
 
     def _seconds(self, job: Any) -> float:
-        """How long a job takes with what it was given."""
+        """Return the seconds of a job with its resources."""
         if not job.output:
             return 0.0
         if (cost := self._costs.get(_name(job))) is None:
-            raise WorkflowError(f"{_name(job)}: the file of costs does not say what this takes")
+            raise WorkflowError(f"{_name(job)}: the file of costs has no entry for this job")
         count = max(1, job.resources.get(cost["by"], 1)) if cost["by"] else 1
         speed = count * self._efficiency if count > 1 else 1.0
         return float(cost["fixed_s"] + cost["shared_s"] / speed)
@@ -128,7 +127,7 @@ class Executor(RealExecutor):
         Path(self.executor_settings.record).write_text(json.dumps(facts))
 
     def cancel(self) -> None:
-        """Nothing runs that would have to be stopped."""
+        """Do nothing, because no real process runs."""
 
     def get_python_executable(self) -> str:
         raise NotImplementedError("simulated jobs start no Python")
@@ -142,10 +141,10 @@ class Executor(RealExecutor):
 
 
 def _processor_s() -> float:
-    """Seconds that this process and those which it started have computed so far."""
+    """Return the CPU seconds of this process and its children so far."""
     return sum(os.times()[:4])
 
 
 def _name(job: Any) -> str:
-    """A job by its first output, by its rule where it has none."""
+    """Return the first output of a job, or its rule if it has no output."""
     return str(job.output[0]) if job.output else str(job.rule.name)

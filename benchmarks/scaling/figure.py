@@ -1,4 +1,4 @@
-"""Wall time against GPUs, and the GPUs in use over time, as a picture."""
+"""Plots wall time against the number of GPUs, and the GPUs in use over time."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ MARKERS = "osD^v"
 
 
 def draw(rows: list[Row], path: Path) -> None:
-    """Above a panel for each speed of a GPU, below the GPUs in use of the one before last number of GPUs."""
+    """Plot a panel per GPU speed above, and below it the GPUs in use for the second-largest number of GPUs."""
     speeds = list(dict.fromkeys(row.throughput for row in rows))
     figure, panels = plt.subplots(2, len(speeds), squeeze=False, layout="constrained", figsize=(5.5 * len(speeds), 7.5))
     for column, speed in enumerate(speeds):
@@ -58,7 +58,7 @@ def _in_use(axes: Axes, rows: list[Row], gpus: int) -> None:
 
 
 def in_use(outcome: Outcome) -> tuple[np.ndarray, np.ndarray]:
-    """Times at which GPUs are taken or given back, s, and how many are in use from there on."""
+    """Return the times at which GPUs are taken or released, in s, and how many are in use from then on."""
     changes = [(job.begun, job.gpus) for job in outcome.jobs] + [(job.ended, -job.gpus) for job in outcome.jobs]
     times = np.array(sorted({time for time, _ in changes}))
     used = np.zeros(len(times))

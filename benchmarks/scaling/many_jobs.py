@@ -1,17 +1,17 @@
-"""What Snakemake itself takes of a graph of many jobs: planning, scheduling, memory."""
+"""Overhead of Snakemake for a graph of many jobs: planning, scheduling, memory."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 RUNS_A_SEED = 8
-"""Baseline, TD, and an ablation of six values."""
+"""Runs per seed: baseline, TD, and an ablation of six values."""
 JOBS_BESIDES = 8
-"""Data, classifier, reference, two jobs of tables, page, tracking, and the target `all`."""
+"""Other jobs: data, classifier, reference, two jobs for tables, page, tracking, and the target `all`."""
 
 
 def experiment_of(jobs: int) -> dict[str, Any]:
-    """An experiment of about so many jobs, three a run: digits, as many seeds as it takes, and an ablation."""
+    """Return an experiment of about this many jobs, three per run: digits, enough seeds, and an ablation."""
     seeds = max(2, round((jobs - JOBS_BESIDES) / (3 * RUNS_A_SEED)))
     return {
         "name": "many",
@@ -33,7 +33,7 @@ def experiment_of(jobs: int) -> dict[str, Any]:
 
 
 def write_experiment(folder: Path, jobs: int) -> Path:
-    """Its file; JSON is YAML too."""
+    """Write the experiment file; JSON is valid YAML."""
     path = folder / "many.yaml"
     path.write_text(json.dumps(experiment_of(jobs)))
     return path

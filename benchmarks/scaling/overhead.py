@@ -1,7 +1,7 @@
-"""``python -m benchmarks.scaling.overhead``: what Snakemake itself takes of graphs of thousands of jobs, measured.
+"""``python -m benchmarks.scaling.overhead``: measures the overhead of Snakemake for graphs of thousands of jobs.
 
 Experiments on the digits with many seeds go through the real Snakefile and scheduler; only their jobs are simulated.
-What counts is the time of the processor, so that other programs on the machine disturb little.
+CPU time is measured, so that other programs on the machine have little effect.
 """
 
 import sys
@@ -27,12 +27,10 @@ GPUS, CORES = 64, 1024
 
 
 def main(
-    jobs: Annotated[
-        list[int] | None, typer.Option(min=100, help="Size of a graph; may be given several times.")
-    ] = None,
+    jobs: Annotated[list[int] | None, typer.Option(min=100, help="Number of jobs in a graph; may be repeated.")] = None,
     scheduler: Annotated[str, typer.Option(help="Snakemake's ilp (its default) or greedy.")] = "ilp",
-    first: Annotated[int, typer.Option(min=0, help="Stop when so many jobs have ended; 0 for never.")] = 60,
-    markdown: Annotated[Path | None, typer.Option(help="File with markers, between which the table goes.")] = None,
+    first: Annotated[int, typer.Option(min=0, help="Stop after this many jobs have ended; 0 for never.")] = 60,
+    markdown: Annotated[Path | None, typer.Option(help="Write the table between the markers in this file.")] = None,
 ) -> None:
     """Measure planning and scheduling of large graphs."""
     table = as_markdown(list(_measured(jobs or [1000, 3000, 10_000], scheduler, first)), first)
@@ -42,12 +40,12 @@ def main(
 
 
 def _measured(sizes: list[int], scheduler: str, first: int) -> Iterator[tuple[int, Outcome]]:
-    """Jobs of the graph, and what a call of Snakemake came to."""
+    """Return the number of jobs in the graph and the outcome of a Snakemake call."""
     for size in sizes:
         with tempfile.TemporaryDirectory(prefix="tdbench-many-") as folder:
             path = write_experiment(Path(folder), size)
             names = costs_of(load_plans(str(path)), Path("results"), Rates(PUBLISHED))
-            # No two end together, so that each is a round of the scheduler by itself.
+            # No two jobs end together, so each needs a round of the scheduler.
             costs = {name: Cost(60 + 0.01 * place) for place, name in enumerate(names)}
             more = ["--scheduler", scheduler, "--config", f"experiment={path}", "results=results"]
             outcome = simulate(ROOT / "Snakefile", costs, GPUS, CORES, 1.0, *more, stop_after=first)
@@ -58,7 +56,7 @@ def _measured(sizes: list[int], scheduler: str, first: int) -> Iterator[tuple[in
 
 
 def as_markdown(measured: list[tuple[int, Outcome]], first: int) -> str:
-    """A line for each graph."""
+    """Return a table with a line per graph."""
     lines = [
         f"| jobs in the graph | planned in, s | scheduling, ms a job (of the first {first:,}) | memory, MB |"
         if first
@@ -66,7 +64,7 @@ def as_markdown(measured: list[tuple[int, Outcome]], first: int) -> str:
         "|---|---|---|---|",
     ]
     for count, outcome in measured:
-        # Jobs that still ran when it was enough end in rounds that select nothing.
+        # Jobs that were still running at the limit end in rounds that select nothing.
         each = 1000 * outcome.scheduling_s / (first or len(outcome.jobs))
         lines.append(f"| {count:,} | {outcome.planning_s:.1f} | {each:.0f} | {outcome.peak_mb:,.0f} |")
     return "\n".join(lines)

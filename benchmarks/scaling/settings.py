@@ -1,4 +1,4 @@
-"""The ways of running an experiment that are compared."""
+"""The compared settings for running an experiment."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ CORES_A_GPU = 16
 
 @dataclass(frozen=True)
 class Setting:
-    """How many GPUs a run has, and how many cores its scoring."""
+    """The number of GPUs per run, and of cores for its scoring."""
 
     name: str
     gpus_a_run: int = 1
@@ -16,7 +16,7 @@ class Setting:
 
     @property
     def options(self) -> list[str]:
-        """What Snakemake is given besides the experiment; nothing where that is what it does anyway."""
+        """Return further arguments for Snakemake; empty for its default behaviour."""
         resources, threads = [], []
         if self.gpus_a_run > 1:
             resources += [f"{rule}:gpu={self.gpus_a_run}" for rule in ("train", "sample")]
@@ -32,4 +32,4 @@ SETTINGS = (
     Setting(f"scoring on {CORES_A_GPU} cores", 1, CORES_A_GPU),
     Setting("and 8 GPUs a run", 8, CORES_A_GPU),
 )
-"""As it comes; scoring on all cores that a GPU has; and several GPUs a run besides."""
+"""The default; scoring on all cores of a GPU; and in addition several GPUs per run."""

@@ -1,4 +1,4 @@
-"""One simulated call of Snakemake, and what it says."""
+"""Runs one simulated Snakemake call and reads its outcome."""
 
 import json
 import os
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Job:
-    """A job as it was done: simulated seconds since the first one."""
+    """A finished job, with times in simulated seconds since the first job."""
 
     name: str
     rule: str
@@ -26,7 +26,7 @@ class Job:
     gpus: int
     cores: int
     needs: list[str]
-    """Names of the jobs whose output it reads."""
+    """Names of the jobs that it depends on."""
 
     @property
     def seconds(self) -> float:
@@ -35,15 +35,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a simulated call came to."""
+    """The outcome of a simulated call."""
 
     jobs: list[Job]
     gpus: int
     cores: int
     planning_s: float
-    """Seconds of a processor from the start of the command to the first job: imports, Snakefile, graph."""
+    """CPU seconds from the start of the command to the first job: imports, Snakefile, graph."""
     scheduling_s: float
-    """Seconds of a processor from there to the end of the last job."""
+    """CPU seconds from there to the end of the last job."""
     peak_mb: float
 
     @property
@@ -52,25 +52,25 @@ class Outcome:
 
     @property
     def gpu_s(self) -> float:
-        """GPU seconds that jobs held."""
+        """GPU seconds that jobs occupied."""
         return sum(job.gpus * job.seconds for job in self.jobs)
 
     @property
     def core_s(self) -> float:
-        """Core seconds that jobs held."""
+        """Core seconds that jobs occupied."""
         return sum(job.cores * job.seconds for job in self.jobs)
 
     @property
     def utilisation(self) -> float:
-        """Share of the GPUs' time that jobs held."""
+        """Share of the GPU time that jobs occupied."""
         return self.gpu_s / (self.gpus * self.wall_s)
 
     @cached_property
     def critical_path(self) -> list[Job]:
-        """The longest chain of jobs that need each other, first to last: no number of GPUs makes it shorter."""
+        """The longest chain of dependent jobs, first to last; no number of GPUs makes it shorter."""
         by_name = {job.name: job for job in self.jobs}
         longest: dict[str, float] = {}
-        # What a job needs ended before it began, hence comes earlier.
+        # A job comes after its dependencies, because they end before it begins.
         for job in sorted(self.jobs, key=lambda job: (job.begun, job.ended)):
             longest[job.name] = job.seconds + max((longest[name] for name in job.needs if name in longest), default=0.0)
         last = max(self.jobs, key=lambda job: longest[job.name])
@@ -85,32 +85,32 @@ class Outcome:
 
     @property
     def bound_s(self) -> float:
-        """The least time that any order of the jobs takes on these GPUs and cores."""
+        """A lower bound on the time, for any order of the jobs on these GPUs and cores."""
         return max(self.critical_s, self.gpu_s / self.gpus, self.core_s / self.cores)
 
 
 def simulate(
     snakefile: Path, costs: dict[str, Cost], gpus: int, cores: int, efficiency: float, *more: str, stop_after: int = 0
 ) -> Outcome:
-    """Let Snakemake do a workflow in simulated time.
+    """Run a workflow with Snakemake in simulated time.
 
     Parameters
     ----------
     costs : dict
-        First output -> what that job takes.
+        First output of a job -> its cost.
     gpus, cores : int
-        What there is to give to jobs.
+        GPUs and cores available to jobs.
     efficiency : float
-        n GPUs or processes that share a job are as fast as n times this, for n > 1.
+        Speed-up of n > 1 GPUs or processes that share a job, divided by n.
     *more : str
-        Further arguments of Snakemake.
+        Further arguments for Snakemake.
     stop_after : int
-        Start no more jobs when so many have ended; 0 for all.
+        Start no more jobs after this many have ended; 0 for no limit.
 
     Raises
     ------
     TdbenchError
-        If Snakemake fails, with the end of what it said.
+        If Snakemake fails; with the end of its output.
     """
     with tempfile.TemporaryDirectory(prefix="tdbench-scaling-") as folder:
         work = Path(folder)
@@ -135,18 +135,18 @@ def simulate(
             "--resources",
             f"gpu={gpus}",
             "--no-hooks",
-            # A limit by the real clock, which says nothing here.
+            # A limit in real time, which is meaningless here.
             "--max-jobs-per-timespan",
             "1000000/1s",
             "--simulated-stop-after",
             str(stop_after),
             *more,
         ]
-        # Of equal jobs Snakemake takes the first of a set, whose order hangs on the hashes of strings.
+        # Among equal jobs Snakemake takes the first of a set, and its order depends on string hashes.
         settings = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"}
         settings.pop("PYTHONDONTWRITEBYTECODE", None)
         done = subprocess.run(command, cwd=work, env=settings, capture_output=True, text=True)
-        # A call that was told to stop before the end counts as failed.
+        # Snakemake counts a call as failed if it stops before the end.
         if (done.returncode and not stop_after) or not record.exists():
             raise TdbenchError(f"{snakefile}: Snakemake failed:\n{(done.stderr or done.stdout)[-2000:]}")
         found = json.loads(record.read_text())

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.scaling.snakemake_simulated``: `snakemake` that also knows ``--executor simulated``."""
+"""``python -m benchmarks.scaling.snakemake_simulated``: `snakemake` with ``--executor simulated``."""
 
 from snakemake.cli import main
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry

@@ -1,4 +1,4 @@
-"""The table of simulated calls, for docs/scaling.md."""
+"""Formats simulated calls as the tables of docs/scaling.md."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Row:
 
 
 def as_markdown(rows: list[Row]) -> str:
-    """What the jobs are, then a table for each speed of a GPU."""
+    """Return a sentence on the jobs, then a table per GPU speed."""
     parts = [jobs_table(rows[0].outcome)]
     for throughput in dict.fromkeys(row.throughput for row in rows):
         own = [row for row in rows if row.throughput == throughput]
@@ -29,7 +29,7 @@ def as_markdown(rows: list[Row]) -> str:
 
 
 def jobs_table(outcome: Outcome) -> str:
-    """Jobs by rule; those of the experiments' reports together."""
+    """Count jobs by rule; the jobs for reports are counted together."""
     counts = Counter(
         job.rule if job.rule in (*STAGES, "reference_by_library", "data") else "others" for job in outcome.jobs
     )
@@ -66,7 +66,7 @@ def _speed_table(throughput: Throughput, rows: list[Row]) -> str:
 
 
 def _chain(outcome: Outcome) -> str:
-    """The longest chain, as ``18.1 d: ffhq/edm-td-seed0: train 5.6 d, ...``."""
+    """Return the longest chain, such as ``18.1 d: ffhq/edm-td-seed0: train 5.6 d, ...``."""
     path = outcome.critical_path
     stages = {job.rule: job for job in path if job.rule in STAGES}
     told = ", ".join(f"{rule} {duration(job.seconds)}" for rule, job in stages.items())
@@ -75,12 +75,12 @@ def _chain(outcome: Outcome) -> str:
 
 
 def _run(job: Job) -> str:
-    """The run of a job, such as ``ffhq/edm-td-seed0``, from its marker ``RESULTS/EXPERIMENT/jobs/RUN/train.json``."""
+    """Return the run of a job, such as ``ffhq/edm-td-seed0``, from ``RESULTS/EXPERIMENT/jobs/RUN/train.json``."""
     return job.name.partition("/jobs/")[2].rpartition("/")[0]
 
 
 def duration(seconds: float) -> str:
-    """Minutes, hours or days, whichever reads well."""
+    """Format a duration in minutes, hours or days."""
     for unit, name in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
         if seconds >= 2 * unit:
             value = seconds / unit

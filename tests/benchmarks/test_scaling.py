@@ -82,7 +82,7 @@ def test_with_a_gpu_for_each_the_longest_chain_is_the_wall_time(workflow: Path) 
 
 
 def test_a_job_that_nobody_gave_a_cost_is_named(workflow: Path) -> None:
-    with pytest.raises(TdbenchError, match=r"[123]\.trained: the file of costs does not say what this takes"):
+    with pytest.raises(TdbenchError, match=r"[123]\.trained: the file of costs has no entry for this job"):
         simulate(workflow, {}, 1, 1, 1.0)
 
 
