@@ -102,7 +102,7 @@ def _ratio(name: str, rounded: Tensor, exact: Tensor, note: str = "") -> Row:
 
 
 def _any_direction(seen: _Seen) -> Row:
-    """Return the length of the mean change over that of the mean gradient, unbiased by products of different batches."""
+    """Return the length of the mean change over that of the mean gradient, from products of different batches."""
     count = len(seen.squares)
 
     def common(sums: list[Tensor]) -> Tensor:
