@@ -87,7 +87,7 @@ def take_gpus(count: int) -> Iterator[list[str]]:
     ids = visible_gpus()
     if count > len(ids) > 0:
         raise TdbenchError(
-            f"--processes {count}: each process needs a GPU, but there are only {len(ids)} here ({', '.join(ids)})"
+            f"--processes {count}: each process needs a GPU, and there are {len(ids)} here ({', '.join(ids)})"
         )
     if HELD in os.environ or not (ids or ALLOWED in os.environ):
         yield ids
