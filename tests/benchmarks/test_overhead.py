@@ -85,5 +85,5 @@ def test_other_calls_and_other_results_are_left_out(workdir: Path) -> None:
 def test_a_call_that_has_not_ended_is_refused(workdir: Path) -> None:
     log = newest_log(workdir)
     log.write_text(LOG.replace("Elapsed time", "Not yet"))
-    with pytest.raises(TdbenchError, match="give --log that of a call that ended"):
+    with pytest.raises(TdbenchError, match="give --log the log of a finished call"):
         read_call(log)
