@@ -9,7 +9,7 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-from tdbench.experiment.extractors import DEFAULT_LIBRARIES, EXTRACTORS, LIBRARIES, OWN
+from tdbench.experiment.extractors import DEFAULT_LIBRARIES, EXTRACTORS, LIBRARIES, LIBRARY_SPECIFIC
 from tdbench.workflow.config import limit_gpus, need_cores
 from tdbench.workflow.flow import Workflow
 from tdbench.workflow.kubernetes import let_pods_share_a_volume

@@ -45,7 +45,7 @@ def main(
 ) -> None:
     """Measure tdbench: each figure is a ratio to a reference that ran in the same process in alternation."""
     begun, bench = time.monotonic(), Bench(choose_device(device.value, threads), quick)
-    facts: dict[str, Any] = {"quick": quick, "provenance": provenance().written(), "hardware": _hardware(bench.device)}
+    facts: dict[str, Any] = {"quick": quick, "provenance": provenance().to_json(), "hardware": _hardware(bench.device)}
     rows = list(_measure(bench, [group.value for group in only] if only else list(GROUPS)))
     facts["seconds"] = time.monotonic() - begun
     if json_file is not None:
@@ -71,7 +71,7 @@ def _measure(bench: Bench, groups: list[str]) -> Iterator[Row]:
 
 def _hardware(device: torch.device) -> dict[str, Any]:
     """Return the fields of `describe_hardware`, and those that decide about number formats."""
-    return describe_hardware(device).written() | {
+    return describe_hardware(device).to_json() | {
         "model": _model(),
         "vector_instructions": torch.backends.cpu.get_cpu_capability(),
         "native_bf16": native_bf16(device),

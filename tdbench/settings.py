@@ -18,7 +18,7 @@ class Parameters(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _truth_is_no_number(cls, content: Any) -> Any:
+    def _reject_booleans_as_numbers(cls, content: Any) -> Any:
         """Reject booleans given as numbers, and numbers or words given as booleans.
 
         Python counts True as 1, and pydantic takes 1 and "yes" for True, so such a mistake would go unnoticed. The

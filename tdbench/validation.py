@@ -41,7 +41,7 @@ def _moment(text: str) -> str:
     return text
 
 
-Moment = Annotated[str, AfterValidator(_moment)]
+Timestamp = Annotated[str, AfterValidator(_moment)]
 Checksum = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=10**15)]
 Seconds = Annotated[float, Field(ge=0, le=1e11)]
@@ -55,7 +55,7 @@ class Record(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
 
-    def written(self) -> Any:
+    def to_json(self) -> Any:
         """Return the content for JSON, without the fields that were not set."""
         return self.model_dump(mode="json", exclude_unset=True)
 

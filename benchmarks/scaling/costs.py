@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.scaling.rates import Rates
 from tdbench.data.sources import SOURCES
 from tdbench.errors import TdbenchError
-from tdbench.experiment.extractors import EXTRACTORS, OWN
+from tdbench.experiment.extractors import EXTRACTORS, LIBRARY_SPECIFIC
 from tdbench.experiment.run import Plan
 from tdbench.workflow.batches import Batch
 from tdbench.workflow.budget import run_budget
@@ -65,7 +65,7 @@ def _of_dataset(flow: ExperimentFlow, name: str, rates: Rates) -> Iterator[tuple
     if EXTRACTORS[features].trained_on_data:
         yield files.classifier, Cost(rates.start_s + rates.classifier_s)
     # Each library has its own Inception and a job for it. Other features are extracted once for all libraries.
-    groups = [[column] for column in columns] if features in OWN else [columns]
+    groups = [[column] for column in columns] if features in LIBRARY_SPECIFIC else [columns]
     for group in groups:
         path = files.references(features, group)[0]
         yield path, Cost(rates.start_s + nominal.images * rates.extraction_s(features, group))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tdbench.errors import TdbenchError
-from tdbench.experiment.extractors import OWN
+from tdbench.experiment.extractors import LIBRARY_SPECIFIC
 from tdbench.workflow.budget import Throughput
 
 Speed = TypeVar("Speed")
@@ -63,14 +63,14 @@ class Rates:
         """
         speeds = _known("features", features, FEATURES_PER_S)
         each = [1 / speeds[library] for library in libraries]
-        return sum(each) if features in OWN else max(each)
+        return sum(each) if features in LIBRARY_SPECIFIC else max(each)
 
     def distances_s(self, features: str, library: str, images: int) -> float:
         """Return the core seconds of the distances of one set of samples; they grow with the square of its images.
 
         With the few features of the classifier they are negligible.
         """
-        return DISTANCES_S[library] * (images / 50_000) ** 2 if features in OWN else 0.0
+        return DISTANCES_S[library] * (images / 50_000) ** 2 if features in LIBRARY_SPECIFIC else 0.0
 
 
 def _known(kind: str, name: str, speeds: dict[str, Speed]) -> Speed:

@@ -66,7 +66,7 @@ def data(
     write_archive(output, *found)
     made = read_archive(output)
     summary = made.summary() if state is None else made.summary().model_copy(update={"source_state": state})
-    write_json(summary_file(output), summary.written())
+    write_json(summary_file(output), summary.to_json())
     typer.echo(made.describe())
 
 
@@ -129,7 +129,7 @@ def reference(
         DEFAULT_LIBRARIES,
         EXTRACTORS,
         LIBRARIES,
-        OWN,
+        LIBRARY_SPECIFIC,
         PUBLISHERS,
         check_libraries,
     )
@@ -145,8 +145,10 @@ def reference(
         check_libraries(libraries, features)
     except ValueError as error:
         raise TdbenchError(f"--library: {error}") from error
-    if weights is not None and features not in OWN:
-        raise TdbenchError(f"--weights {weights}: only --features {OWN[0]} takes weights, not {features!r}")
+    if weights is not None and features not in LIBRARY_SPECIFIC:
+        raise TdbenchError(
+            f"--weights {weights}: only --features {LIBRARY_SPECIFIC[0]} takes weights, not {features!r}"
+        )
     from tdbench.data.archive import read_archive
     from tdbench.evaluation.scores import write_references
     from tdbench.records.layout import DatasetLayout

@@ -91,7 +91,7 @@ class ImageSet:
     def describe(self) -> str:
         """The summary on one line, for people."""
         facts = {
-            key: value for key, value in self.summary().written().items() if key not in ("class_counts", "class_names")
+            key: value for key, value in self.summary().to_json().items() if key not in ("class_counts", "class_names")
         }
         line = ", ".join(f"{key} {value}" for key, value in facts.items())
         if not self.class_names:

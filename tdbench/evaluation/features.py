@@ -116,7 +116,7 @@ def load_from_plugin(name: str, library: str, files: DatasetLayout) -> FeatureEx
 
 
 def save_reference(path: Path, reference: ReferenceFeatures) -> None:
-    written = reference.facts.written()
+    written = reference.facts.to_json()
     facts = written | {"content": _checksum(reference, written)}
     with atomic_path(path) as temporary:
         np.savez(
@@ -218,7 +218,7 @@ def features_together(
     own = np.concatenate(batches[world.rank :: world.count] or [np.arange(0)])
     found = features(images[own]) if len(own) else np.zeros((0, 0))
     # The leader has the first batch, so it knows the length of a feature vector.
-    whole = torch.zeros(len(images), world.leaders(found.shape[1]), dtype=torch.float64)
+    whole = torch.zeros(len(images), world.broadcast(found.shape[1]), dtype=torch.float64)
     if len(own):
         whole[torch.from_numpy(own)] = torch.from_numpy(found)
     return world.sum(whole).numpy()

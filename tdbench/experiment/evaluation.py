@@ -11,7 +11,7 @@ from tdbench.experiment.extractors import (
     DEFAULT_LIBRARIES,
     EXTRACTORS,
     LIBRARIES,
-    OWN,
+    LIBRARY_SPECIFIC,
     PUBLISHERS,
     check_libraries,
 )
@@ -22,7 +22,7 @@ FOLDER = "folder"
 """Key of the validation context: the folder of the experiment file, to which its paths are relative."""
 
 
-def seen_from_experiment(path: Any, info: ValidationInfo) -> Any:
+def relative_to_experiment(path: Any, info: ValidationInfo) -> Any:
     """Resolve a path of the experiment file, which is relative to the folder of that file."""
     if not isinstance(path, (str, Path)) or not str(path):
         raise ValueError("should be the path of a file")
@@ -42,7 +42,7 @@ def _weights(value: Any, info: ValidationInfo) -> Any:
         if name not in publishers:
             raise ValueError(f"{name}: publishes no weights; known: {', '.join(publishers)}")
         try:
-            found[name] = seen_from_experiment(path, info)
+            found[name] = relative_to_experiment(path, info)
         except ValueError as error:
             raise ValueError(f"{name}: {path!r}: {error}") from error
     return found
@@ -87,13 +87,13 @@ class Evaluation(Parameters):
     @property
     def publishers(self) -> list[str]:
         """Libraries whose published weights are needed, in the order of `libraries`."""
-        if self.features not in OWN:
+        if self.features not in LIBRARY_SPECIFIC:
             return []
         return [name for name in dict.fromkeys(PUBLISHERS[lib] for lib in self.libraries) if name not in self.weights]
 
     @model_validator(mode="after")
     def _fit_the_features(self) -> Self:
         check_libraries(self.libraries, self.features)
-        if self.weights and self.features not in OWN:
-            raise ValueError(f"weights: only features {OWN[0]} takes weights, not {self.features!r}")
+        if self.weights and self.features not in LIBRARY_SPECIFIC:
+            raise ValueError(f"weights: only features {LIBRARY_SPECIFIC[0]} takes weights, not {self.features!r}")
         return self

@@ -96,7 +96,7 @@ EXTRACTORS = {
     ),
 }
 DEFAULT_FEATURES = "classifier"
-OWN = tuple(name for name, row in EXTRACTORS.items() if row.own_of_library)
+LIBRARY_SPECIFIC = tuple(name for name, row in EXTRACTORS.items() if row.own_of_library)
 """Extractors that differ by library. The libraries share all others, also those of plug-ins."""
 
 
@@ -112,8 +112,8 @@ def check_libraries(libraries: tuple[str, ...], features: str) -> None:
     if twice:
         raise ValueError(f"libraries: {twice!r} is listed twice")
     modes = [name for name, library in LIBRARIES.items() if name != library.publisher]
-    if features not in OWN and (mode := next((name for name in libraries if name in modes), None)):
+    if features not in LIBRARY_SPECIFIC and (mode := next((name for name in libraries if name in modes), None)):
         raise ValueError(
             f"libraries: {mode!r} differs from {LIBRARIES[mode].publisher!r} only in its resize for Inception, "
-            f"which features {features!r} do not use; remove it, or choose features {OWN[0]}"
+            f"which features {features!r} do not use; remove it, or choose features {LIBRARY_SPECIFIC[0]}"
         )

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
-from tdbench.experiment.evaluation import seen_from_experiment
+from tdbench.experiment.evaluation import relative_to_experiment
 from tdbench.settings import Parameters, one_of
 
 LARGEST_BATCH = 2**20
@@ -16,7 +16,7 @@ Precision = Literal["auto", "fp32", "tf32", "bf16"]
 
 
 def _file(value: Any, info: ValidationInfo) -> Any:
-    return None if value is None else seen_from_experiment(value, info)
+    return None if value is None else relative_to_experiment(value, info)
 
 
 class OptimizerClass(NamedTuple):

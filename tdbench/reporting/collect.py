@@ -35,7 +35,7 @@ def collect_scores(runs: Iterable[Run], records: Records) -> pd.DataFrame:
     for run in runs:
         stored = records.of(run)
         stored.check_trained()
-        rows += [{"experiment": run.experiment} | _identity(run) | score.written() for score in stored.scored.scores]
+        rows += [{"experiment": run.experiment} | _identity(run) | score.to_json() for score in stored.scored.scores]
     if not rows:
         raise TdbenchError("no scores to report")
     return pd.DataFrame(rows)
@@ -72,7 +72,7 @@ def collect_runs(runs: Iterable[Run], records: Records) -> pd.DataFrame:
 def collect_curves(runs: Iterable[Run], records: Records) -> pd.DataFrame:
     """The metrics of all trainings, one row for each line of metrics.jsonl."""
     frames = [
-        pd.DataFrame([line.written() for line in records.of(run).metrics]).assign(**_identity(run)) for run in runs
+        pd.DataFrame([line.to_json() for line in records.of(run).metrics]).assign(**_identity(run)) for run in runs
     ]
     return pd.concat(frames, ignore_index=True)
 
@@ -82,7 +82,7 @@ def collect_residuals(runs: Iterable[Run], records: Records) -> pd.DataFrame:
     rows = []
     for run in runs:
         content = records.of(run).consistency
-        rows += [_identity(run) | point.written() for point in (content.residuals if content else [])]
+        rows += [_identity(run) | point.to_json() for point in (content.residuals if content else [])]
     return pd.DataFrame(rows, columns=[*IDENTITY, *ResidualAt.model_fields])
 
 

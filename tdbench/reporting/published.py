@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from tdbench.errors import TdbenchError
-from tdbench.experiment.extractors import LIBRARIES, OWN
+from tdbench.experiment.extractors import LIBRARIES, LIBRARY_SPECIFIC
 from tdbench.experiment.metrics import label
 from tdbench.experiment.run import Plan, Run
 from tdbench.networks import NETWORKS
@@ -91,7 +91,7 @@ def published(found: Findings) -> pd.DataFrame:
 def published_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
     """Published figures of the experiment's data sets beside ours, as people read them; empty where there are none.
 
-    Ours are those of the same data set, formulation, objective and budget: mean ± standard deviation and the ratio to
+    OwnedRuns are those of the same data set, formulation, objective and budget: mean ± standard deviation and the ratio to
     the published one, a pair of columns a library. ``result`` says whether they reproduce it (`_result`), or what
     in the protocol differs so that they do not compare. A network that is described and not named is for the reader
     to judge. Two figures of the same budget are two rows.
@@ -193,7 +193,7 @@ def _differs_in_library(figure: Figure, mine: Measured) -> list[str]:
         return [_against("features", mine.features, figure.features)]
     # Other features have the same resize in all libraries.
     library = LIBRARIES.get(mine.library)  # scores may be of a later version of tdbench, which knows more
-    if figure.features not in OWN or (library is not None and figure.resize == library.resize):
+    if figure.features not in LIBRARY_SPECIFIC or (library is not None and figure.resize == library.resize):
         return []
     return ["resize unknown" if pd.isna(figure.resize) or library is None else "resize"]
 

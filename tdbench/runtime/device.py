@@ -52,7 +52,7 @@ def native_bf16(device: torch.device) -> bool:
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
-def forget_peak_memory(device: torch.device) -> None:
+def reset_peak_memory(device: torch.device) -> None:
     """Reset the peak that `memory_mb` returns, because several trainings may share a process."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

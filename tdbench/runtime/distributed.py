@@ -23,7 +23,7 @@ from tdbench.errors import Stopped, TdbenchError
 from tdbench.runtime.signals import StopRequest, stop_on_request
 from tdbench.runtime.torchrun import process_count, rank
 
-PATIENCE = timedelta(hours=1)
+TIMEOUT = timedelta(hours=1)
 """Timeout for the other processes: the leader may be writing a large checkpoint to a slow disk."""
 
 
@@ -57,7 +57,7 @@ class World:
         """Return whether the parent of several processes was killed; then nothing else would end them."""
         return self.count > 1 and os.getppid() != self.parent
 
-    def leaders(self, value: int) -> int:
+    def broadcast(self, value: int) -> int:
         """Return the leader's value in all processes."""
         return int(self.sum(torch.tensor(int(value) if self.leader else 0)))
 
@@ -104,7 +104,7 @@ def joined() -> Iterator[World]:
     if torch.cuda.is_available():
         backend = "cpu:gloo,cuda:nccl"
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-    distributed.init_process_group(backend, timeout=PATIENCE)
+    distributed.init_process_group(backend, timeout=TIMEOUT)
     try:
         yield World(rank(), process_count())
     except RuntimeError as error:

@@ -70,7 +70,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     target = regular_target(path)
     with _temporary(target) as temporary:
         yield temporary
-        _settle(temporary, target)
+        _commit(temporary, target)
 
 
 def regular_target(path: Path) -> Path:
@@ -98,10 +98,10 @@ def checksummed_path(folder: Path, prefix: str, suffix: str) -> Iterator[Path]:
     """Like `atomic_path`, for a file named by the SHA-256 of its content: ``PREFIX CHECKSUM SUFFIX``."""
     with _temporary(folder / f"{prefix}{suffix}") as temporary:
         yield temporary
-        _settle(temporary, regular_target(folder / f"{prefix}{sha256(temporary)}{suffix}"))
+        _commit(temporary, regular_target(folder / f"{prefix}{sha256(temporary)}{suffix}"))
 
 
-def _settle(temporary: Path, path: Path) -> None:
+def _commit(temporary: Path, path: Path) -> None:
     """Rename a file to its final name and flush both to disk: first the content, then the name."""
     with temporary.open("rb") as handle:
         os.fsync(handle.fileno())
@@ -158,9 +158,9 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def _json_of(part: Any) -> Any:
-    if not hasattr(part, "written"):
+    if not hasattr(part, "to_json"):
         raise TypeError(f"{part!r:.200} ({type(part).__name__}) has no form in JSON")
-    return part.written()
+    return part.to_json()
 
 
 def parse_json(text: str) -> Any:

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from tdbench.errors import TdbenchError
 from tdbench.runtime.progress import say
 
-ALLOWED, HELD, VISIBLE = "TDBENCH_GPUS", "TDBENCH_GPUS_HELD", "CUDA_VISIBLE_DEVICES"
+ALLOWED, HELD_VARIABLE, VISIBLE = "TDBENCH_GPUS", "TDBENCH_GPUS_HELD", "CUDA_VISIBLE_DEVICES"
 _ID = re.compile(r"\d+|(GPU|MIG)-[\w./-]+")
 _SAY_AFTER_S, _NVIDIA_SMI_S = 1.0, 30.0
 
@@ -37,7 +37,7 @@ def visible_gpus() -> list[str]:
     TdbenchError
         If ``TDBENCH_GPUS`` holds anything but ids.
     """
-    for variable in (HELD, ALLOWED, VISIBLE):
+    for variable in (HELD_VARIABLE, ALLOWED, VISIBLE):
         if variable in os.environ:
             ids = list(dict.fromkeys(part.strip() for part in os.environ[variable].split(",") if part.strip()))
             # Like CUDA: the first entry that is not an id, such as -1, ends the list.
@@ -89,12 +89,12 @@ def take_gpus(count: int) -> Iterator[list[str]]:
         raise TdbenchError(
             f"--processes {count}: each process needs a GPU, and there are {len(ids)} here ({', '.join(ids)})"
         )
-    if HELD in os.environ or not (ids or ALLOWED in os.environ):
+    if HELD_VARIABLE in os.environ or not (ids or ALLOWED in os.environ):
         yield ids
         return
     # If TDBENCH_GPUS is empty, wait for nothing but hide all GPUs.
     taken, locks = _wait_for(ids, count if ids else 0)
-    seen = {VISIBLE: ",".join(taken), HELD: ",".join(taken)}
+    seen = {VISIBLE: ",".join(taken), HELD_VARIABLE: ",".join(taken)}
     if VISIBLE not in os.environ:
         # The indices are those of nvidia-smi, in PCI order; CUDA's default order is by speed.
         seen["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"

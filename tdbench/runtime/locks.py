@@ -26,7 +26,7 @@ class Busy(TdbenchError):
     """Another process holds the folder. The message says which, since when, and what to do."""
 
 
-class Hold:
+class FolderLock:
     """A lock that keeps other processes out of a folder.
 
     It is a system lock on a file, so it is released when the process ends, even if it is killed. If the file system has
@@ -131,12 +131,12 @@ def _acquired(lock: BaseFileLock, wait_s: float) -> BaseFileLock | None:
     return lock
 
 
-def hold_results(results: Path) -> Hold:
+def hold_results(results: Path) -> FolderLock:
     """Return the lock for Snakemake: one at a time per results folder, from any working folder."""
     asked = advice.command("status", results)
-    return Hold(results, "another Snakemake is working on these results", f" (`{asked}` shows its progress)")
+    return FolderLock(results, "another Snakemake is working on these results", f" (`{asked}` shows its progress)")
 
 
-def hold_run(folder: Path, name: str) -> Hold:
+def hold_run(folder: Path, name: str) -> FolderLock:
     """Return the lock for a stage of a run: two processes on one run would mix their files."""
-    return Hold(folder, f"{name}: another process is working on this run")
+    return FolderLock(folder, f"{name}: another process is working on this run")

@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from tdbench import __version__
-from tdbench.validation import Moment, Record
+from tdbench.validation import Record, Timestamp
 
 _TRACED = (
     "torch",
@@ -37,7 +37,7 @@ class Provenance(Record):
     """`code_checksum`; None in a result without it."""
     versions: dict[str, str]
     platform: str | None = None
-    written_at: Moment
+    written_at: Timestamp
 
 
 @cache

@@ -134,7 +134,7 @@ def sample_run(run: Run, layout: RunLayout, world: World = ALONE) -> None:
             for steps in run.sampling.steps:
                 key = sample_key(run, snapshots[images].sha256, steps)
                 kept = _existing(layout, images, steps, key) if world.leader else None
-                if world.leaders(kept is not None):
+                if world.broadcast(kept is not None):
                     bar.skip(run.sampling.images)
                 else:
                     begun = time.perf_counter()
@@ -181,7 +181,7 @@ def _sample_set(
             moves = share * watched.moves() + (moves if len(moves) else 0)
         bar.update(len(index))
     # The leader has the first batch, so it knows the count. Every image is zero in all processes but one.
-    nfe = world.leaders(calls)
+    nfe = world.broadcast(calls)
     moves = world.sum(moves if calls else torch.zeros(nfe - 1, dtype=torch.float64))
     return world.sum(pixels).permute(0, 2, 3, 1).contiguous().numpy(), moves.tolist()
 

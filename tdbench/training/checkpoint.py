@@ -83,7 +83,7 @@ def save_checkpoint(folder: Path, images: int, tensors: Mapping[str, Tensor], fa
     """
     content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with checksummed_path(folder, f"{images:012d}-", ".safetensors") as temporary:
-        save_file(content, temporary, metadata={"tdbench": json.dumps(facts.written(), sort_keys=True)})
+        save_file(content, temporary, metadata={"tdbench": json.dumps(facts.to_json(), sort_keys=True)})
     found = _by_age(folder)
     for path in found[KEPT:]:
         path.unlink(missing_ok=True)

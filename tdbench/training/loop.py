@@ -17,7 +17,7 @@ from tdbench.networks import count_parameters
 from tdbench.records.layout import RunLayout
 from tdbench.records.schema import CheckpointFacts, DistanceWeights, Finished, MetricsLine, Part, SnapshotEntry, Trained
 from tdbench.records.weights import save_snapshot
-from tdbench.runtime.device import choose_device, describe_hardware, forget_peak_memory
+from tdbench.runtime.device import choose_device, describe_hardware, reset_peak_memory
 from tdbench.runtime.distributed import ALONE, Vote, World
 from tdbench.runtime.files import make_folder, sha256, write_json
 from tdbench.runtime.progress import progress, say
@@ -91,7 +91,7 @@ def train(run: Run, archive: Path, layout: RunLayout, world: World = ALONE) -> N
         If the process was asked to stop; a checkpoint of the last step is written.
     """
     device = choose_device(run.training.device, run.training.threads)
-    forget_peak_memory(device)
+    reset_peak_memory(device)
     data = read_archive(archive)
     run.check_data(len(data.images))
     make_folder(layout.folder)
@@ -122,7 +122,7 @@ def train(run: Run, archive: Path, layout: RunLayout, world: World = ALONE) -> N
 def _checkpoint_to_use(wanted: Identity, run: Run, layout: RunLayout, world: World) -> Checkpoint | None:
     """The checkpoint to resume from: the leader looks for it, and the others use what it found."""
     if not world.leader:
-        images = world.leaders(0)
+        images = world.broadcast(0)
         if images == 0:
             return None
         (path,) = layout.checkpoints.glob(f"{images:012d}-*.safetensors")
@@ -130,7 +130,7 @@ def _checkpoint_to_use(wanted: Identity, run: Run, layout: RunLayout, world: Wor
     found = find_checkpoint(layout.checkpoints, wanted, lambda facts: _objection(facts, layout))
     keep_only(layout.checkpoints, found.path if found else None)
     _clear(layout, found)
-    world.leaders(0 if found is None else run.training.images_at(found.facts.step))
+    world.broadcast(0 if found is None else run.training.images_at(found.facts.step))
     return found
 
 
@@ -241,7 +241,7 @@ def _keep(training: Trainer) -> None:
 
 def _stop(training: Trainer, stop: StopRequest) -> None:
     # Torchrun ends those that are left when the first has ended: not before the leader has written.
-    training.world.leaders(0)
+    training.world.broadcast(0)
     raise Stopped(
         stop.signal_number or signal.SIGTERM,
         f"{training.run.name}: stopped after step {training.step} of {training.run.training.steps}; "

@@ -117,7 +117,7 @@ class MetricsWriter:
         line = self._line(table, learning_rate, ema_decay)
         if self._file is not None:
             with writing(self._path):
-                self._file.write(json.dumps(line.written()) + "\n")
+                self._file.write(json.dumps(line.to_json()) + "\n")
         self._table = self._table[:0]
         return line
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tdbench.diffusion.samplers import count_evaluations
-from tdbench.experiment.extractors import EXTRACTORS, OWN
+from tdbench.experiment.extractors import EXTRACTORS, LIBRARY_SPECIFIC
 from tdbench.experiment.run import Plan, Run
 from tdbench.networks import NOMINAL, forward_flops, nominal_parameters
 from tdbench.workflow.batches import batches
@@ -141,7 +141,7 @@ def _jobs(plans: list[Plan]) -> int:
     trained = [plan for plan in plans if EXTRACTORS[plan.experiment.evaluation.features].trained_on_data]
     classifiers = len({name for plan in trained for name in plan.experiment.datasets})
     references = {
-        (run.dataset_name, run.evaluation.features, library if run.evaluation.features in OWN else "all")
+        (run.dataset_name, run.evaluation.features, library if run.evaluation.features in LIBRARY_SPECIFIC else "all")
         for plan in plans
         for run in plan.runs.values()
         for library in run.evaluation.libraries

@@ -68,7 +68,7 @@ def need_cores(workflow: Any) -> None:
         The object that a Snakefile sees as ``workflow``.
     """
     if workflow.resource_settings.cores == 0:
-        with mistakes_end_the_call():
+        with exit_on_error():
             raise TdbenchError("--cores 0: no job can run; give at least 1, or all")
 
 
@@ -85,7 +85,7 @@ def limit_gpus(workflow: Any) -> None:
     # Snakemake knows a number of nodes only if jobs go to a cluster.
     if "gpu" in workflow.global_resources or workflow.resource_settings.nodes is not None:
         return
-    with mistakes_end_the_call():
+    with exit_on_error():
         gpus = visible_gpus()
     if gpus:
         workflow.register_resource("gpu", len(gpus))
@@ -111,7 +111,7 @@ def check_paths(plans: list[Plan], results: Path) -> None:
 
 
 @contextmanager
-def mistakes_end_the_call() -> Iterator[None]:
+def exit_on_error() -> Iterator[None]:
     try:
         yield
     except TdbenchError as error:

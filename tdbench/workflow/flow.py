@@ -27,9 +27,9 @@ from tdbench.runtime.files import make_folder
 from tdbench.runtime.locks import hold_results
 from tdbench.runtime.progress import say
 from tdbench.workflow.batches import Batch, batches
-from tdbench.workflow.config import check_paths, mistakes_end_the_call, read_config
-from tdbench.workflow.markers import into_the_present, refresh_marker
-from tdbench.workflow.published_weights import DistanceWeightsPlan, WeightsPlan, fetch_first
+from tdbench.workflow.config import check_paths, exit_on_error, read_config
+from tdbench.workflow.markers import clamp_future_times, refresh_marker
+from tdbench.workflow.published_weights import DistanceWeightsPlan, WeightsPlan, fetch_before_jobs
 
 SHORTLY_S = 1.0
 """Wait for the lock: a Snakemake that only plans also takes it for a moment."""
@@ -74,21 +74,21 @@ class ExperimentFlow:
 
         These files are not outputs of rules, because Snakemake deletes the outputs of a failed job.
         """
-        self._leave_the_future()
+        self._fix_future_times()
         self._notice_changed_sources()
         for batch in self.batches.values():
             for stage in STAGES:
                 made = {run.name: self.files(run).made_by(stage) for run in _of_stage(stage, batch)}
                 refresh_marker(self.report.job(batch.name, stage), stage, made)
 
-    def _leave_the_future(self) -> None:
+    def _fix_future_times(self) -> None:
         """Correct modification times in the future, of files that Snakemake or a marker compares."""
         folders = [self.dataset(name).folder for name in self.plan.experiment.datasets]
         folders += [self.report.folder, *(self.report.folder / name for name in ("tables", "figures"))]
         paths = [path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_file()]
         paths += [self.report.job(batch, stage) for batch in self.batches for stage in STAGES]
         paths += [self.files(run).made_by(stage) for run in self.plan.runs.values() for stage in STAGES]
-        if moved := into_the_present(paths):
+        if moved := clamp_future_times(paths):
             say(
                 f"{moved[0]}: its modification time was in the future, "
                 f"as was that of {len(moved) - 1} more files; set to now"
@@ -116,15 +116,15 @@ class ExperimentFlow:
         return shlex.join(run.name for run in _of_stage(stage, self.batches[batch]))
 
     def archives(self, batch: str) -> list[Path]:
-        return _once(self.dataset(run.dataset_name).archive for run in self.batches[batch].runs)
+        return _unique(self.dataset(run.dataset_name).archive for run in self.batches[batch].runs)
 
     def trained(self, batch: str) -> list[Path]:
         """Return the markers of the jobs that train the weights of a batch; other batches may own some of them."""
         runs = [self._runs[run.weights_name] for run in self.batches[batch].runs]
-        return _once(self.job("train", run) for run in runs)
+        return _unique(self.job("train", run) for run in runs)
 
     def references(self, batch: str) -> list[Path]:
-        return _once(
+        return _unique(
             path
             for run in self.batches[batch].runs
             for path in self.dataset(run.dataset_name).references(self.features, run.evaluation.libraries)
@@ -143,7 +143,7 @@ class ExperimentFlow:
         return _readable(content)
 
     def scores(self, part: str) -> list[Path]:
-        return _once(self.job("evaluate", run) for run in runs_of(self.plan, part))
+        return _unique(self.job("evaluate", run) for run in runs_of(self.plan, part))
 
     @property
     def tracking_key(self) -> str:
@@ -190,7 +190,7 @@ class Workflow:
         """
         # Rules call `tdbench` by name; make them find the one beside this Python.
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        with mistakes_end_the_call():
+        with exit_on_error():
             return cls.read(config, main_process)
 
     @classmethod
@@ -237,7 +237,7 @@ class Workflow:
         except TdbenchError as error:
             print(f"tdbench: error: {error}", file=sys.stderr, flush=True)
             raise SystemExit(2) from None
-        fetch_first(workflow, {"weights": self.weights.fetch, "distance_weights": self.distance_weights.fetch})
+        fetch_before_jobs(workflow, {"weights": self.weights.fetch, "distance_weights": self.distance_weights.fetch})
 
     def job(self, stage: str) -> Path:
         """Return the marker of a job of a stage, with wildcards for the experiment and the batch."""
@@ -297,7 +297,7 @@ def _of_stage(stage: str, batch: Batch) -> tuple[Run, ...]:
     return batch.trainings if STAGES[stage].shared else batch.runs
 
 
-def _once(items: Any) -> list[Any]:
+def _unique(items: Any) -> list[Any]:
     return list(dict.fromkeys(items))
 
 

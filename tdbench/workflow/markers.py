@@ -33,7 +33,7 @@ def refresh_marker(marker: Path, stage: str, made: dict[str, Path]) -> None:
         write_json(marker, {"stage": stage, "runs": list(made), "done_by_hand_at": newest})
 
 
-def into_the_present(paths: Iterable[Path]) -> list[Path]:
+def clamp_future_times(paths: Iterable[Path]) -> list[Path]:
     """Set modification times in the future to now and return the changed files.
 
     Such times exist after a clock was set back. Snakemake would treat every output made from these files as outdated.

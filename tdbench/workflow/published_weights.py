@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tdbench.errors import TdbenchError
-from tdbench.experiment.extractors import OWN, PUBLISHERS
+from tdbench.experiment.extractors import LIBRARY_SPECIFIC, PUBLISHERS
 from tdbench.experiment.run import Plan, Run
 from tdbench.records.layout import DatasetLayout, RunLayout, weights_record
 from tdbench.training.lpips_weights import LIBRARY, published_weights
@@ -23,7 +23,7 @@ class WeightsPlan:
     """
 
     def __init__(self, plans: list[Plan], results: Path) -> None:
-        self.plans = [plan for plan in plans if plan.experiment.evaluation.features in OWN]
+        self.plans = [plan for plan in plans if plan.experiment.evaluation.features in LIBRARY_SPECIFIC]
         self.results = results
 
     @property
@@ -137,7 +137,7 @@ class DistanceWeightsPlan:
         return all(RunLayout(self.results, run).snapshots.exists() for run in runs)
 
 
-def fetch_first(workflow: Any, fetch: Mapping[str, Callable[[], None]]) -> None:
+def fetch_before_jobs(workflow: Any, fetch: Mapping[str, Callable[[], None]]) -> None:
     """Download published weights before any job, if the rules that fetch them will run.
 
     With `keep-going`, a failure of such a rule would not stop days of training, whose scores could never be computed.

@@ -34,7 +34,7 @@ def _is_finished(stage: Stage, run: Run, layout: RunLayout, files: DatasetLayout
     except TdbenchError:
         # The files are missing, have other settings, or come from another version of tdbench.
         found = False
-    return bool(world.leaders(found))
+    return bool(world.broadcast(found))
 
 
 def train(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> None:
@@ -127,7 +127,7 @@ def do_stage(
     for i, run in enumerate(chosen):
         place = f"{name} {i + 1} of {len(chosen)}: {run.name}"
         try:
-            with _alone(stage, run, RunLayout(results, run), world):
+            with _locked(stage, run, RunLayout(results, run), world):
                 _do_run(stage, run, results, keep_finished, world, place if len(chosen) > 1 else "")
         except (TdbenchError, OSError, torch.OutOfMemoryError) as error:
             if world.count > 1:
@@ -159,7 +159,7 @@ def _do_run(stage: Stage, run: Run, results: Path, keep_finished: bool, world: W
 
 
 @contextmanager
-def _alone(stage: Stage, run: Run, layout: RunLayout, world: World) -> Iterator[None]:
+def _locked(stage: Stage, run: Run, layout: RunLayout, world: World) -> Iterator[None]:
     """Lock the folder that a stage writes to against other processes, on this host or another.
 
     Raises
@@ -174,7 +174,7 @@ def _alone(stage: Stage, run: Run, layout: RunLayout, world: World) -> Iterator[
             hold.take()
         except TdbenchError as error:
             refused = error
-    if world.leaders(refused is not None):
+    if world.broadcast(refused is not None):
         raise refused or Busy(f"{run.name}: another process is working on this run")
     try:
         if world.leader:

@@ -32,7 +32,7 @@ def gaussian(count: int, seed: int, shift: float = SHIFT) -> np.ndarray:
 
 
 def test_shared_statistics_change_no_distance() -> None:
-    """Ours are handed over; clean-fid would reckon them itself."""
+    """OwnedRuns are handed over; clean-fid would reckon them itself."""
     first, second = gaussian(500, 0), 1.5 * gaussian(700, 1)
     assert clean_fid.fid(first, second) == pytest.approx(cleanfid_fid.fid_from_feats(first, second), rel=1e-12)
 
@@ -166,7 +166,7 @@ def test_a_damaged_reference_is_named(files: DatasetLayout) -> None:
 def test_a_reference_of_a_later_version_may_hold_more_facts(
     files: DatasetLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = Reference.written
+    to_json = Reference.to_json
     features = np.random.default_rng(0).normal(size=(9, 2))
     facts = Reference(
         library="clean-fid", library_version="1", features="classifier", resize="native", n=9, data="d" * 64,
@@ -176,6 +176,6 @@ def test_a_reference_of_a_later_version_may_hold_more_facts(
     )  # fmt: skip
     path = files.reference("classifier", "later")
     with monkeypatch.context() as later:
-        later.setattr(Reference, "written", lambda self: written(self) | {"later": "fact"})
+        later.setattr(Reference, "to_json", lambda self: to_json(self) | {"later": "fact"})
         save_reference(path, ReferenceFeatures(features, facts, Statistics.of(features)))
     assert load_reference(path).facts == facts

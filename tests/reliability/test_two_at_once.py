@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tdbench.runtime import locks
-from tdbench.runtime.locks import Busy, Hold, hold_results, hold_run
+from tdbench.runtime.locks import Busy, FolderLock, hold_results, hold_run
 from tdbench.workflow.flow import Workflow
 from tests.conftest import ROOT
 from tests.reliability.calls import RUNS, SMALL, finish, outcome, stage, tdbench
@@ -25,8 +25,8 @@ from tests.reliability.conftest import After
 _HOLDER = """
 import sys
 from pathlib import Path
-from tdbench.runtime.locks import Hold
-hold = Hold(Path(sys.argv[1]), "doing").take()
+from tdbench.runtime.locks import FolderLock
+hold = FolderLock(Path(sys.argv[1]), "doing").take()
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -69,9 +69,9 @@ def test_where_the_file_system_has_no_locks_a_file_serves(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", without)
-    with Hold(tmp_path, "doing").take(0), pytest.raises(Busy, match=f"doing: process {os.getpid()} on"):
-        Hold(tmp_path, "doing").take(0)
-    assert Hold(tmp_path, "doing").free
+    with FolderLock(tmp_path, "doing").take(0), pytest.raises(Busy, match=f"doing: process {os.getpid()} on"):
+        FolderLock(tmp_path, "doing").take(0)
+    assert FolderLock(tmp_path, "doing").free
 
 
 @pytest.mark.slow

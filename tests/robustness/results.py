@@ -36,7 +36,7 @@ def write_results(plan: Plan, results: Path) -> None:
     write_plan_file(plan, results)
     for run in plan.runs.values():
         layout = RunLayout(results, run)
-        origin = provenance().written()
+        origin = provenance().to_json()
         part = {"from_step": 0, "hardware": HARDWARE, "engine": {}, "provenance": origin}
         record = {"name": run.name, "run": run.model_dump(mode="json", by_alias=True), "data": DATA, "parameters": 9}
         write_json(layout.settings, record | {"hardware": HARDWARE, "provenance": origin, "parts": [part]})
@@ -77,7 +77,7 @@ def samples(run: Run) -> list[dict[str, Any]]:
             "file": f"samples/{images:09d}/steps-{steps:03d}.npz",
             "sha256": "f" * 64,
             "seconds": 1.0,
-            "provenance": provenance().written(),
+            "provenance": provenance().to_json(),
         }
         for images in run.scored_snapshots()
         for steps in run.sampling.steps
@@ -124,7 +124,7 @@ def scores(run: Run) -> dict[str, Any]:
         "scores": rows,
         "nearest": nearest,
         "references": dict.fromkeys(run.evaluation.libraries, "a" * 64),
-        "provenance": provenance().written(),
+        "provenance": provenance().to_json(),
     }
 
 

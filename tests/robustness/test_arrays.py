@@ -33,7 +33,7 @@ FACTS = {
     "data": "b" * 64,
     "extracted_by": "clean-fid",
     "batch_size": 4,
-    "provenance": provenance().written(),
+    "provenance": provenance().to_json(),
 }
 
 

@@ -178,7 +178,7 @@ CLASSIFIER = {
     "channels": 1,
     "classes": 10,
     "sha256": "a" * 64,
-    "provenance": provenance().written(),
+    "provenance": provenance().to_json(),
 }
 
 

@@ -93,7 +93,7 @@ def test_the_default_is_the_datas_proportions_and_another_word_is_refused(tmp_pa
 
 def test_a_record_without_the_numbers_of_images_by_class_is_refused(tmp_path: Path) -> None:
     plan, archive = imbalanced(tmp_path)
-    known = read_archive(archive).summary().written()
+    known = read_archive(archive).summary().to_json()
     data = DataSummary(**{key: value for key, value in known.items() if key != "class_counts"})
     with pytest.raises(TdbenchError, match=r"of an earlier version.*run `tdbench train .*edm-baseline-seed0` again"):
         Latents.of(plan.run("edm-baseline-seed0"), data)
@@ -128,7 +128,7 @@ def test_a_data_set_of_an_earlier_version_is_still_the_same_data(tmp_path: Path)
     """Its summary has no counts; trainings on it are not made again for that."""
     _, archive = imbalanced(tmp_path)
     summary = read_archive(archive).summary()
-    earlier = DataSummary(**{key: value for key, value in summary.written().items() if key != "class_counts"})
+    earlier = DataSummary(**{key: value for key, value in summary.to_json().items() if key != "class_counts"})
     assert summary.same_data(earlier) and earlier.same_data(summary) and summary.same_data(summary)
     assert not summary.same_data(earlier.model_copy(update={"sha256": "0" * 64}))
     assert not summary.same_data(summary.model_copy(update={"class_counts": [100, 100]}))

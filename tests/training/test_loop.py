@@ -75,7 +75,7 @@ def test_what_a_training_leaves(trained: tuple[Run, RunLayout]) -> None:
     lines = read_metrics(layout.metrics)
     assert [line.step for line in lines] == [5, 10]
     expected = set(FIELDS) | {"images_per_s", "seconds", "memory_mb", "learning_rate"}
-    assert expected <= set(lines[0].written()) and lines[0].valid_share > 0.9
+    assert expected <= set(lines[0].to_json()) and lines[0].valid_share > 0.9
     snapshots = json.loads(layout.snapshots.read_text())["snapshots"]
     assert [s["images"] for s in snapshots] == [320, 640]
 

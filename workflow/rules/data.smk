@@ -60,7 +60,7 @@ rule reference:
     output:
         W.dataset("{dataset}").references("{features}", DEFAULT_LIBRARIES),
     wildcard_constraints:
-        features="|".join(name for name in EXTRACTORS if name not in OWN),
+        features="|".join(name for name in EXTRACTORS if name not in LIBRARY_SPECIFIC),
     priority: 3000
     threads: 1
     resources:
@@ -80,7 +80,7 @@ rule reference_by_library:
     output:
         W.dataset("{dataset}").reference("{features}", "{library}"),
     wildcard_constraints:
-        features="|".join(OWN),
+        features="|".join(LIBRARY_SPECIFIC),
     priority: 3000
     threads: 1
     resources:

@@ -30,7 +30,7 @@ class Activity(NamedTuple):
 
 def training(run: Run, log: list[LogLine], record: Trained, used: list[str], made: list[str]) -> Activity:
     parts = record.stretches
-    facts = ", ".join(f"{key} {value}" for key, value in parts[-1].hardware.written().items())
+    facts = ", ".join(f"{key} {value}" for key, value in parts[-1].hardware.to_json().items())
     begun = parts[0].provenance.written_at
     return Activity(
         f"train/{run.name}",

@@ -180,7 +180,7 @@ def _add_reference(contents: Contents, files: DatasetLayout, library: str, runs:
             raise TdbenchError(
                 f"{run.layout.scores}: scored against other features than {path}; run `{run.command('evaluate')}` again"
             )
-    described = {"file": path.name, "sha256": checksum, "bytes": path.stat().st_size, "facts": facts.written()}
+    described = {"file": path.name, "sha256": checksum, "bytes": path.stat().st_size, "facts": facts.to_json()}
     title = f"{library}'s features of data set {dataset}"
     name = contents.add_json(contents.name(path.with_suffix(".json")), described, f"Where {title} come from")
     names = [name, *contents.add_large(path, title, command, DATA)]

@@ -70,7 +70,7 @@ def hardware(found: Findings) -> pd.DataFrame:
         for name in _trained(found.plan)
         for part in found.records.of(found.plan.runs[name]).origin.stretches
     ]
-    counted = Counter(tuple(part.written().items()) for part in parts)
+    counted = Counter(tuple(part.to_json().items()) for part in parts)
     return pd.DataFrame([dict(machine) | {"trainings": count} for machine, count in counted.items()])
 
 

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from tdbench.experiment.extractors import OWN
+from tdbench.experiment.extractors import LIBRARY_SPECIFIC
 from tdbench.experiment.metrics import label, leading
 from tdbench.records.report import FIGURES, TABLES
 from tdbench.reporting import captions, collect, tables
@@ -43,7 +43,7 @@ def write_html(found: Findings) -> None:
             libraries=list(per_run.library.unique()),
             ablations=list(plan.ablations),
             pairs=plan.experiment.pairs,
-            features_of_published=OWN,
+            features_of_published=LIBRARY_SPECIFIC,
             provenance=provenance(),
             span=history.span(found),
             installed=history.installed(),

@@ -22,7 +22,7 @@ def training_data(run: Run, data: DataSummary, files: DatasetLayout) -> Dataset:
     shape = (data.channels, data.resolution, data.resolution)
     images = Schema([TensorSpec(np.dtype(np.uint8), (-1, *shape), "images")])
     labels = [Schema([TensorSpec(np.dtype(np.int64), (-1,), "labels")])] if data.classes else []
-    profile = {"num_rows": data.images, "num_elements": data.images * int(np.prod(shape)), **data.written()}
+    profile = {"num_rows": data.images, "num_elements": data.images * int(np.prod(shape)), **data.to_json()}
     schema = TensorDatasetSchema(images, *labels).to_dict()
     return _dataset(run.dataset_name, data.sha256, files.archive, profile, schema)
 

@@ -22,14 +22,14 @@ def owner(results: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Ours:
+class OwnedRuns:
     """Runs and models of one experiment and results folder that were not deleted."""
 
     runs: list[Run]
     models: list[LoggedModel]
 
     @classmethod
-    def find(cls, client: MlflowClient, experiment_id: str, results: Path) -> "Ours":
+    def find(cls, client: MlflowClient, experiment_id: str, results: Path) -> "OwnedRuns":
         """Ask MLflow, a few hundred a call."""
         query = f"tags.`{RESULTS}` = '{owner(results)}'"
         return cls(

@@ -19,7 +19,7 @@ from tdbench.reporting.tracking import metrics
 from tdbench.reporting.tracking.client import log_batches, log_files
 from tdbench.reporting.tracking.datasets import as_inputs, reference_data, training_data
 from tdbench.reporting.tracking.model import log_model
-from tdbench.reporting.tracking.owned_runs import CONTENT, KIND, PARENT, RESULTS, RUN, SNAPSHOT, Ours, owner
+from tdbench.reporting.tracking.owned_runs import CONTENT, KIND, PARENT, RESULTS, RUN, SNAPSHOT, OwnedRuns, owner
 from tdbench.runtime import advice
 from tdbench.runtime.files import sha256
 
@@ -35,7 +35,7 @@ class Writer:
     A run is ended last, so that one which is not ended was not written to its end.
     """
 
-    def __init__(self, client: MlflowClient, experiment_id: str, results: Path, there: Ours) -> None:
+    def __init__(self, client: MlflowClient, experiment_id: str, results: Path, there: OwnedRuns) -> None:
         self.client, self.experiment_id, self.results, self.there = client, experiment_id, results, there
         self.records = Records(results)
         self.written = 0

@@ -12,7 +12,7 @@ from filelock import FileLock
 from tdbench.experiment.run import Plan
 from tdbench.records.layout import ReportLayout
 from tdbench.reporting.tracking.client import connect, experiment_id
-from tdbench.reporting.tracking.owned_runs import Ours
+from tdbench.reporting.tracking.owned_runs import OwnedRuns
 from tdbench.reporting.tracking.retry import patiently
 from tdbench.reporting.tracking.runs import REPORT, Writer
 from tdbench.reporting.tracking.uri import tracking_uri, without_password
@@ -42,7 +42,7 @@ def _track(plan: Plan, results: Path, uri: str, advanced: Callable[[], None]) ->
     layout = ReportLayout(results, plan.experiment.name)
     client = connect(uri, layout.mlflow_db)
     experiment = experiment_id(client, plan, layout, on_file=uri.startswith("sqlite:"))
-    there = Ours.find(client, experiment, results)
+    there = OwnedRuns.find(client, experiment, results)
     writer, ids = Writer(client, experiment, results, there), {}
     with progress("mlflow", len(plan.runs), "run") as bar:
         for run in plan.runs.values():
@@ -53,6 +53,6 @@ def _track(plan: Plan, results: Path, uri: str, advanced: Callable[[], None]) ->
             bar.update(1)
     ids[REPORT] = writer.report(layout)
     # Once more, since a server that answers late may have done twice what was asked once.
-    left = Ours.find(client, experiment, results) if writer.written else there
+    left = OwnedRuns.find(client, experiment, results) if writer.written else there
     left.clear(client, ids.keys(), ids.values())
     return ids
