@@ -42,7 +42,7 @@ class Preconditioning(Protocol):
 
 
 class EDMPreconditioning:
-    """Karras et al. 2022, table 1, column "OwnedRuns"; a time is sigma.
+    """Karras et al. 2022, table 1, column "Ours"; a time is sigma.
 
     Parameters
     ----------

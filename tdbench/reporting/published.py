@@ -91,7 +91,7 @@ def published(found: Findings) -> pd.DataFrame:
 def published_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
     """Published figures of the experiment's data sets beside ours, as people read them; empty where there are none.
 
-    OwnedRuns are those of the same data set, formulation, objective and budget: mean ± standard deviation and the ratio to
+    Ours are those of the same data set, formulation, objective and budget: mean ± standard deviation and the ratio to
     the published one, a pair of columns a library. ``result`` says whether they reproduce it (`_result`), or what
     in the protocol differs so that they do not compare. A network that is described and not named is for the reader
     to judge. Two figures of the same budget are two rows.

@@ -32,7 +32,7 @@ def gaussian(count: int, seed: int, shift: float = SHIFT) -> np.ndarray:
 
 
 def test_shared_statistics_change_no_distance() -> None:
-    """OwnedRuns are handed over; clean-fid would reckon them itself."""
+    """Both libraries get our statistics; clean-fid would compute its own."""
     first, second = gaussian(500, 0), 1.5 * gaussian(700, 1)
     assert clean_fid.fid(first, second) == pytest.approx(cleanfid_fid.fid_from_feats(first, second), rel=1e-12)
 
