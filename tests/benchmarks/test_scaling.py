@@ -1,4 +1,4 @@
-"""Simulated calls of Snakemake: schedules reckoned by hand, what holds for any, and the real Snakefile."""
+"""Simulated calls of Snakemake: schedules computed by hand, what holds for any, and the real Snakefile."""
 
 import shutil
 from collections import Counter

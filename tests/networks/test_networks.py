@@ -80,7 +80,7 @@ OF_PAPERS = pytest.mark.parametrize("name", list(PAPER))
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "resolution"),
-    # 48: reckoned from the size whose recipe it shares, which for DDPM++ and NCSN++ is that of 64.
+    # 48: estimated from the size whose recipe it shares, which for DDPM++ and NCSN++ is that of 64.
     [(name, r) for name, n in NETWORKS.items() for r in n.gflops] + [("ddpmpp", 48), ("unet-base", 48)],
 )
 def test_the_counts_to_plan_with_are_true(name: str, resolution: int) -> None:

@@ -88,7 +88,7 @@ def test_the_corrected_interval_excludes_zero_where_the_corrected_p_says_so() ->
         assert (excludes == found.verdict.isin(["better", "worse"])).all()
 
 
-def test_of_a_row_without_spread_nothing_is_reckoned() -> None:
+def test_of_a_row_without_spread_nothing_is_estimated() -> None:
     found = decide(table(np.array([[1.0], [2.0]])))
     assert found[["p_corrected", "corrected_low", "seeds_needed"]].isna().all(axis=None)
 

@@ -68,7 +68,7 @@ def test_heads_of_snapshots(tmp_path: Path, little_memory: None) -> None:
 
 @pytest.mark.slow
 def test_checkpoints_of_the_right_name(tmp_path: Path, little_memory: None, capsys: pytest.CaptureFixture[str]) -> None:
-    """A checkpoint is named by its SHA-256; a forger knows how to reckon that."""
+    """A checkpoint is named by its SHA-256; a forger can compute that."""
 
     @inputs(400)
     @given(bad_json(FACTS))
