@@ -149,7 +149,7 @@ def test_formulations_scored_by_different_libraries_are_all_counted(tmp_path: Pa
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"sampling.steps": [3, 5]}, "digits-edm: objective 'td': sampling.steps: [3, 5]: none of them"),
+        ({"sampling.steps": [3, 5]}, "digits-edm: objective 'td': sampling.steps: [3, 5]: has nothing in common"),
         ({"sampling.sampler": "euler"}, "digits-edm: objective 'td': sampling.sampler: 'euler'"),
     ],
 )
