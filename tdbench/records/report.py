@@ -117,7 +117,7 @@ TABLES: tuple[Table, ...] = (
     Table(
         "comparison-final",
         "comparison",
-        "the same by the last snapshot alone",
+        "the same by the last snapshot only",
         numbers=f"{_TABLES}:comparison_final",
         readable=f"{_TABLES}:readable_comparison",
         caption=f"{_CAPTIONS}:FINAL_CAPTION",
@@ -189,9 +189,9 @@ TABLES: tuple[Table, ...] = (
     Table(
         "failures",
         "page",
-        "runs that are not done, and trainings that were cut short",
+        "runs that are not done, and trainings that were interrupted",
         numbers=f"{_HISTORY}:failures",
-        caption="Runs that are not done, and trainings that were cut short",
+        caption="Runs that are not done, and trainings that were interrupted",
         on_disk=False,
     ),
     Table(

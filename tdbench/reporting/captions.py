@@ -24,14 +24,14 @@ COMPARISON_CAPTION = (
     "estimates how many seeds would decide an undecided row in 80 % of cases, if difference and spread are as measured."
 )
 FINAL_CAPTION = (
-    "The same comparison by the last snapshot only. A single snapshot varies more than the mean over the last ones, "
-    "which decides the verdicts of TD."
+    "The same comparison by the last snapshot only. A single snapshot varies more than the mean over the last "
+    "snapshots, from which the verdicts about TD come."
 )
 NEAREST_CAPTION = (
-    "Are samples copies of the data? The share of samples (last snapshot, largest budget) that are as near to an image "
-    "of the data as the nearest 1 % of the images are to each other, by the features of the scores. About 1 % is "
-    "normal; a network that repeats its training images has much more. Beside it the nearest sample, in units of that "
-    "distance: 0 is a copy. Mean ± standard deviation over seeds."
+    "Are samples copies of the data? The share of samples (last snapshot, largest budget) that lie near an image of "
+    "the data, by the features of the scores. “Near”: within the distance at which 1 % of the images have another "
+    "image. About 1 % is normal; a network that repeats its training images has much more. “Nearest of all” is the "
+    "smallest distance in units of “near”: 0 is a copy. Mean ± standard deviation over seeds."
 )
 CONSISTENCY_CAPTION = (
     "Cross-time consistency of the last snapshot: what TD training reduces. It does not measure image quality. "
@@ -42,7 +42,7 @@ CONSISTENCY_CAPTION = (
 )
 COST_CAPTION = (
     "Cost of training. Runs that share a machine slow each other. Memory is the GPU's peak during training; on a CPU "
-    "it is what the process holds at the end, and other runs in the same process may have added to it."
+    "it is the memory that the process holds at the end, which may include memory of other runs in the same process."
 )
 COST_QUALITY_CAPTION = (
     "Cost against quality: scores, training time and memory of TD as multiples of its baseline's, one row for each "
@@ -52,10 +52,10 @@ COST_QUALITY_CAPTION = (
 PUBLISHED_CAPTION = (
     "Published figures beside ours for the same data set, formulation, objective and budget; mean ± standard deviation "
     "over seeds. “Reproduced”: the published figure lies in our 95 % prediction interval for one more training, and "
-    "that interval reaches at most 5 % of the figure to each side. “Not reproduced”: it lies outside. Figures compare "
-    "only with the same protocol: features and resize, number of images, snapshots, and network and learning rate "
-    "where they are known. “Resize” is the published figure's resize before Inception. Judge for yourself where a "
-    "network is only described in words."
+    "that interval is no wider than ±5 % of the figure. “Not reproduced”: it lies outside. Figures are comparable only "
+    "under the same protocol: features and resize, number of images, snapshots, and network and learning rate where "
+    "they are known. “Resize” is the published figure's resize before Inception. Where a network is only described in "
+    "words, judge for yourself."
 )
 AGREEMENT_CAPTION = "Both libraries on the same samples with the same features, over all sample sets."
 

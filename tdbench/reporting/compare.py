@@ -212,16 +212,16 @@ def _conclusion(verdicts: list[str], lonely: list[str]) -> str:
     others = [verdict for verdict in verdicts if verdict not in SAME]
     if others or lonely:
         return (
-            f"A and B are not the same: {len(others)} of {len(verdicts)} cells are not."
+            f"A and B differ: {len(others)} of {len(verdicts)} cells are not the same."
             if others
-            else "A and B differ."
+            else "A and B differ: an experiment is in one of them only."
         )
     if UNDISTINGUISHED in verdicts:
         # Few seeds find little.
         count = f"{verdicts.count(UNDISTINGUISHED)} of {len(verdicts)}"
         return (
-            f"No difference between A and B was found, but {count} cells are not the same seed by seed: "
-            "how large a difference could be, their intervals say."
+            f"No difference between A and B was found, but {count} cells are not the same seed by seed. "
+            "Their intervals show how large a difference could be."
         )
     return "A and B are the same."
 

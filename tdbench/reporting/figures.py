@@ -52,7 +52,7 @@ def comparison(found: Findings) -> Figure:
 
 def costs(found: Findings) -> Figure:
     """The costs of the comparison against its scores."""
-    title = f"{found.plan.experiment.name}: what TD costs and what it gives, by step budget"
+    title = f"{found.plan.experiment.name}: cost of TD against quality, by step budget"
     return cost_against_quality(found.table("cost-against-quality").numbers, title)
 
 
@@ -268,7 +268,7 @@ def residuals_over_time(residuals: pd.DataFrame, labels: dict[str, str], title: 
 def training_curves(curves: pd.DataFrame, title: str) -> Figure:
     """Loss, base loss, TD loss and gradient norm against images shown; bands are ± one standard deviation."""
     shown = {
-        "loss": "what is minimised",
+        "loss": "minimised loss",
         "base_loss": "formulation's own loss",
         "td_loss": r"$w\,\|\delta\|^2$",
         "grad_norm": "gradient norm",

@@ -97,7 +97,7 @@ def test_other_images_are_not_taken_for_them(finished: Path, tmp_path: Path) -> 
 
 def test_without_the_data_it_is_said_what_to_bring(finished: Path, tmp_path: Path) -> None:
     crate = exported(finished, tmp_path / "c")
-    words = "data set r8 is not in it: bring it to r8.zip, as seen from the experiment file"
+    words = "copy data set r8, which is not in the crate, to r8.zip (relative to the experiment file)"
     assert f"Before that, {words}" in tdbench("check-crate", "c", cwd=tmp_path).out
     assert f"Before that, {words}." in (crate / "README.md").read_text()
     assert (crate / "experiment.yaml").read_bytes() == (finished / "r8.yaml").read_bytes()

@@ -82,7 +82,7 @@ def test_at_work_with_the_time_left(results: Path) -> None:
         ({"state": "failed", "error": "1 image; needs 2"}, "reference failed, 25 % (1 image; needs 2)"),
         ({"state": "stopped"}, "reference stopped, 25 % (interrupted at "),
         ({"pid": 2**22 + 1}, "reference stopped, 25 % (process 4194305 is gone"),
-        ({"host": "other", "epoch": time.time() - 1000}, "reference silent, 25 % (no sign of life since "),
+        ({"host": "other", "epoch": time.time() - 1000}, "reference silent, 25 % (no update since "),
         ({"done": "damaged", "rate": None}, "reference at work all runs"),
     ],
 )

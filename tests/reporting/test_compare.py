@@ -92,7 +92,7 @@ def test_a_difference_in_truth_is_found_where_it_is(tmp_path: Path) -> None:
     assert len(different) == len(STEPS) and set(different.objective) == {"td"} and set(different.metric) == {"fid"}
     assert different.difference.to_numpy() == pytest.approx(2, abs=0.3)
     result = compared(tmp_path, other)
-    assert result.exit_code == 1 and "not the same: 3 of 12 cells are not" in result.output
+    assert result.exit_code == 1 and "A and B differ: 3 of 12 cells are not the same" in result.output
 
 
 @pytest.mark.slow

@@ -255,10 +255,10 @@ DAMAGE = {
     "additional": (lambda f: (f / "short" / "more.txt").write_text("x"), "short/more.txt: not described by"),
     "longer": (lambda f: (f / "README.md").open("a").write("x"), "README.md: longer than the"),
     "shorter": (lambda f: (f / "README.md").write_text("x"), "README.md: 1 bytes, described as"),
-    "a link": (lambda f: (f / "link").symlink_to("/etc/passwd"), "link: a link, which may lead out of the crate"),
+    "a link": (lambda f: (f / "link").symlink_to("/etc/passwd"), "link: a link, which may point outside the crate"),
     "no metadata": (lambda f: (f / METADATA).unlink(), f"{METADATA}: missing; not an RO-Crate"),
-    "no JSON": (lambda f: (f / METADATA).write_text("{"), f"{METADATA}: not readable as RO-Crate's metadata"),
-    "no root": (rewrite(lambda g: g.remove(entity(g, "./"))), f"{METADATA}: not readable as RO-Crate's metadata"),
+    "no JSON": (lambda f: (f / METADATA).write_text("{"), f"{METADATA}: not readable as RO-Crate metadata"),
+    "no root": (rewrite(lambda g: g.remove(entity(g, "./"))), f"{METADATA}: not readable as RO-Crate metadata"),
     "no checksum": (
         rewrite(lambda g: entity(g, "README.md").pop("sha256")),
         "README.md: described without sha256 and contentSize",
@@ -275,7 +275,7 @@ DAMAGE = {
                 entity(g, "./")["hasPart"].append({"@id": "../../etc/passwd"}),
             )
         ),
-        "../../etc/passwd: described, but leads out of the crate; refused",
+        "../../etc/passwd: described, but outside the crate; refused",
     ),
 }
 
@@ -302,7 +302,7 @@ def test_a_zip_whose_paths_lead_out_is_refused_and_not_unpacked(name: str, packe
         info = zipfile.ZipInfo("x")
         info.filename = name
         archive.writestr(info, "x")
-    assert f"{name}: a path that leads out of the crate; refused" in faults(path)
+    assert f"{name}: a path outside the crate; refused" in faults(path)
     assert [p.name for p in tmp_path.rglob("*")] == ["in", "bad.zip"]
 
 
@@ -316,8 +316,8 @@ def test_a_link_or_a_second_file_of_a_name_in_a_zip_is_refused(packed: Path, tmp
         with pytest.warns(UserWarning, match="Duplicate name"):
             archive.writestr("README.md", "another")
     assert faults(path)[:2] == [
-        "link: a link, which may lead out of the crate; refused",
-        "README.md: there twice; refused",
+        "link: a link, which may point outside the crate; refused",
+        "README.md: listed twice; refused",
     ]
 
 
@@ -343,13 +343,13 @@ def test_an_unfinished_experiment_names_the_run_and_is_packed_only_when_asked(co
     assert f"runs/{RUN}/scores.json: no such file; `{command}` writes it" in said
     assert "1 more of 4 runs are not finished" in said and "--unfinished" in said
     result = exported(copy, tmp_path / "a.zip", "--unfinished")
-    assert result.exit_code == 0 and "unfinished: 2 runs lack something, and there is no report" in result.output
+    assert result.exit_code == 0 and "unfinished: 2 runs are not complete, and there is no report" in result.output
     crate = ROCrate(tmp_path / "a.zip")
     assert crate.creativeWorkStatus == "Incomplete" and "Unfinished: 2 of 4 runs" in crate.description
     assert crate.get(f"#sample/{RUN}") and not crate.get(f"#evaluate/{RUN}") and not crate.get("short/report.html")
     assert not crate.get("#train/digits/edm-td-seed1")
     said = checked(tmp_path / "a.zip")
-    assert said.exit_code == 0 and "it calls itself Incomplete" in said.output
+    assert said.exit_code == 0 and "its status: Incomplete" in said.output
 
 
 def damaged(path: str, content: Callable[[str], str] | None) -> Callable[[Path], None]:
@@ -425,7 +425,7 @@ def test_an_output_that_exists_is_replaced_only_when_asked(made: Path, packed: P
     folder.mkdir()
     (folder / "mine").write_text("")
     assert "is not a crate; --force replaces only crates" in refusal(made, folder, "--force")
-    assert "is or holds the results themselves" in refusal(made, made / "results", "--force")
+    assert "is the results folder or contains it" in refusal(made, made / "results", "--force")
     assert "no such folder" in refusal(made, tmp_path / "nowhere" / "a.zip")
     assert "--license 'my own': expected" in refusal(made, tmp_path / "b.zip", "--license", "my own")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.zip", "folder"]

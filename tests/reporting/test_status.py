@@ -200,7 +200,7 @@ def test_signs_of_life(results: Path, short: Plan) -> None:
     assert status(results, name).state == "training"
     log(path, host="elsewhere", epoch=time.time() - 300)
     assert status(results, name).state == "silent"
-    assert re.search(r"edm-td-seed1: no sign of life since [\d :-]+ \(on elsewhere\)", shown(str(results)))
+    assert re.search(r"edm-td-seed1: no update since [\d :-]+ \(on elsewhere\)", shown(str(results)))
 
 
 def test_torn_damaged_and_missing_files_cost_only_their_own_run(results: Path, short: Plan) -> None:
@@ -215,15 +215,19 @@ def test_torn_damaged_and_missing_files_cost_only_their_own_run(results: Path, s
     log(path, stage=["train"], epoch=1e300)
     assert status(results, name).done == 64
     path.write_bytes(b"\x00\xff\x00")
-    assert status(results, name).state == "waiting" and "no line of it can be read" in status(results, name).note
-    for content, said in (("{", "not JSON"), ('{"scores": 3}', "not as tdbench writes it"), ("[]", "not as tdbench")):
+    assert status(results, name).state == "waiting" and "has no readable line" in status(results, name).note
+    for content, said in (
+        ("{", "not JSON"),
+        ('{"scores": 3}', "damaged, or of another version of tdbench"),
+        ("[]", "damaged, or of another version"),
+    ):
         layout_of(results, short).scores.write_text(content)
         assert status(results).state == "damaged" and said in status(results).note
         assert status(results, "digits/edm-baseline-seed0").state == "waiting"
     for content in ("{", "[]", '{"path": "x", "runs": [{"name": 3}]}', '{"runs": 3}'):
         (results / "tiny" / "plan.json").write_text(content)
         (experiment,) = read_status(results)
-        assert "plan.json: cannot be used" in experiment.note and len(experiment.statuses) == 2
+        assert "plan.json: damaged or of another version" in experiment.note and len(experiment.statuses) == 2
 
 
 def test_features_and_libraries_of_a_later_version_cost_nothing(results: Path) -> None:
@@ -250,7 +254,7 @@ def test_results_from_before_there_were_logs_and_plans(results: Path, short: Pla
     found = status(results)
     assert (found.state, found.done, found.total) == ("training", 320, 320) and found.rate
     os.utime(layout.metrics, (time.time() - 3600,) * 2)
-    assert status(results).state == "silent" and "no sign of life since" in status(results).note
+    assert status(results).state == "silent" and "no update since" in status(results).note
 
 
 def test_runs_that_share_weights_wait_for_them(results: Path, short: Plan) -> None:

@@ -60,16 +60,16 @@ def checked_lines(path: Path, found: Check) -> list[str]:
         f"sha256 of {METADATA}: {found.metadata_sha256}"
     ]
     if found.status is not None:
-        lines.append(f"it calls itself {found.status}")
+        lines.append(f"its status: {found.status}")
     folder = str(path)
-    lines.append("To make it again, in a checkout of tdbench:")
+    lines.append("To reproduce it, in a checkout of tdbench:")
     if not path.is_dir():
         folder = path.name.removesuffix(".zip").removesuffix(".crate") + "-crate"
         lines.append(f"  python3 -m zipfile -e {shlex.quote(str(path))} {shlex.quote(folder)}")
     lines += [f"  {line}" for line in again(found.commits, shlex.quote(folder))]
     lines += [f"Before that, {_shown(line)}" for line in found.to_bring]
     if found.plugins:
-        lines.append(f"That runs code of the crate; read it first: {', '.join(map(_shown, found.plugins))}")
+        lines.append(f"This runs code from the crate; read it first: {', '.join(map(_shown, found.plugins))}")
     return lines
 
 
@@ -91,7 +91,7 @@ class _Folder:
         for path in sorted(self.path.rglob("*")):
             name = path.relative_to(self.path).as_posix()
             if path.is_symlink():
-                faults.append(f"{_shown(name)}: a link, which may lead out of the crate; refused")
+                faults.append(f"{_shown(name)}: a link, which may point outside the crate; refused")
             elif path.is_file():
                 names.append(name)
             elif not path.is_dir():
@@ -123,10 +123,10 @@ class _Zip:
 
 def _fault(info: ZipInfo, names: Container[str]) -> str | None:
     if not is_inside(info.filename):
-        return "a path that leads out of the crate"
+        return "a path outside the crate"
     if (info.external_attr >> 16) & 0o170000 == _LINK:
-        return "a link, which may lead out of the crate"
-    return "there twice" if info.filename in names else None
+        return "a link, which may point outside the crate"
+    return "listed twice" if info.filename in names else None
 
 
 def is_inside(name: str) -> bool:
@@ -178,7 +178,7 @@ def _check(source: _Source) -> Check:
         crate = _parse(text)
     except Exception as error:  # zipfile, json and rocrate raise many kinds
         said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        return _unread(*faults, f"{METADATA}: not readable as RO-Crate's metadata ({_shown(said)})")
+        return _unread(*faults, f"{METADATA}: not readable as RO-Crate metadata ({_shown(said)})")
     described: dict[str, Any] = {}
     present, total = set(names), 0
     for entity in crate.data_entities:
@@ -186,7 +186,7 @@ def _check(source: _Source) -> Check:
             continue
         name = unquote(entity.id)
         if not is_inside(name):
-            faults.append(f"{_shown(entity.id)}: described, but leads out of the crate; refused")
+            faults.append(f"{_shown(entity.id)}: described, but outside the crate; refused")
             continue
         described[name] = entity
         fault, read = _compare(source, name, entity) if name in present else ("missing", 0)

@@ -57,16 +57,16 @@ def export_crate(
 def _told(output: Path, found: Check, left: list[str], missing: int) -> list[str]:
     lines = [f"{output}: {found.files} files, {size(found.size)}; sha256 of its {METADATA}: {found.metadata_sha256}"]
     if missing:
-        lines.append(f"unfinished: {missing} runs lack something, and there is no report")
+        lines.append(f"unfinished: {missing} runs are not complete, and there is no report")
     return [*lines, *(f"left out: {line}" for line in left)]
 
 
 def _check_output(output: Path, results: Path, force: bool) -> None:
     if not output.parent.is_dir():
-        raise TdbenchError(f"--output {output}: no such folder {output.parent}; make it first")
+        raise TdbenchError(f"--output {output}: no such folder {output.parent}; create it first")
     inner, outer = results.resolve(), output.resolve()
     if inner.is_relative_to(outer):
-        raise TdbenchError(f"--output {output}: is or holds the results themselves; choose another")
+        raise TdbenchError(f"--output {output}: is the results folder or contains it; choose another")
     if not os.path.lexists(output):
         return
     if not force:

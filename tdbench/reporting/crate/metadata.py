@@ -100,7 +100,7 @@ def _summary(plan: Plan, contents: Contents) -> str:
         f"seeds {', '.join(map(str, experiment.seeds))}, with their samples' scores.",
     ]
     if contents.missing:
-        parts.append(f"Unfinished: {len(contents.missing)} of {len(plan.runs)} runs lack something.")
+        parts.append(f"Unfinished: {len(contents.missing)} of {len(plan.runs)} runs are not complete.")
     return " ".join(part for part in parts if part)
 
 

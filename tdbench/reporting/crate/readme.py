@@ -17,7 +17,7 @@ def readme(plan: Plan, contents: Contents) -> str:
         f"# Results of experiment {experiment.name}\n\n{experiment.description}",
         "",
         f"An [RO-Crate](https://w3id.org/ro/crate/1.1), packed by `tdbench export`: {METADATA} describes every file "
-        "with its SHA-256, and which command made it when, by which code.",
+        "with its SHA-256, and the command, code and time that made it.",
         "",
         f"- `{EXPERIMENT}`: the experiment; `{RESOLVED}`: every run with all its settings",
         f"- `{experiment.name}/`: `report.html`, tables, figures, scores; `runs/`: settings, metrics, snapshots, "
@@ -33,7 +33,7 @@ def readme(plan: Plan, contents: Contents) -> str:
         "",
         "    tdbench check-crate .",
         "",
-        "## Make it again",
+        "## Reproduce",
         "",
         *(f"    {line}" for line in again(known, "CRATE")),
     ]

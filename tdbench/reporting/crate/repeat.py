@@ -26,11 +26,11 @@ def again(commits: list[str], crate: str) -> list[str]:
     """Lines of shell that repeat what is in the folder ``crate``, in a checkout of tdbench."""
     last, lines = commits[-1].removesuffix("-dirty") if commits else "COMMIT", []
     if len(commits) > 1:
-        lines = [f"# made by several commits ({', '.join(commits)}); the last will do, or each for its runs"]
+        lines = [f"# made by several commits ({', '.join(commits)}); use the last, or each for its own runs"]
     elif not commits:
-        lines = ["# made by code of no known commit"]
+        lines = ["# the commit of the code that made it is unknown"]
     elif last != commits[0]:
-        lines = ["# made by that commit with changes that it does not hold"]
+        lines = ["# made by this commit with uncommitted changes"]
     return [
         *lines,
         f"git checkout {last} && make install",
@@ -64,7 +64,7 @@ def data_to_bring(settings: Any, names: list[str]) -> list[str]:
             wanted[name] = dataset["path"]
     here = set(names)
     return [
-        f"data set {name} is not in it: bring it to {path}, as seen from the experiment file"
+        f"copy data set {name}, which is not in the crate, to {path} (relative to the experiment file)"
         for name, path in wanted.items()
         if DatasetLayout(Path(), name).archive.as_posix() not in here
     ]

@@ -97,7 +97,7 @@ def describe_nearest(nearest: pd.DataFrame, dataset: str, formulation: str) -> s
     shares = [f"{name} {number(100 * share, 2)} %" for name, share in zip(shown.objective, shown.share, strict=True)]
     return (
         f"The samples of {dataset}, {formulation} that come nearest to an image of the data, above that image. Share "
-        f"of samples as near as 1 % of the images lie to another: {'; '.join(shares)}."
+        f"of samples near an image of the data: {'; '.join(shares)}."
     )
 
 
@@ -110,7 +110,7 @@ def describe_curves(runs: pd.DataFrame, dataset: str, formulation: str, objectiv
         parts.append(f"{objective} {spread(loss.mean(), loss.std())}")
     return (
         f"Loss, base loss, TD loss and gradient norm of {dataset}, {formulation} against images shown. "
-        f"What is minimised ends at {'; '.join(parts)} (another quantity for each objective)."
+        f"The minimised loss ends at {'; '.join(parts)} (each objective minimises a different loss)."
     )
 
 

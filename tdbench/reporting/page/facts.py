@@ -33,7 +33,7 @@ def data(found: Findings) -> pd.DataFrame:
                 "resolution": facts.resolution,
                 "channels": facts.channels,
                 "classes": facts.classes,
-                "images a class": _images_a_class(facts),
+                "images per class": _images_a_class(facts),
                 "classes of samples": _classes_of_samples(plan, name) if facts.classes else NOTHING,
                 "features": features,
                 "sha256": facts.sha256,

@@ -58,8 +58,8 @@ def failures(found: Findings) -> pd.DataFrame:
         begun = [part.from_step for part in found.records.of(run).origin.stretches]
         if len(begun) > 1:
             steps = ", ".join(str(step) for step in begun[1:])
-            reason = f"went on from checkpoints after step {steps}"
-            rows.append({"run": run.name, "stage": STAGES["train"].doing, "state": "cut short", "reason": reason})
+            reason = f"resumed from checkpoints after step {steps}"
+            rows.append({"run": run.name, "stage": STAGES["train"].doing, "state": "interrupted", "reason": reason})
     return pd.DataFrame(rows)
 
 
@@ -83,7 +83,7 @@ def library_versions(found: Findings) -> pd.DataFrame:
             trained.setdefault(library, Counter())[version] += 1
     return pd.DataFrame(
         [
-            {"library": name, "of trainings": ", ".join(seen), "of this page": here.get(name)}
+            {"library": name, "in training": ", ".join(seen), "for this page": here.get(name)}
             for name, seen in trained.items()
         ]
     )

@@ -96,9 +96,11 @@ def _read_experiment(results: Path, name: str) -> ExperimentStatus:
         named = {name: entry for name, entry in content.get("datasets", {}).items() if _DATASET.fullmatch(name)}
         datasets = [read_dataset(results, name, entry) for name, entry in named.items()]
     except FileNotFoundError:
-        note = "plan.json: not there; only runs that were begun are known"
+        note = "plan.json: missing; only runs that have started are listed"
     except Exception as error:  # a damaged file fails in many ways
-        note = f"plan.json: cannot be used ({type(error).__name__}); only runs that were begun are known"
+        note = (
+            f"plan.json: damaged or of another version ({type(error).__name__}); only runs that have started are listed"
+        )
     known = [_of_record(results, name, run) for run in begun] if expected is None else expected
     statuses = [read_run_status(results, run) for run in known]
     others = len(set(begun) - {run.name for run in known})

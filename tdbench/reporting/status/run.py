@@ -72,7 +72,7 @@ def find_stand(
     last = last_line(lines)
     note = ""
     if last is None and _size(layout.progress):
-        note = f"{layout.progress.name}: no line of it can be read"
+        note = f"{layout.progress.name}: has no readable line"
     if last is not None and last.state != "finished":
         made = _time(layout.made_by(last.stage))
         if made is None or made < (last.epoch or 0):
@@ -111,7 +111,7 @@ def sign_of_life(line: LogLine) -> tuple[str, str]:
     if line.host == socket.gethostname() and not _lives(line.pid):
         return "stopped", f"process {line.pid} is gone, last seen {clock(since)}"
     if time.time() - since > max(SILENT_AFTER_S, 3 * line.every_s):
-        return "silent", f"no sign of life since {clock(since)} (on {line.host})"
+        return "silent", f"no update since {clock(since)} (on {line.host})"
     return "at work", ""
 
 
@@ -154,7 +154,7 @@ def _begun(layout: RunLayout, run: Expected) -> RunStatus:
     done, rate, total = number(line.get("images")), number(line.get("images_per_s")), run.training_images
     status = RunStatus(run, "training", "train", done, total, "img", since=since)
     if time.time() - since > SILENT_AFTER_S:
-        return replace(status, state="silent", note=f"no sign of life since {clock(since)}")
+        return replace(status, state="silent", note=f"no update since {clock(since)}")
     return replace(status, rate=rate, seconds_left=_seconds_left(run, "train", done, total, rate))
 
 
@@ -172,7 +172,7 @@ def amount(layout: RunLayout, stage: str) -> int | None:
     try:
         return None if content is None else int(resolve_name(STAGES[stage].amount)(content))
     except Exception as error:  # a damaged file fails in many ways
-        raise _Damaged(stage, layout.made_by(stage), "not as tdbench writes it") from error
+        raise _Damaged(stage, layout.made_by(stage), "damaged, or of another version of tdbench") from error
 
 
 def content_of(layout: RunLayout, stage: str) -> Any:

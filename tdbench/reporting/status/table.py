@@ -61,7 +61,7 @@ def describe(experiment: ExperimentStatus, every_run: bool, width: int) -> str:
     noted = [status for status in statuses if status.note]
     listed = noted if every_run else noted[:_NOTES]
     notes = [_wrapped(f"{_name(status, prefix)}: {_reason(status)}", width) for status in listed]
-    notes += [f"{len(noted) - len(listed)} more have such a note; --all shows them"] * (len(listed) < len(noted))
+    notes += [f"{len(noted) - len(listed)} more runs have a note; --all shows them"] * (len(listed) < len(noted))
     if notes:
         parts.append("\n".join(notes))
     if not every_run and len(shown) < len(statuses):
@@ -77,7 +77,7 @@ def _heading(experiment: ExperimentStatus, width: int) -> str:
         lines.append(f"time left: {_whole_time(experiment, counts)}")
     lines += [_dataset_line(dataset) for dataset in experiment.datasets]
     if experiment.others:
-        lines.append(f"{experiment.others} more in its folder that the plan does not have")
+        lines.append(f"{experiment.others} more runs in its folder are not in the plan")
     return "\n".join(_wrapped(line, width) for line in [*lines, *filter(None, [experiment.note])])
 
 

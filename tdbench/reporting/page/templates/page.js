@@ -53,7 +53,7 @@ class ChartGroup {
       const rows = this.group.rows[`${key}|${this.metric}|${this.library}`];
       const cell = element("div", { className: "cell" }, element("h4", { textContent: title }));
       this.cells.append(cell);
-      if (!rows) cell.append(`${this.library} gives no ${this.metric} here.`);
+      if (!rows) cell.append(`${this.library} has no ${this.metric} here.`);
       for (const [index, values] of (rows ?? []).entries()) {
         const chart = element("div", { className: "chart" });
         cell.append(chart);
