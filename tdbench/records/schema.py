@@ -24,7 +24,7 @@ Settings = dict[str, Any]
 def _below(name: str) -> str:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
-        raise ValueError("expected a path that stays within the folder of the run")
+        raise ValueError("expected a path inside the folder of the run")
     return name
 
 

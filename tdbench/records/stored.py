@@ -160,7 +160,8 @@ class RunRecords:
         ]
         if [record.key for record in records] != wanted:
             raise TdbenchError(
-                f"{self.layout.samples}: of other snapshots or settings than the experiment's; run `{command}` again"
+                f"{self.layout.samples}: made with other snapshots or settings than the experiment's; "
+                f"run `{command}` again"
             )
         return records
 
@@ -183,7 +184,7 @@ class RunRecords:
         content = self._records.read(self.layout.consistency, command, Consistency)
         if content.key != self.consistency_key:
             raise TdbenchError(
-                f"{self.layout.consistency}: of another snapshot or other settings; run `{command}` again"
+                f"{self.layout.consistency}: measured with another snapshot or other settings; run `{command}` again"
             )
         return content
 
@@ -207,7 +208,8 @@ class RunRecords:
         same_samples = {row.samples for row in stored.scores} == {entry.sha256 for entry in self.sampled}
         if stored.evaluation != self.run.evaluation_settings() or not same_samples:
             raise TdbenchError(
-                f"{self.layout.scores}: of other samples or settings than the experiment's; run `{command}` again"
+                f"{self.layout.scores}: computed from other samples or settings than the experiment's; "
+                f"run `{command}` again"
             )
         return stored
 

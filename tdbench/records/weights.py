@@ -74,7 +74,7 @@ def load_snapshot(path: Path, network: nn.Module, made_by: str | None = None) ->
         raise TdbenchError(f"{path}: no such snapshot; {advice.again(made_by)}") from error
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
-        raise TdbenchError(f"{path}: holds another architecture than the experiment names ({reason})") from error
+        raise TdbenchError(f"{path}: holds weights of another architecture than the experiment's ({reason})") from error
     except Exception as error:  # safetensors has kinds of its own, and of Python's for types that it does not know
         raise TdbenchError(f"{path}: damaged snapshot ({error}); {advice.again(made_by)}") from error
 

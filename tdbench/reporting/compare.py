@@ -48,7 +48,7 @@ def read_reproductions(results: Path) -> dict[str, Reproduction]:
     """
     if not results.is_dir():
         found = "is a file" if results.exists() else "no such folder"
-        raise TdbenchError(f"{results}: {found}; give a folder of results, or of one experiment in it")
+        raise TdbenchError(f"{results}: {found}; give a results folder, or the folder of one experiment in it")
     files = [results / "scores.parquet"] if (results / "scores.parquet").is_file() else []
     files = files or sorted(results.glob("*/scores.parquet"))
     if not files:
@@ -77,9 +77,9 @@ def read_scores(path: Path) -> pd.DataFrame:
         raise TdbenchError(f"{path}: has no column {lacking[0]!r}; {_report_again(path.parent)} with this version")
     if not (whole and words):
         again = _report_again(path.parent)
-        raise TdbenchError(f"{path}: names or numbers are not those that a report writes; {again}")
+        raise TdbenchError(f"{path}: steps, nfe and seed must be integers, and names text; {again}")
     if not numeric or scores.empty:
-        raise TdbenchError(f"{path}: value: holds no scores, or some that are not finite; {_report_again(path.parent)}")
+        raise TdbenchError(f"{path}: value: has no scores, or scores that are not finite; {_report_again(path.parent)}")
     return scores
 
 

@@ -72,14 +72,15 @@ def read_figures(path: Path) -> pd.DataFrame:
     for column in [*KEY, "source"]:
         if table[column].isna().any():
             line = int(table[column].isna().to_numpy().argmax()) + 2
-            raise TdbenchError(f"{path}: line {line}: {column} is empty; every figure has one")
+            raise TdbenchError(f"{path}: line {line}: {column} is empty; every row needs a value")
     for column, (least, most) in _NUMBERS.items():
         numbers = pd.api.types.is_numeric_dtype(table[column]) and not pd.api.types.is_bool_dtype(table[column])
         if not numbers and not table[column].isna().all():
-            raise TdbenchError(f"{path}: {column}: holds something that is not a number; leave unknown cells empty")
+            raise TdbenchError(f"{path}: {column}: has a cell that is not a number; leave unknown cells empty")
         known = table[column].dropna().astype(float)
         if not known.between(least, most).all():
-            raise TdbenchError(f"{path}: {column}: {known[~known.between(least, most)].iloc[0]:g}: no such figure")
+            wrong = known[~known.between(least, most)].iloc[0]
+            raise TdbenchError(f"{path}: {column}: {wrong:g}; expected {least:g} to {most:g}")
     return table
 
 

@@ -280,7 +280,7 @@ def test_averages_and_snapshots_hold_all_that_the_output_depends_on(
     average.update(0.5)
     save_snapshot(tmp_path / "a.safetensors", average.network, {})
     other = build_network(NetworkSettings(kind="unet-tiny"), 3, 8, CLASSES, AUGMENT, 1000.0, seed=1)
-    with pytest.raises(TdbenchError, match="holds another architecture"):
+    with pytest.raises(TdbenchError, match="holds weights of another architecture"):
         load_snapshot(tmp_path / "a.safetensors", other)
     loaded = small(name, seed=1).eval()
     assert distance(loaded(*given), expected) > 1e-2

@@ -153,7 +153,7 @@ def test_a_file_without_what_is_needed_is_named(tmp_path: Path) -> None:
     a = write(tmp_path / "a", scores())
     for name, frame, words in (
         ("b", scores().drop(columns="nfe"), "has no column 'nfe'"),
-        ("c", scores().assign(value=np.nan), "value: holds no scores, or some that are not finite"),
+        ("c", scores().assign(value=np.nan), "value: has no scores, or scores that are not finite"),
     ):
         with pytest.raises(TdbenchError, match=words):
             compare_results(a, write(tmp_path / name, frame), 1e-3, every_cell=False)

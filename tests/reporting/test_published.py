@@ -237,7 +237,7 @@ def test_no_table_without_figures(tiny: Plan, tmp_path: Path, monkeypatch: pytes
     ("old", "new", "words"),
     [
         ("td,", ",", "line 2: objective is empty"),
-        ("2.5", "low", "holds something that is not a number"),
+        ("2.5", "low", "has a cell that is not a number"),
         ("steps", "step", "expected dataset, resolution"),
         # As the files were before they named the resize.
         (

@@ -243,7 +243,7 @@ def test_results_from_before_there_were_logs_and_plans(results: Path, short: Pla
     (results / "tiny" / "plan.json").unlink()
     layout = layout_of(results, short)
     layout.progress.unlink()
-    assert status(results).state == "done" and "only runs that were begun are known" in shown(str(results))
+    assert status(results).state == "done" and "only runs that have started are listed" in shown(str(results))
     layout.scores.unlink()
     assert (status(results).state, status(results).stage) == ("waiting", "evaluate")
     layout.samples.unlink()

@@ -138,13 +138,13 @@ def test_samples_of_other_settings_or_snapshots_are_refused(tiny: Plan, archive:
     assert [record.steps for record in Records(tmp_path).of(run).sampled] == [2, 4]
     content = run.model_dump(by_alias=True)
     content["sampling"]["steps"] = [2, 5]
-    with pytest.raises(TdbenchError, match=r"samples\.json: of other snapshots or settings"):
+    with pytest.raises(TdbenchError, match=r"samples\.json: made with other snapshots or settings"):
         Records(tmp_path).of(Run.model_validate(content)).sampled  # noqa: B018
     other = shorter(tiny.run("edm-td-seed0"), learning_rate=1e-3)
     train(other, archive, layout)
     with pytest.raises(TdbenchError, match=r"run\.json: was trained with other settings"):
         sample_run(run, layout)
-    with pytest.raises(TdbenchError, match=r"samples\.json: of other snapshots or settings"):
+    with pytest.raises(TdbenchError, match=r"samples\.json: made with other snapshots or settings"):
         Records(tmp_path).of(other).sampled  # noqa: B018
 
 

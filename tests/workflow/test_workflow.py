@@ -425,8 +425,8 @@ def test_a_results_folder_that_cannot_be_written_and_an_unknown_config_key(proje
     ("old", "new", "words"),
     [
         ("lambda: 0.5", "lambda: 0.4", "was trained with other settings"),
-        ("steps: [2, 4]", "steps: [2, 6]", "samples.json: of other snapshots or settings"),
-        ("kid_subsets: 5", "kid_subsets: 6", "scores.json: of other samples or settings"),
+        ("steps: [2, 4]", "steps: [2, 6]", "samples.json: made with other snapshots or settings"),
+        ("kid_subsets: 5", "kid_subsets: 6", "scores.json: computed from other samples or settings"),
     ],
 )
 def test_stale_results_are_not_reported(project: Project, old: str, new: str, words: str) -> None:

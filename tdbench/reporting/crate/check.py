@@ -144,7 +144,7 @@ def check_crate(path: Path) -> Check:
         If there is no such file or folder.
     """
     if not path.exists():
-        raise TdbenchError(f"{path}: no such file or folder; give a crate, a folder or a zip")
+        raise TdbenchError(f"{path}: no such file or folder; give a crate (a folder or a zip)")
     try:
         with _opened(path) as source:
             return _check(source)
@@ -247,13 +247,13 @@ def _compare(source: _Source, name: str, entity: File) -> tuple[str | None, int]
                 read += len(chunk)
                 digest.update(chunk)
                 if read > int(size):
-                    return f"longer than the {size} bytes described", read
+                    return f"longer than the expected {size} bytes", read
     except Exception as error:  # a checksum of the zip's own, a broken stream, a password
         return f"cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})", read
     if read != int(size):
-        return f"{read} bytes, described as {size}", read
+        return f"{read} bytes, expected {size}", read
     if digest.hexdigest() != wanted.lower():
-        return f"sha256 {digest.hexdigest()[:16]}, described as {_shown(wanted[:16])}: the file was changed", read
+        return f"sha256 {digest.hexdigest()[:16]}, expected {_shown(wanted[:16])}: the file was changed", read
     return None, read
 
 

@@ -74,5 +74,5 @@ def keys_of(made_by: str) -> Iterator[None]:
     except (LookupError, TypeError, AttributeError, UnicodeDecodeError) as error:
         said = f"{type(error).__name__}: {error}"
         raise TdbenchError(
-            f"`{made_by}`: its files are damaged or of another version ({said}); run it again"
+            f"the files that `{made_by}` writes are damaged or of another version ({said}); run it again"
         ) from error

@@ -54,7 +54,7 @@ def gather(plan: Plan, results: Path, options: frozenset[str], unfinished: bool)
     if contents.missing and not unfinished:
         first, others = next(iter(contents.missing.values())), len(contents.missing) - 1
         more = f" ({others} more of {len(plan.runs)} runs are not finished)" * (others > 0)
-        raise TdbenchError(f"{first}{more}; or pack what is finished with --unfinished")
+        raise TdbenchError(f"{first}{more}; or pack the finished stages with --unfinished")
     for name in plan.experiment.datasets:
         _add_dataset(contents, plan, name, records)
     if not contents.missing:
@@ -109,7 +109,7 @@ def _add_training(contents: Contents, records: RunRecords, command: str) -> list
     if run.weights_name != run.name:
         return weights
     if records.metrics[-1:] != [records.finished.last_metrics]:
-        raise TdbenchError(f"{layout.metrics}: does not end as the training did; run `{command}` again")
+        raise TdbenchError(f"{layout.metrics}: does not end with the training's last line; run `{command}` again")
     names = [
         contents.add(layout.settings, "Settings, data, hardware and code of a training", command),
         contents.add(layout.metrics, "Losses, speed and memory in the course of a training", command),

@@ -86,6 +86,6 @@ def log_files(client: MlflowClient, run_id: str, files: Iterable[Path], folder: 
     with TemporaryDirectory() as temporary:
         for path in files:
             if not path.is_file():
-                raise TdbenchError(f"{path}: no such file; make it again, as a call of snakemake does")
+                raise TdbenchError(f"{path}: no such file; run snakemake again to make it")
             Path(temporary, path.name).symlink_to(path.resolve())
         client.log_artifacts(run_id, temporary, folder)

@@ -58,8 +58,8 @@ def _load_pyfunc(folder: str) -> LoadedDenoiser:
         run = Run.model_validate(record.run)
     except Exception as error:  # settings are refused in many ways, those of a plug-in in any
         raise TdbenchError(
-            f"{settings}: settings that this tdbench does not know: of another version, or of a plug-in that must be "
-            "imported before the model is loaded"
+            f"{settings}: this tdbench does not know the settings; install the version that wrote them, or import "
+            "their plug-in before the model is loaded"
         ) from error
     denoiser = build_denoiser(run, record.data, seed=0)
     load_snapshot(Path(folder, WEIGHTS), denoiser)
