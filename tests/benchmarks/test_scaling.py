@@ -174,7 +174,9 @@ def test_what_has_no_known_speed_is_refused_with_its_name(tmp_path: Path) -> Non
     text = TINY.read_text().replace("{source: digits}", "{source: folder, path: images, resolution: 8}")
     path = tmp_path / "mine.yaml"
     path.write_text(text)
-    with pytest.raises(TdbenchError, match=r"mine\.yaml: datasets\.digits: source 'folder': how many images"):
+    with pytest.raises(
+        TdbenchError, match=r"mine\.yaml: datasets\.digits: source 'folder': its number of images is unknown"
+    ):
         costs_of(load_plans(str(path)), Path("results"), Rates(SPEED))
 
 
