@@ -193,8 +193,9 @@ def test_what_cannot_be_written_advises_no_option_that_the_command_has_not(tmp_p
     (tmp_path / "file").write_text("")
     said = refused("data", "digits", "-o", "file/a.zip", cwd=tmp_path)
     assert said.startswith("file: ") and "--results" not in said
-    assert refused("status", "file", cwd=tmp_path).startswith("file: is a file; give the folder")
-    assert refused("compare", "file", "file", cwd=tmp_path).startswith("file: is a file; give a folder")
+    words = "file: is a file; give a results folder, or the folder of one experiment in it"
+    assert refused("status", "file", cwd=tmp_path).startswith(words)
+    assert refused("compare", "file", "file", cwd=tmp_path).startswith(words)
 
 
 def messages() -> Iterator[tuple[str, int, str]]:

@@ -69,7 +69,7 @@ def read_status(results: Path) -> list[ExperimentStatus]:
     """
     if not results.is_dir():
         found = "is a file" if results.exists() else "no such folder"
-        raise TdbenchError(f"{results}: {found}; give the results folder (--results, or snakemake's `results=`)")
+        raise TdbenchError(f"{results}: {found}; give a results folder, or the folder of one experiment in it")
     root = results.absolute()
     if _is_experiment(root):
         return [_read_experiment(root.parent, root.name)]
