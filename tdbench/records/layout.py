@@ -25,12 +25,12 @@ class NamedRun(Protocol):
 
 
 def weights_record(results: Path, network: str, publisher: str) -> Path:
-    """What says that the weights which a library publishes for a network are at hand, and which they are."""
+    """The record that a library's published weights for a network are downloaded, and which weights they are."""
     return results / "weights" / f"{network}-{publisher}.json"
 
 
 class DatasetLayout:
-    """Files that belong to a data set and serve every experiment that uses it."""
+    """Files of a data set, shared by all experiments that use it."""
 
     def __init__(self, results: Path, name: str) -> None:
         self.results, self.folder = results, results / "datasets" / name
@@ -48,7 +48,7 @@ class DatasetLayout:
 
 
 class RunLayout:
-    """Files of one run: those of its training, which it may share with another run, and its own."""
+    """Files of one run: its own, and those of its training, which it may share with another run."""
 
     def __init__(self, results: Path, run: NamedRun, name: str | None = None) -> None:
         """``name`` replaces the run's own, for Snakemake's wildcards."""
@@ -82,7 +82,7 @@ class RunLayout:
 
 
 class ReportLayout:
-    """Tables, figures and the report of an experiment, and what its jobs leave behind."""
+    """Tables, figures and report of an experiment, and the records of its jobs."""
 
     def __init__(self, results: Path, experiment: str) -> None:
         self.results, self.folder = results, results / experiment
@@ -98,7 +98,7 @@ class ReportLayout:
         self.mlflow_artifacts = results / "mlflow" / "artifacts"
 
     def job(self, batch: str, stage: str) -> Path:
-        """What says that a batch of runs went through a stage."""
+        """The record that a batch of runs has finished a stage."""
         return self.folder / "jobs" / batch / f"{stage}.json"
 
     def table(self, name: str) -> list[Path]:
@@ -122,9 +122,9 @@ PUBLISHED = Path("results/published")
 
 
 def published_file(name: str, where: str = "") -> Path:
-    """The file of a set of published figures: of this folder, or of the project's own checkout.
+    """The file of a set of published figures, from the current folder or else from the project's checkout.
 
-    ``where`` begins the message of a file that is missing.
+    ``where`` is put before the error message.
 
     Raises
     ------

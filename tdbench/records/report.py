@@ -1,8 +1,8 @@
-"""The tables and figures of a report: what each is called, which part it belongs to, and which functions make it.
+"""The tables and figures of a report: the name of each, its part of the report, and the functions that make it.
 
-A row holds names alone, so that the workflow knows every file without importing what draws it. Functions are named as
-``module:name``, and are imported when they are called. To add a table or a figure is a function and a row here:
-workflow, writer, page, crates and documentation go through these rows.
+A row holds names only, so that the workflow knows every file without importing matplotlib. Functions are given as
+``module:name`` and imported when they are called. To add a table or a figure, write a function and add a row here:
+workflow, writer, page, crates and documentation iterate over these rows.
 """
 
 from collections.abc import Iterable, Iterator
@@ -29,14 +29,14 @@ class One(NamedTuple):
     """A table or a figure of an experiment."""
 
     name: str
-    """Of its files and on the page."""
+    """Used for its files and on the page."""
     about: tuple[str, ...]
     """Further arguments of its functions: data set and formulation, or an ablation, or nothing."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """What a table and a figure have in common.
+    """The fields that tables and figures share.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Row:
     about : str
         A line for the documentation.
     each : str
-        ``pair`` for one of every data set and formulation, ``ablation`` for one of every ablation, empty for one.
+        ``pair`` for one per data set and formulation, ``ablation`` for one per ablation, empty for a single one.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Row:
     each: Literal["", "pair", "ablation"] = ""
 
     def of(self, plan: Named) -> Iterator[One]:
-        """All that an experiment has of it."""
+        """The tables or figures that an experiment has of this row."""
         if self.each == "pair":
             yield from (One(f"{self.name}-{'-'.join(pair)}", pair) for pair in plan.pairs)
         elif self.each == "ablation":
@@ -72,12 +72,12 @@ class Table(Row):
     numbers : str
         Function (`Findings`, about) -> DataFrame: what the CSV file holds.
     readable : str
-        Function (that DataFrame) -> DataFrame of what people read, a cell a text (`cells.Cell`) or a number; empty
-        where they read the numbers as they are.
+        Function (that DataFrame) -> DataFrame for people, whose cells are texts (`cells.Cell`) or numbers; empty if
+        the numbers are shown as they are.
     caption : str
         A text, or a function (`Plan`, about) -> text.
     on_disk : bool
-        Whether it has files of its own; else it is on the page alone.
+        Whether it has files of its own; otherwise it is only on the page.
     """
 
     numbers: str = ""

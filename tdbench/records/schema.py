@@ -1,7 +1,6 @@
-"""What the stages write as JSON: the one form of each file, to write it and to read it.
+"""The JSON files that stages write: one model for each file, used to write it and to read it.
 
-What is read is a model, and code uses its fields. Blocks of settings are kept as they were written, since what counts
-of them is whether they are those of now.
+Blocks of settings stay dictionaries as they were written, because they are only compared with the current settings.
 """
 
 from pathlib import Path, PurePosixPath
@@ -32,19 +31,19 @@ Below = Annotated[str, AfterValidator(_below)]
 Images = Annotated[int, Field(ge=1, le=10**12)]
 Steps = Annotated[int, Field(ge=1, le=10**6)]
 Nfe = Annotated[int, Field(ge=1, le=10**8)]
-# Squares of larger ones, of which means and spreads are made, overflow.
+# The squares of larger values overflow when means and standard deviations are computed.
 Value = Annotated[float, Field(ge=-1e100, le=1e100)]
 Distance = Annotated[float, Field(ge=0, le=1e100)]
 
 
 class Written(Record):
-    """Any file that says who wrote it, such as report.json."""
+    """A file that records its provenance, such as report.json."""
 
     provenance: Provenance
 
 
 class Part(Record):
-    """A stretch of a training: it may have been interrupted."""
+    """A part of a training, from its start or a resume to the next interruption or the end."""
 
     from_step: Count
     hardware: Hardware
@@ -54,14 +53,14 @@ class Part(Record):
 
 
 class DistanceWeights(Record):
-    """What the network of the distance was loaded from."""
+    """The file from which the network of the distance was loaded."""
 
     file: str
     sha256: Checksum
 
 
 class Trained(Written):
-    """run.json: what a training is, and where it ran."""
+    """run.json: the settings of a training, and where it ran."""
 
     name: str | None = None
     run: Settings
@@ -70,13 +69,13 @@ class Trained(Written):
     hardware: Hardware
     engine: dict[str, str | bool] | None = None
     parts: Annotated[list[Part] | None, Field(min_length=1)] = None
-    """Results from before there were checkpoints have none."""
+    """None in results that were written before checkpoints existed."""
     distance_weights: DistanceWeights | None = None
-    """Where the distance of the formulation needs weights."""
+    """Set if the distance of the formulation needs weights."""
 
     @property
     def stretches(self) -> list[Part]:
-        """Where it was begun and taken up again; at least one."""
+        """The parts of the training, one for its start and one for each resume; at least one."""
         return self.parts or [Part(from_step=0, hardware=self.hardware, provenance=self.provenance)]
 
 
@@ -102,12 +101,12 @@ class MetricsLine(Record):
 
     @property
     def figures(self) -> dict[str, float | None]:
-        """All of it by name, figures of later versions too."""
+        """Every figure by name, including those of later versions."""
         return dict(self)
 
 
 class SnapshotEntry(Record):
-    """One of the weights that a training kept."""
+    """A snapshot that a training kept."""
 
     images: Count
     kimg: float | None = None
@@ -116,14 +115,14 @@ class SnapshotEntry(Record):
 
 
 class Passes(Record):
-    """Forward passes of a step."""
+    """Forward passes per training step."""
 
     network: Count
     target: Count
 
 
 class Finished(Record):
-    """snapshots.json: a training is done."""
+    """snapshots.json: written when a training is done."""
 
     snapshots: Annotated[list[SnapshotEntry], Field(min_length=1)]
     training_seconds: Seconds
@@ -132,7 +131,7 @@ class Finished(Record):
 
 
 class CheckpointFacts(Record):
-    """What a checkpoint says of itself."""
+    """The facts stored in a checkpoint."""
 
     settings: Settings
     data: Checksum
@@ -140,15 +139,15 @@ class CheckpointFacts(Record):
     step: Count
     snapshots: list[SnapshotEntry]
     line: Annotated[MetricsLine | None, BeforeValidator(lambda line: line or None)]
-    """The last one; None before the first."""
+    """The last line of metrics; None before the first."""
     parts: list[Part]
     metrics_bytes: Count
-    """How far metrics.jsonl goes."""
+    """Length of metrics.jsonl at this checkpoint."""
     seconds: Seconds
 
 
 class SampleSet(Record):
-    """One set of samples.json."""
+    """One sample set in samples.json."""
 
     key: Settings
     """What the set depends on."""
@@ -192,7 +191,7 @@ class Score(Record):
 
 
 class Pair(Record):
-    """A sample and the image of the data that it comes nearest to."""
+    """A sample and its nearest image of the data."""
 
     sample: Count
     image: Count
@@ -209,7 +208,7 @@ class Nearest(Record):
     threshold: Distance
     samples: Count
     queries: Count | None = None
-    """Images of the data that the threshold is from."""
+    """Number of images of the data from which the threshold is computed."""
     pairs: Annotated[list[Pair], Field(min_length=1)]
 
 
@@ -225,7 +224,7 @@ class Scored(Written):
 
 
 class ResidualAt(Record):
-    """The residual at a time of the grid."""
+    """The residual at one time of the grid."""
 
     index: float
     squared: float
@@ -239,7 +238,7 @@ class Consistency(Written):
     """What the figures depend on."""
     images: Count | None = None
     yardstick: str | None = None
-    """Preset of TD that it was measured with."""
+    """The TD preset used for the measurement."""
     residuals: Annotated[list[ResidualAt], Field(min_length=1)]
     mean: float
     weighted_mean: Value
@@ -260,7 +259,7 @@ class ClassifierReport(Written):
 
 
 class Reference(Written):
-    """The facts in a file of reference features."""
+    """The facts stored in a file of reference features."""
 
     library: str
     library_version: str
@@ -282,13 +281,13 @@ def read_record(path: Path, made_by: str, shape: type[R]) -> R:
     Raises
     ------
     TdbenchError
-        If it is missing, is not JSON, or is not as ``shape`` says; names the first key that is wrong.
+        If it is missing, is not JSON, or does not match ``shape``; the message names the first wrong key.
     """
     return checked_record(f"{path}", read_json(path, made_by), made_by, shape)
 
 
 def checked_record(where: str, content: Any, made_by: str | None, shape: type[R]) -> R:
-    """A block as ``shape`` says; raises as `read_record` does."""
+    """``content`` validated as ``shape``; raises like `read_record`."""
     try:
         return shape.model_validate(content)
     except (ValidationError, RecursionError) as error:

@@ -1,7 +1,7 @@
-"""The stages of a run, in their order: one row each, which workflow, resources, status and reports go through.
+"""The stages of a run in order: one row each, over which workflow, resources, status and reports iterate.
 
-A row holds names alone: functions are named as ``module:name`` and imported when they are called, so that
-`tdbench status` starts at once.
+A row holds names only: functions are given as ``module:name`` and imported when they are called, so that
+`tdbench status` starts fast.
 """
 
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ class Stage:
     Attributes
     ----------
     name : str
-        Of its command and of its rule.
+        Name of its command and of its rule.
     doing : str
-        What a run does in it.
+        State of a run in this stage, such as ``training``.
     waiting : str
-        What a run is that waits for it.
+        State of a run that waits for this stage.
     file : str
-        The file that it writes last, by its name in `RunLayout`.
+        The file that it writes last, as an attribute of `RunLayout`.
     unit : str
         What its progress counts.
     shared : bool
-        Whether runs may share what it makes; then it is done for the run that the others point to.
+        Whether runs may share its result; the run that the others name in ``weights_name`` does the work.
     gpu_priority : int
         Added to the priority of its jobs on GPUs.
     settings : str
-        Method of `Run`: all that its result depends on besides its input.
+        Method of `Run` that returns the settings on which its result depends, besides its input.
     expected : str
-        How much it has to do, by its name in `status.run.Expected`.
+        Its amount of work, as an attribute of `status.expected.Expected`.
     do : str
         Function (Run, RunLayout, DatasetLayout, World) that does it.
     finished : str
@@ -39,12 +39,12 @@ class Stage:
     needs : str
         Function (Batch, cores) -> `resources.Needs`.
     amount, seconds : str
-        Function (content of ``file``, unchecked) -> how much is done, and the seconds that it took.
+        Functions (content of ``file``, not validated) -> the amount done, and the seconds that it took.
     work : str
-        Function (`status.expected.Expected`) -> how much work it is, in what its time goes by; None where unknown.
+        Function (`status.expected.Expected`) -> the work, in a unit proportional to time; None if unknown.
     left : str
-        Function (`status.expected.Expected`, done, total) -> `status.work.Left`, of what its progress counts; None
-        where unknown.
+        Function (`status.expected.Expected`, done, total, both as in its log) -> `status.work.Left`; None if
+        unknown.
     by_sampler : bool
         Whether its time depends on the sampler.
     """
@@ -98,7 +98,7 @@ STAGES: dict[str, Stage] = {
             file="samples",
             unit="set",
             shared=False,
-            # Before training: then scoring, which follows, can begin.
+            # Higher than training, so that scoring can start early.
             gpu_priority=2000,
             settings="sampling_settings",
             expected="sample_sets",
@@ -135,6 +135,6 @@ STAGES: dict[str, Stage] = {
 
 
 def following(name: str) -> list[Stage]:
-    """The stages after one."""
+    """The stages after the stage ``name``."""
     names = list(STAGES)
     return [STAGES[other] for other in names[names.index(name) + 1 :]]

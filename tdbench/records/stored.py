@@ -1,4 +1,4 @@
-"""Reading what stages wrote, each file once, and whether it is what the experiment asks for."""
+"""Reads the files of stages, each once, and checks them against the settings of the experiment."""
 
 import hashlib
 from functools import cached_property
@@ -35,9 +35,9 @@ R = TypeVar("R", bound=Record)
 
 
 class Records:
-    """The records of a results folder; a file that was read is kept, also for other runs that share it.
+    """The records of a results folder. Files are cached, also for runs that share them.
 
-    What a command reads it asks of one such object. Files that change meanwhile are not seen.
+    A command uses one such object for all that it reads, so it does not see files that change meanwhile.
     """
 
     def __init__(self, results: Path) -> None:
@@ -53,14 +53,14 @@ class Records:
         return self._runs[key]
 
     def read(self, path: Path, made_by: str, shape: type[R]) -> R:
-        """A JSON file as `read_record` reads it."""
+        """`read_record`, cached."""
         if path not in self._kept:
             self._kept[path] = read_record(path, made_by, shape)
         found: R = self._kept[path]
         return found
 
     def metrics(self, path: Path, made_by: str) -> list[MetricsLine]:
-        """A file of metrics as `read_metrics` reads it."""
+        """`read_metrics`, cached."""
         if path not in self._kept:
             self._kept[path] = read_metrics(path, made_by)
         found: list[MetricsLine] = self._kept[path]
@@ -70,8 +70,8 @@ class Records:
 class RunRecords:
     """The records of one run, checked against its settings.
 
-    Every property raises a `TdbenchError` where its file is missing, damaged, or of other settings than the
-    experiment's; the message says which command to run.
+    Every property raises a `TdbenchError` if its file is missing, damaged, or has settings other than the
+    experiment's; the message names the command to run.
     """
 
     def __init__(self, run: Run, records: Records) -> None:
@@ -80,12 +80,12 @@ class RunRecords:
         self.files = DatasetLayout(records.results, run.dataset_name)
 
     def command(self, stage: str) -> str:
-        """What a person types for a stage of the run."""
+        """The command line of a stage of the run."""
         return advice.stage(stage, self.run, self._records.results)
 
     @property
     def origin(self) -> Trained:
-        """run.json, of any settings."""
+        """run.json, whatever its settings."""
         return self._records.read(self.layout.settings, self.command("train"), Trained)
 
     @property
@@ -100,7 +100,7 @@ class RunRecords:
         record, command = self.origin, self.command("train")
         try:
             trained = Run.model_validate(record.run).training_settings()
-        except Exception as error:  # of another version, or damaged, which settings take in many ways
+        except Exception as error:  # damaged settings and those of another version raise many kinds
             raise TdbenchError(
                 f"{self.layout.settings}: its settings are damaged, or of another version of tdbench; "
                 f"run `{command}` again"
@@ -114,13 +114,13 @@ class RunRecords:
         return record
 
     def check_trained(self) -> None:
-        """Raise where there is no training with the run's settings."""
+        """Raise if there is no training with the run's settings."""
         _ = self.trained
 
     def _same_images(self, record: Trained) -> bool:
-        """Whether a run that names another source was trained on the same images.
+        """Whether a run with another data source was trained on the same images.
 
-        A folder of images, and the archive that was made of it and is in a crate, are the same data.
+        A folder of images is the same data as the archive that was made from it and packed into a crate.
         """
         try:
             return record.data.same_data(self.data)
@@ -129,12 +129,12 @@ class RunRecords:
 
     @property
     def finished(self) -> Finished:
-        """The end of the training."""
+        """snapshots.json."""
         return self._records.read(self.layout.snapshots, self.command("train"), Finished)
 
     @cached_property
     def snapshots(self) -> dict[int, SnapshotEntry]:
-        """The snapshots by images shown; those that are scored are among them."""
+        """Images shown -> snapshot; contains all snapshots that are scored."""
         entries = {entry.images: entry for entry in self.finished.snapshots}
         missing = [images for images in self.run.scored_snapshots() if images not in entries]
         if missing:
@@ -150,7 +150,7 @@ class RunRecords:
 
     @cached_property
     def sampled(self) -> list[SampleSet]:
-        """The sample sets, by snapshot and step budget."""
+        """The sample sets, ordered by snapshot and step budget."""
         command = self.command("sample")
         records = self._records.read(self.layout.samples, command, Sampled).samples
         wanted = [
@@ -166,18 +166,18 @@ class RunRecords:
         return records
 
     def images_of(self, record: SampleSet) -> np.ndarray:
-        """(N, H, W, C) uint8 images of a set of `sampled`, its bytes compared with its record."""
+        """(N, H, W, C) uint8 images of a set of `sampled`; the file's checksum is compared with the record."""
         path, command = self.layout.folder / record.file, self.command("sample")
         return read_samples(path, command, record.sha256)
 
     def images_at(self, images: int, steps: int) -> np.ndarray:
-        """The set of a snapshot, after ``images`` images, at a step budget."""
+        """(N, H, W, C) uint8 samples of the snapshot after ``images`` images, at a step budget."""
         wanted = (images, steps)
         return self.images_of(next(r for r in self.sampled if (r.snapshot_images, r.steps) == wanted))
 
     @cached_property
     def consistency(self) -> Consistency | None:
-        """The cross-time residual; None where there is nothing to measure."""
+        """The cross-time residual; None if the formulation has no TD settings for it."""
         if not has_yardstick(self.run.formulation):
             return None
         command = self.command("sample")
@@ -190,7 +190,7 @@ class RunRecords:
 
     @property
     def consistency_key(self) -> Settings:
-        """What `consistency` depends on."""
+        """The settings and inputs on which `consistency` depends."""
         last = self.run.scored_snapshots()[-1]
         return {
             "snapshot": next((entry.sha256 for entry in self.finished.snapshots if entry.images == last), None),
@@ -220,7 +220,7 @@ class RunRecords:
 
 
 def sample_key(run: Run, snapshot: str, steps: int) -> Settings:
-    """What a set of samples depends on; ``snapshot`` is the SHA-256 of the weights."""
+    """The settings and inputs on which a sample set depends; ``snapshot`` is the SHA-256 of the weights."""
     return {
         "snapshot": snapshot,
         "sampler": run.sampling.sampler.model_dump(mode="json"),
@@ -240,12 +240,12 @@ def read_samples(path: Path, made_by: str | None = None, checksum: str | None = 
     made_by : str or None
         The command that makes it again, for messages.
     checksum : str or None
-        SHA-256 that the file must have.
+        Expected SHA-256 of the file.
 
     Raises
     ------
     TdbenchError
-        If it is missing, changed, damaged, or not of that form.
+        If it is missing, changed or damaged, or if its array has another dtype or shape.
     """
     try:
         with path.open("rb") as file:
@@ -266,14 +266,14 @@ def read_samples(path: Path, made_by: str | None = None, checksum: str | None = 
 
 
 def read_metrics(path: Path, made_by: str | None = None) -> list[MetricsLine]:
-    """The lines of a metrics file; a last line cut short by a killed process is left out.
+    """The lines of a metrics file; an incomplete last line, left by a killed process, is skipped.
 
-    ``made_by`` is the command that writes it, for messages.
+    ``made_by`` is the command that writes the file, for messages.
 
     Raises
     ------
     TdbenchError
-        If it is missing, or another line than the last is not as a training writes it.
+        If it is missing, or a line other than the last is invalid.
     """
     try:
         texts = path.read_text(encoding="utf-8", errors="replace").splitlines()

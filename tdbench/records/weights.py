@@ -1,4 +1,4 @@
-"""Weights of networks that others trained, read so that nothing in the file can run."""
+"""Weights of networks: written as safetensors, and read without executing code from the file."""
 
 import json
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ from tdbench.runtime.files import atomic_path, sha256
 
 
 def read_state(path: Path, remedy: str) -> dict[str, Tensor]:
-    """A file of weights, in safetensors' format by its suffix or in torch's, read as weights only.
+    """The tensors of a file of weights: safetensors if its suffix says so, otherwise torch's format, weights only.
 
     Raises
     ------
     TdbenchError
-        If it is missing or damaged; ends with ``remedy``.
+        If it is missing or damaged; the message ends with ``remedy``.
     """
     try:
         state: dict[str, Tensor] = (
@@ -34,7 +34,7 @@ def read_state(path: Path, remedy: str) -> dict[str, Tensor]:
 
 
 def read_weights(path: Path, network: nn.Module, remedy: str) -> None:
-    """Load a file of weights, with the same keys and shapes, into ``network``; raises as `read_state` does."""
+    """Load a file of weights with the same keys and shapes into ``network``; raises like `read_state`."""
     state = read_state(path, remedy)
     try:
         network.load_state_dict(state)
@@ -43,7 +43,7 @@ def read_weights(path: Path, network: nn.Module, remedy: str) -> None:
 
 
 def damaged_weights(path: Path, error: Exception, remedy: str) -> TdbenchError:
-    """One line, where torch gives many."""
+    """An error with the first line of ``error`` only, because torch's messages have many."""
     said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
     return TdbenchError(f"{path}: no readable weights ({said}); {remedy}")
 
@@ -55,13 +55,13 @@ def save_snapshot(path: Path, network: nn.Module, facts: Mapping[str, int | str]
     """
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with atomic_path(path) as temporary:
-        # One entry: safetensors writes several in no fixed order.
+        # One entry only, because safetensors writes several entries in no fixed order.
         save_file(weights, temporary, metadata={"tdbench": json.dumps(facts, sort_keys=True)})
     return sha256(path)
 
 
 def load_snapshot(path: Path, network: nn.Module, made_by: str | None = None) -> None:
-    """Read weights into a network of the same architecture; ``made_by`` is the command that makes them again.
+    """Load weights into a network of the same architecture; ``made_by`` is the command that writes them.
 
     Raises
     ------
@@ -75,12 +75,20 @@ def load_snapshot(path: Path, network: nn.Module, made_by: str | None = None) ->
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise TdbenchError(f"{path}: holds weights of another architecture than the experiment's ({reason})") from error
-    except Exception as error:  # safetensors has kinds of its own, and of Python's for types that it does not know
+    except Exception as error:  # safetensors raises its own kinds, and built-in ones for unknown dtypes
         raise TdbenchError(f"{path}: damaged snapshot ({error}); {advice.again(made_by)}") from error
 
 
 def check_snapshot(path: Path, entry: SnapshotEntry, made_by: str) -> None:
-    """Compare a snapshot with the entry that training, the command ``made_by``, wrote for it in snapshots.json."""
+    """Compare a snapshot's checksum with its entry in snapshots.json.
+
+    ``made_by`` is the command that writes it, for messages.
+
+    Raises
+    ------
+    TdbenchError
+        If the file is missing or has another checksum.
+    """
     found = sha256(path) if path.exists() else "missing"
     if found != entry.sha256:
         raise TdbenchError(
