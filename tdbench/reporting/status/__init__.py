@@ -1,1 +1,1 @@
-"""How far every run is, from files alone."""
+"""The status of every run, read from files only."""

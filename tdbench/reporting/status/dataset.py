@@ -1,4 +1,4 @@
-"""The status of a data set's stages: data, classifier, reference features and weights, from their files and log."""
+"""The status of a data set's stages (data, classifier, weights, reference features) from files and log."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ class DatasetStage:
     state : str
         ``done``, ``waiting``, ``at work``, ``failed``, ``stopped`` or ``silent``.
     seconds_left : float or None
-        To its end, where it is at work and has a rate.
+        Seconds to its end, if it is running and its rate is known.
     """
 
     stage: str
@@ -34,7 +34,7 @@ class DatasetStage:
 
 @dataclass(frozen=True)
 class DatasetStatus:
-    """The status of a data set, stage by stage in their order."""
+    """The status of a data set: its stages in order."""
 
     name: str
     stages: list[DatasetStage] = field(default_factory=list)
@@ -46,11 +46,11 @@ def read_dataset(results: Path, name: str, entry: dict[str, Any]) -> DatasetStat
     Parameters
     ----------
     entry : dict
-        What plan.json says of it: ``features``, ``libraries``, and ``publishers`` whose weights are fetched.
+        Its entry in plan.json: ``features``, ``libraries``, and the ``publishers`` of downloaded weights.
     """
     layout, features = DatasetLayout(results, name), str(entry["features"])
     files = {"data": [layout.archive, layout.summary]}
-    extractor = EXTRACTORS.get(features)  # plan.json may be of a later version of tdbench, which knows more
+    extractor = EXTRACTORS.get(features)  # None for an extractor of a later version of tdbench
     if extractor is not None and extractor.trained_on_data:
         files["classifier"] = [layout.classifier, layout.classifier_report]
     if publishers := [str(publisher) for publisher in entry["publishers"]]:
@@ -63,7 +63,7 @@ def _read_stage(layout: DatasetLayout, stage: str, files: list[Path]) -> Dataset
     made = [path.stat().st_mtime for path in files if path.is_file()]
     whole = len(made) == len(files)
     line = next((line for line in reversed(read_log(layout.progress, TAIL)) if line.stage == stage), None)
-    # What a file says that was written later counts more than the log.
+    # Files that are newer than the log line take precedence over it.
     fresh = line is not None and line.state != "finished" and not (whole and min(made) > (line.epoch or 0))
     if line is None or not fresh:
         return DatasetStage(stage, "done" if whole else "waiting")

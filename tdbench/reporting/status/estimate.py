@@ -1,4 +1,4 @@
-"""Time that an experiment still takes, from what its runs took so far; nothing where too little was measured."""
+"""Estimates the time left of an experiment from the measured times of its runs."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
@@ -13,10 +13,10 @@ from tdbench.reporting.status.work import Left
 
 
 def seconds_left(results: Path, statuses: list[RunStatus]) -> dict[str, float | None]:
-    """Seconds until all runs are through each stage, with as many at a time as now; runs in trouble are left out.
+    """Seconds until all runs have finished each stage, with as many runs at a time as now; skips runs in trouble.
 
-    Empty if nothing is at work, so that nobody knows how many will be at a time. None for a stage that was measured
-    for no run of the same data set, network and sampler.
+    Empty if nothing is running, because the number of parallel runs is then unknown. None for a stage without a
+    measurement from a run with the same data set, network and sampler.
     """
     working = [status for status in statuses if status.state in AT_WORK]
     if not working:
@@ -33,7 +33,7 @@ def seconds_left(results: Path, statuses: list[RunStatus]) -> dict[str, float | 
 
 
 def _together(parts: list[float | None], at_a_time: int) -> float | None:
-    """Seconds that several take side by side: no less than the longest."""
+    """Seconds for several parts in parallel, at least those of the longest; None if one is unknown."""
     known = [part for part in parts if part is not None]
     return max(sum(known) / at_a_time, *known) if len(known) == len(parts) else None
 
@@ -45,7 +45,7 @@ def _ahead(status: RunStatus) -> list[str]:
 
 
 class _Costs:
-    """Seconds a unit of work, measured: of runs that differ in the seed alone, else of those of one network."""
+    """Measured seconds per unit of work, of runs that differ only by seed, else of runs with the same network."""
 
     def __init__(self, results: Path, statuses: Iterable[RunStatus]) -> None:
         seen: dict[Hashable, list[tuple[float, float]]] = defaultdict(list)
@@ -53,7 +53,7 @@ class _Costs:
             measured = [
                 (name, _took(results, status.run, stage), _work(status.run, name)) for name, stage in STAGES.items()
             ]
-            # What is at work tells its pace before it ends.
+            # A running stage gives a measurement before it ends.
             measured.append((status.stage, status.seconds_left, _work_left(status)))
             for stage, took, work in measured:
                 if took is not None and work:
@@ -62,7 +62,7 @@ class _Costs:
         self._seconds = {key: sum(s for s, _ in found) / sum(w for _, w in found) for key, found in seen.items()}
 
     def of(self, run: Expected, stage: str) -> float | None:
-        """Seconds that a stage of a run takes."""
+        """Estimated seconds of a stage of a run; None if unknown."""
         work = _work(run, stage)
         unit = next((self._seconds[key] for key in _keys(run, stage) if key in self._seconds), None)
         return None if unit is None or work is None else unit * work
@@ -76,7 +76,7 @@ def _work_left(status: RunStatus) -> float | None:
 
 
 def _keys(run: Expected, stage: str) -> list[Hashable]:
-    """What runs have in common that take alike, the closest first."""
+    """Keys that runs with similar costs share, the most specific first."""
     keys: list[Hashable] = [(stage, run.group)]
     if run.network is not None:
         dataset = run.name.partition("/")[0]
@@ -90,11 +90,11 @@ def _work(run: Expected, stage: str) -> float | None:
 
 
 def _took(results: Path, run: Expected, stage: Stage) -> float | None:
-    """Seconds that a finished stage took, as its own file says."""
+    """Seconds that a finished stage took, from its own file; None if unknown."""
     if stage.shared and run.weights_name != run.name:
         return None
     try:
         found: float | None = resolve_name(stage.seconds)(content_of(RunLayout(results, run), stage.name))
         return found
-    except Exception:  # not there, damaged, or of another version: not measured
+    except Exception:  # missing, damaged, or of another version
         return None

@@ -1,4 +1,4 @@
-"""A run as plan.json has it."""
+"""A run as described by plan.json."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ MOST_SETS = 1_000_000
 
 @dataclass(frozen=True)
 class Expected:
-    """A run as the plan has it; what is not known is None."""
+    """The names and the amount of work of a run; None for unknown values."""
 
     experiment: str
     name: str

@@ -26,10 +26,10 @@ class ExperimentStatus:
 
     name: str
     path: str | None
-    """Its file; None where plan.json is missing, so that only runs that were begun are known."""
+    """Path of the experiment file; None without plan.json, when only runs that have started are listed."""
     statuses: list[RunStatus]
     others: int
-    """Runs in its folder that the plan does not have."""
+    """Number of runs in its folder that are not in the plan."""
     seconds_left: dict[str, float | None]
     """Seconds left by stage, for stages that are running or still to come; empty if nothing is running."""
     note: str = ""
@@ -41,7 +41,7 @@ class ExperimentStatus:
         return Counter("at work" if status.state in AT_WORK else status.state for status in self.statuses)
 
     def plain(self) -> dict[str, Any]:
-        """For programs."""
+        """The status as plain data for JSON."""
         runs = []
         for status in self.statuses:
             share = 100 * status.done / status.total if status.done is not None and status.total else None
@@ -60,7 +60,7 @@ class ExperimentStatus:
 
 
 def read_status(results: Path) -> list[ExperimentStatus]:
-    """Every experiment of a results folder, or the one whose folder it is.
+    """The status of every experiment in a results folder, or of one experiment, given its folder.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def _read_experiment(results: Path, name: str) -> ExperimentStatus:
     try:
         content = parse_json(layout.plan.read_text(encoding="utf-8"))
         path, expected = printable(str(content["path"])), [_expected(name, entry) for entry in content["runs"]]
-        # A plan of an earlier version names none.
+        # Plans of earlier versions have no data sets.
         named = {name: entry for name, entry in content.get("datasets", {}).items() if _DATASET.fullmatch(name)}
         datasets = [read_dataset(results, name, entry) for name, entry in named.items()]
     except FileNotFoundError:
@@ -108,7 +108,7 @@ def _read_experiment(results: Path, name: str) -> ExperimentStatus:
 
 
 def _expected(experiment: str, entry: dict[str, Any]) -> Expected:
-    """An entry of plan.json."""
+    """A run from its entry in plan.json."""
     name, weights_name = str(entry["name"]), str(entry["weights_name"])
     if not (_RUN.fullmatch(name) and _RUN.fullmatch(weights_name)):
         raise ValueError("names of runs are names of folders")
@@ -134,7 +134,7 @@ def _count(value: Any, most: float = 1e15) -> int:
 
 
 def _of_record(results: Path, experiment: str, name: str) -> Expected:
-    """A run without a plan, as far as its run.json describes it."""
+    """A run without a plan, from its run.json if that is readable."""
     try:
         record = json.loads((ReportLayout(results, experiment).runs / name / "run.json").read_text(encoding="utf-8"))
         training = record["run"]["training"]

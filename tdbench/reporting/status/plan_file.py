@@ -1,4 +1,4 @@
-"""plan.json: what an experiment consists of. `tdbench status` reads it without the schema, so it starts at once."""
+"""plan.json: the runs and data sets of an experiment, so that `tdbench status` needs no slow imports."""
 
 import json
 from dataclasses import asdict
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def write_plan_file(plan: "Plan", results: Path) -> None:
-    """Write plan.json, unless it says the same already.
+    """Write plan.json, unless its content is the same already.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def write_plan_file(plan: "Plan", results: Path) -> None:
 
 
 def _datasets(plan: "Plan") -> dict[str, Any]:
-    """What the stages of each data set make."""
+    """Data set -> its features, libraries and publishers of weights."""
     settings = plan.experiment.evaluation
     facts = {"features": settings.features, "publishers": settings.publishers}
     return {name: facts | {"libraries": plan.libraries(name)} for name in plan.experiment.datasets}

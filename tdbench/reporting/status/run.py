@@ -1,7 +1,7 @@
-"""The status of one run, from its files alone, without the libraries of the stages.
+"""The status of one run, from its files only, without importing the libraries of the stages.
 
-The log of a stage (`tdbench.runtime.progress_log`) says what happens; the file that a stage writes last says that it
-is done.
+The log (`tdbench.runtime.progress_log`) shows what a stage is doing; the file that a stage writes last shows that it is
+done.
 """
 
 import os
@@ -24,9 +24,9 @@ from tdbench.runtime.progress_log import LogLine, number, read_log
 AT_WORK = tuple(stage.doing for stage in STAGES.values())
 TROUBLE = ("failed", "stopped", "silent", "damaged")
 TAIL = 65_536
-"""Bytes at the end of a log that are enough for the status of its run."""
+"""Number of bytes at the end of a log that are read; enough for the status of its run."""
 SILENT_AFTER_S = 60.0
-"""A log is old after this time, or three of its own intervals: shared file systems show changes late."""
+"""A log is stale after this time or three of its intervals, whichever is longer; shared file systems lag."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class RunStatus:
     state : str
         ``waiting`` for ``stage``, ``training``, ``sampling``, ``scoring``, ``done``, or one of `TROUBLE`.
     stage : str
-        The stage that is at work, was cut short, or comes next.
+        The stage that is running, was interrupted, or comes next.
     rate : float or None
-        Units a second of late.
+        Recent rate, ``unit`` per second.
     seconds_left : float or None
-        To the end of the stage.
+        Seconds to the end of the stage.
     since : float or None
-        When the last sign of it was seen, in seconds since the epoch.
+        Time of its last update, in seconds since the epoch.
     """
 
     run: Expected
@@ -60,14 +60,20 @@ class RunStatus:
 
 
 def read_run_status(results: Path, run: Expected) -> RunStatus:
-    """The status of a run now; what cannot be read becomes a note, never an error."""
+    """The current status of a run; unreadable files become a note, never an error."""
     return find_stand(results, run, read_log(RunLayout(results, run).progress, TAIL), amount)
 
 
 def find_stand(
     results: Path, run: Expected, lines: list[LogLine], done_by: Callable[[RunLayout, str], int | None]
 ) -> RunStatus:
-    """The status of a run by the lines of its log and what each stage has done (``done_by``, as `amount` gives)."""
+    """The status of a run from the lines of its log and the amount that each stage has done.
+
+    Parameters
+    ----------
+    done_by : callable
+        As `amount`.
+    """
     layout = RunLayout(results, run)
     last = last_line(lines)
     note = ""
@@ -85,13 +91,13 @@ def find_stand(
 
 
 def last_line(lines: list[LogLine]) -> LogLine | None:
-    """The last line of a log that makes sense."""
+    """The last valid line of a log."""
     known = (line for line in reversed(lines) if line.stage in STAGES and line.state and line.epoch is not None)
     return next(known, None)
 
 
 def _from_line(run: Expected, line: LogLine) -> RunStatus:
-    """A stage that is at work, or was cut short."""
+    """The status from the log of a stage that is running or was interrupted."""
     stage = line.stage
     status = RunStatus(run, STAGES[stage].doing, stage, line.done, line.total, line.unit, since=line.epoch)
     state, note = sign_of_life(line)
@@ -102,7 +108,7 @@ def _from_line(run: Expected, line: LogLine) -> RunStatus:
 
 
 def sign_of_life(line: LogLine) -> tuple[str, str]:
-    """State and note of work by the last line of its log, which is not about its end: ``at work``, or what cut it."""
+    """State and note from the last line of the log of unfinished work: ``at work``, or why it is not."""
     since = line.epoch or 0.0
     if line.state == "stopped":
         return "stopped", f"interrupted at {clock(since)}"
@@ -127,7 +133,10 @@ def _seconds_left(
 def _from_files(
     layout: RunLayout, run: Expected, last: LogLine | None, done_by: Callable[[RunLayout, str], int | None]
 ) -> RunStatus:
-    """What stages have left; ``last`` is the end of one, after which older files of later ones do not count."""
+    """The status from the files of stages.
+
+    ``last`` says that a stage has finished; files of later stages that are older than that are ignored.
+    """
     stages = list(STAGES)
     standing = len(stages)
     if last is not None:
@@ -147,7 +156,7 @@ def _from_files(
 
 
 def _begun(layout: RunLayout, run: Expected) -> RunStatus:
-    """A run without weights: what its metrics tell of a training that writes no log."""
+    """The status of a run without weights, from the metrics of a training that writes no log."""
     line, since = next(reversed(json_lines(layout.metrics)), None), _time(layout.metrics)
     if line is None or since is None or layout.progress.exists() or run.weights_name != run.name:
         return RunStatus(run, "waiting", "train")
@@ -159,7 +168,7 @@ def _begun(layout: RunLayout, run: Expected) -> RunStatus:
 
 
 class _Damaged(Exception):
-    """A file that a stage wrote is not what it should be."""
+    """A file that a stage wrote has invalid content."""
 
     def __init__(self, stage: str, path: Path, reason: str) -> None:
         super().__init__(reason)
@@ -167,7 +176,7 @@ class _Damaged(Exception):
 
 
 def amount(layout: RunLayout, stage: str) -> int | None:
-    """How much a stage has done: images trained with, sets sampled or sets scored; None if its file is not there."""
+    """The amount that a stage has done: images trained, sets sampled or sets scored; None without its file."""
     content = content_of(layout, stage)
     try:
         return None if content is None else int(resolve_name(STAGES[stage].amount)(content))
@@ -176,7 +185,7 @@ def amount(layout: RunLayout, stage: str) -> int | None:
 
 
 def content_of(layout: RunLayout, stage: str) -> Any:
-    """What a stage wrote last, or None."""
+    """The content of the file that a stage writes last; None if it is missing."""
     path = layout.made_by(stage)
     try:
         return parse_json(path.read_text(encoding="utf-8"))
@@ -189,7 +198,7 @@ def content_of(layout: RunLayout, stage: str) -> Any:
 
 
 def clock(epoch: float) -> str:
-    """Local time, with the date where it is not today's."""
+    """Local time, with the date unless it is today."""
     then = datetime.fromtimestamp(epoch)
     return then.strftime("%H:%M" if then.date() == datetime.now().date() else "%Y-%m-%d %H:%M")
 
@@ -199,7 +208,7 @@ def _lives(pid: Any) -> bool:
         os.kill(int(pid), 0)
     except ProcessLookupError:
         return False
-    except (OSError, TypeError, ValueError, OverflowError):  # another user's, or no number
+    except (OSError, TypeError, ValueError, OverflowError):  # another user's process, or not a number
         return True
     return True
 

@@ -1,4 +1,4 @@
-"""The status of an experiment, in words and tables that fit the terminal."""
+"""The output of `tdbench status`: text and tables that fit the terminal."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ _SHORTEST_NAME, _NOTES = 16, 20
 
 
 def show_status(results: Path, every_run: bool, watch_s: float | None, as_json: bool) -> None:
-    """Print the status of everything, once or every ``watch_s`` seconds until interrupted.
+    """Print the status of every experiment, once or every ``watch_s`` seconds until interrupted.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def _status(results: Path, every_run: bool, as_json: bool) -> str:
 
 
 def describe(experiment: ExperimentStatus, every_run: bool, width: int) -> str:
-    """An experiment: its counts, its runs at work and in trouble, what is wrong, and all others by kind."""
+    """The status of an experiment: counts, runs at work and in trouble, notes, and all other runs by group."""
     statuses = experiment.statuses
     prefix = _common_data_set(statuses)
     shown = [status for status in statuses if every_run or status.state not in ("done", "waiting")]
@@ -120,7 +120,7 @@ def _figures(status: RunStatus) -> list[str]:
     state = STAGES[status.stage].waiting if status.state == "waiting" else status.state
     if status.done is None or not status.total:
         return [state, "", "", "", ""]
-    # Rounded down: 100 % is what is done.
+    # Rounded down, so that only finished work shows 100 %.
     share, unit = f"{int(100 * status.done / status.total)} %", status.unit or ""
     done = f"{_short(status.done)}/{_short(status.total)} {unit}"
     at_work = status.state in AT_WORK
@@ -130,7 +130,7 @@ def _figures(status: RunStatus) -> list[str]:
 
 
 def _reason(status: RunStatus) -> str:
-    """What happened to a run in trouble, and in which stage."""
+    """Why a run is in trouble, and in which stage."""
     if status.state == "failed" and status.since is not None:
         return f"failed in {STAGES[status.stage].doing} at {clock(status.since)}: {status.note}"
     return f"stopped in {STAGES[status.stage].doing}: {status.note}" if status.state == "stopped" else status.note
@@ -149,14 +149,14 @@ def _groups_table(statuses: list[RunStatus], prefix: str, width: int) -> str:
 
 
 def _kind(status: RunStatus) -> str:
-    """The column that a run counts in."""
+    """The column in which a run is counted."""
     if status.state == "waiting":
         return STAGES[status.stage].waiting
     return "at work" if status.state in AT_WORK else "in trouble" if status.state in TROUBLE else status.state
 
 
 def _table(rows: list[list[str]], headers: list[str], align: tuple[str, ...], width: int) -> str:
-    """A table; the names in its first column lose their middle where it would be too wide."""
+    """A table; names in its first column are shortened if it is wider than the terminal."""
     longest = max(len(row[0]) for row in rows)
     text = _drawn(rows, headers, align)
     excess = max(map(len, text.splitlines())) - width
@@ -167,13 +167,13 @@ def _table(rows: list[list[str]], headers: list[str], align: tuple[str, ...], wi
 
 
 def _drawn(rows: list[list[str]], headers: list[str], align: tuple[str, ...]) -> str:
-    # The headers go as a row, since tabulate gives headers two spaces more.
+    # Headers are passed as a row, because tabulate widens headers by two spaces.
     text = tabulate([headers, *rows], tablefmt="plain", colalign=align, disable_numparse=True)
     return "\n".join(line.rstrip() for line in text.splitlines())
 
 
 def _common_data_set(statuses: list[RunStatus]) -> str:
-    """The beginning of all names, if there is one data set only: it need not be said in every line."""
+    """The common prefix of all names if there is only one data set, to be removed from every line."""
     found = {status.run.name.partition("/")[0] + "/" for status in statuses}
     return found.pop() if len(found) == 1 else ""
 
@@ -183,7 +183,7 @@ def _name(status: RunStatus, prefix: str) -> str:
 
 
 def _shortened(name: str, room: int) -> str:
-    """A name without its middle: its end says the seed."""
+    """A name with its middle cut out, because its end names the seed."""
     return name if len(name) <= room else f"{name[: room - room // 2 - 1]}…{name[len(name) - room // 2 :]}"
 
 
@@ -192,7 +192,7 @@ def _wrapped(text: str, width: int) -> str:
 
 
 def _short(value: float) -> str:
-    """Four digits at most: 12.8k."""
+    """A number with at most four digits: 12.8k."""
     for unit, least, suffix in ((1e6, 1e6, "M"), (1e3, 1e4, "k")):
         if value >= least:
             return f"{value / unit:.4g}{suffix}"
@@ -200,7 +200,7 @@ def _short(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in its two largest units, as estimates deserve: 2 h 05 min."""
+    """A time in its two largest units: 2 h 05 min."""
     whole = round(seconds)
     days, hours, minutes = whole // 86_400, whole // 3600 % 24, whole // 60 % 60
     if days:

@@ -1,7 +1,7 @@
-"""How much each stage has done and took, from the files that stages write, and how much it has to do.
+"""The work that each stage has done and has left, and the time it took, from the files that stages write.
 
-Files are taken as they are, unchecked, since the schema would take longer to import than all of it: what is damaged
-raises in many ways, which whoever asks catches.
+Files are not validated, because importing the schema would take longer than everything else. Damaged files raise many
+kinds of errors, which callers catch.
 """
 
 import math
@@ -19,7 +19,7 @@ def _known(value: Any) -> float:
 
 
 def images_trained(content: Any) -> int:
-    """Images shown by the last snapshot."""
+    """Images shown until the last snapshot."""
     return max(int(_known(entry["images"])) for entry in content["snapshots"])
 
 
@@ -28,7 +28,7 @@ def sets_sampled(content: Any) -> int:
 
 
 def sets_scored(content: Any) -> int:
-    """Sample sets, by each library."""
+    """Number of sample sets, counted for each library."""
     return len({(row["snapshot_kimg"], row["steps"], row["library"]) for row in content["scores"]})
 
 
@@ -41,44 +41,44 @@ def sampling_seconds(content: Any) -> float:
 
 
 def scoring_seconds(content: Any) -> float:
-    """The rows of a set by a library say the same."""
+    """Sum over sets and libraries; all rows of one set and library have the same time."""
     return float(
         sum({(r["snapshot_kimg"], r["steps"], r["library"]): r["seconds"] for r in content["scores"]}.values())
     )
 
 
 def training_work(run: Expected) -> float | None:
-    """Images."""
+    """Number of images."""
     return run.training_images
 
 
 def sampling_work(run: Expected) -> float | None:
-    """Images times steps, of all sets."""
+    """Images times steps, summed over all sets."""
     if run.sample_sets is None or run.set_images is None or not run.steps:
         return None
     return image_steps(run, 0, run.sample_sets * run.set_images)
 
 
 def scoring_work(run: Expected) -> float | None:
-    """Sample sets, by each library."""
+    """Number of sample sets, counted for each library."""
     return run.score_sets
 
 
 class Left(NamedTuple):
-    """What a stage at work still has to do, in what its time goes by."""
+    """The work left of a running stage, in a unit proportional to time."""
 
     work: float
     a_unit: float
-    """Work of the unit of progress that it is at."""
+    """Work of the current unit of progress."""
 
 
 def units_left(_: Expected, done: float, total: float) -> Left:
-    """All units of progress are alike."""
+    """Work left if all units of progress take the same time."""
     return Left(total - done, 1.0)
 
 
 def image_steps_left(run: Expected, done: float, total: float) -> Left | None:
-    """Sets of few steps come first: what counts is steps, at the pace of the set that is at work."""
+    """Work left in images times steps, because sets of few steps come first and take less time."""
     if not run.steps or not run.set_images:
         return None
     current = run.steps[min(int(done // run.set_images), int(total // run.set_images) - 1) % len(run.steps)]

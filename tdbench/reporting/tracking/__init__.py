@@ -1,1 +1,1 @@
-"""MLflow: an MLflow experiment for ours, a run for each training, and nested in it a run for each scored snapshot."""
+"""MLflow: one MLflow experiment per experiment, one run per training, one nested run per scored snapshot."""

@@ -1,4 +1,4 @@
-"""MLflow's client, and the MLflow experiment that everything is written to."""
+"""MLflow's client, and the MLflow experiment to which everything is written."""
 
 import logging
 import os
@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-# Set before mlflow is imported: nothing is sent anywhere but to the tracking server.
+# Set before mlflow is imported, so that data is sent only to the tracking server.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
-# A server's client would print two lines for each of hundreds of runs.
+# Otherwise MLflow prints two lines for each of hundreds of runs.
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 # Retries are in retry.py, because MLflow would wait silently for up to four minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -24,7 +24,7 @@ from tdbench.reporting.tracking.uri import sqlite_uri
 from tdbench.runtime.files import atomic_path, make_folder
 
 METRICS_A_CALL, PARAMS_A_CALL = 900, 100
-"""What one call of MLflow takes: 1,000 of all together, and less than 1 MB."""
+"""Limits of one call of MLflow: 1,000 entries of all kinds together, and less than 1 MB."""
 
 _NOTE = """{description}
 
@@ -35,7 +35,7 @@ one at an NFE of 17; in a training's run they are means over its scored snapshot
 
 
 def connect(uri: str, local: Path) -> MlflowClient:
-    """A client of the store at ``uri``; if that is the file ``local``, it is made first where it is missing."""
+    """A client of the store at ``uri``; creates the file ``local`` if ``uri`` is that file and it is missing."""
     # Errors are raised; without this MLflow also prints a traceback, and urllib3 a line for each attempt.
     for name in ("mlflow.store.db.utils", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -45,28 +45,28 @@ def connect(uri: str, local: Path) -> MlflowClient:
 
 
 def _make_store(path: Path) -> None:
-    """Make an empty store; what is killed while MLflow makes its tables would be refused ever after."""
+    """Create an empty store atomically, because MLflow refuses a store with incomplete tables."""
     with atomic_path(path) as temporary:
         MlflowClient(tracking_uri=sqlite_uri(temporary)).search_experiments(max_results=1)
 
 
 def experiment_id(client: MlflowClient, plan: Plan, layout: ReportLayout, on_file: bool) -> str:
-    """MLflow's id of the plan's experiment, which is created if it is missing."""
+    """MLflow's id of the plan's experiment; creates the experiment if it is missing."""
     found = client.get_experiment_by_name(plan.experiment.name)
     note = _NOTE.format(description=plan.experiment.description).strip()
     if found is not None:
         if found.tags.get("mlflow.note.content") is None:
             client.set_experiment_tag(found.experiment_id, "mlflow.note.content", note)
         return str(found.experiment_id)
-    # A server decides itself where artifacts go; a local file would put them into the current folder.
+    # A server has its own place for artifacts; for a local file, MLflow would use the current folder.
     place = make_folder(layout.mlflow_artifacts).resolve().as_uri() if on_file else None
-    # The kind makes MLflow's page show runs and their curves rather than traces of language models.
+    # With this kind MLflow's page shows runs and their curves instead of traces of language models.
     tags = {"mlflow.experimentKind": "custom_model_development", "mlflow.note.content": note}
     return str(client.create_experiment(plan.experiment.name, artifact_location=place, tags=tags))
 
 
 def log_batches(client: MlflowClient, run_id: str, metrics: Sequence[Metric], params: Sequence[Param] = ()) -> None:
-    """Write metrics and parameters of a run in as few calls as MLflow allows."""
+    """Log metrics and parameters of a run in as few calls as MLflow allows."""
     for i in range(max(-(-len(metrics) // METRICS_A_CALL), -(-len(params) // PARAMS_A_CALL))):
         client.log_batch(
             run_id,
@@ -76,7 +76,7 @@ def log_batches(client: MlflowClient, run_id: str, metrics: Sequence[Metric], pa
 
 
 def log_files(client: MlflowClient, run_id: str, files: Iterable[Path], folder: str | None = None) -> None:
-    """Write files as artifacts of a run, in one call.
+    """Log files as artifacts of a run, in one call.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Data sets as MLflow knows them: by name and checksum, without reading any image."""
+"""MLflow's data sets: name and checksum, without reading any image."""
 
 import json
 from pathlib import Path
@@ -14,11 +14,11 @@ from tdbench.records.layout import DatasetLayout
 from tdbench.records.schema import Scored, Settings
 
 DIGEST_LENGTH = 16
-"""MLflow allows 36, its page shows them all beside the name; the profile holds the full checksum."""
+"""Characters of the checksum. MLflow allows 36 but shows them all; the profile has the full checksum."""
 
 
 def training_data(run: Run, data: DataSummary, files: DatasetLayout) -> Dataset:
-    """The archive that a run was trained on."""
+    """The archive on which a run was trained."""
     shape = (data.channels, data.resolution, data.resolution)
     images = Schema([TensorSpec(np.dtype(np.uint8), (-1, *shape), "images")])
     labels = [Schema([TensorSpec(np.dtype(np.int64), (-1,), "labels")])] if data.classes else []
@@ -28,7 +28,7 @@ def training_data(run: Run, data: DataSummary, files: DatasetLayout) -> Dataset:
 
 
 def reference_data(run: Run, stored: Scored, files: DatasetLayout) -> dict[str, Dataset]:
-    """Library -> the features of real images that its scores compare with."""
+    """Library -> the reference features for its scores."""
     found, checksums = {}, stored.references
     for row in stored.scores:
         library, features = row.library, row.features
@@ -45,7 +45,7 @@ def reference_data(run: Run, stored: Scored, files: DatasetLayout) -> dict[str, 
 
 
 def as_inputs(training: Dataset | None, compared: dict[str, Dataset]) -> list[DatasetInput]:
-    """What `MlflowClient.log_inputs` takes, with what each was for."""
+    """The argument of `MlflowClient.log_inputs`: data sets tagged as "training" or "reference"."""
     named = [] if training is None else [("training", training)]
     named += [("reference", reference) for reference in compared.values()]
     return [DatasetInput(dataset, [InputTag("mlflow.data.context", context)]) for context, dataset in named]
@@ -55,7 +55,7 @@ def _dataset(name: str, checksum: str, path: Path, profile: Settings, schema: Se
     return Dataset(
         name=name,
         digest=checksum[:DIGEST_LENGTH],
-        # As MLflow's own source of a local file writes itself.
+        # The format of MLflow's own source for local files.
         source_type="local",
         source=json.dumps({"uri": str(path.resolve())}),
         schema=None if schema is None else json.dumps(schema),

@@ -1,4 +1,4 @@
-"""What `mlflow.pyfunc.load_model` calls for a model that `tdbench track` logged."""
+"""The loader that `mlflow.pyfunc.load_model` calls for models logged by `tdbench track`."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ SETTINGS, WEIGHTS = "run.json", "weights.safetensors"
 
 
 class LoadedDenoiser:
-    """A denoiser as MLflow calls it."""
+    """A denoiser with MLflow's interface for models."""
 
     def __init__(self, denoiser: Denoiser, classes: int) -> None:
         self.denoiser, self.classes = denoiser.eval(), classes
@@ -50,13 +50,13 @@ def _load_pyfunc(folder: str) -> LoadedDenoiser:
     Raises
     ------
     TdbenchError
-        If a file is missing or damaged, or the settings are not known here.
+        If a file is missing or damaged, or the settings are unknown to this version.
     """
     settings = Path(folder, SETTINGS)
     record = read_record(settings, "tdbench track", Trained)
     try:
         run = Run.model_validate(record.run)
-    except Exception as error:  # settings are refused in many ways, those of a plug-in in any
+    except Exception as error:  # validation and plug-ins raise many kinds
         raise TdbenchError(
             f"{settings}: this tdbench does not know the settings; install the version that wrote them, or import "
             "their plug-in before the model is loaded"

@@ -1,4 +1,4 @@
-"""What a run is measured by: figures of its training by step, and scores by number of network evaluations."""
+"""MLflow's metrics of a run: training metrics by step, and scores by number of network evaluations."""
 
 from collections.abc import Mapping
 from statistics import fmean
@@ -9,7 +9,7 @@ from tdbench.records.schema import MetricsLine, Score
 
 
 def training_metrics(lines: list[MetricsLine], started: int) -> list[Metric]:
-    """One metric a figure and line of metrics.jsonl, by training step; ``started`` is in milliseconds."""
+    """One metric per figure and line of metrics.jsonl, by training step; ``started`` is in milliseconds."""
     return [
         Metric(f"train/{key}", value, started + int(line.seconds * 1000), line.step)
         for line in lines
@@ -19,21 +19,21 @@ def training_metrics(lines: list[MetricsLine], started: int) -> list[Metric]:
 
 
 def score_metrics(scores: list[Score], time: int, step: int, about: Mapping[str, Mapping[str, str]]) -> list[Metric]:
-    """Scores, as means over the snapshots that ``scores`` are of.
+    """Scores as metrics, averaged over the snapshots in ``scores``.
 
-    Each twice: ``fid/clean-fid`` at step 17 for the curve by NFE, and ``fid/clean-fid/nfe-017``, so that tables can be
-    sorted by the score at one NFE, and show which it is.
+    Each score is logged twice: as ``fid/clean-fid`` at step 17 for the curve against NFE, and as
+    ``fid/clean-fid/nfe-017``, so that tables can be sorted by the score at one NFE.
 
     Parameters
     ----------
     scores : list
         Rows of scores.json.
     time : int
-        Milliseconds.
+        Time of the metrics, milliseconds since the epoch.
     step : int
-        Training step of those that have a name for one NFE.
+        Training step of the metrics for one NFE.
     about : mapping
-        Library -> model and data set that those belong to, where there is one model: its page shows them too.
+        Library -> model and data set of these metrics, so that the page of the model shows them; empty without one.
     """
     values: dict[tuple[str, str, int], list[float]] = {}
     for row in scores:

@@ -1,7 +1,7 @@
-"""Weights as a model in MLflow's sense: an MLmodel file with a signature, beside our safetensors and settings.
+"""Logs weights as an MLflow model: an MLmodel file with a signature, safetensors and settings.
 
-`mlflow.pyfunc.load_model` reads it through `loader.py`: no code and no pickle is stored, so tdbench must be installed
-where it is loaded.
+`mlflow.pyfunc.load_model` loads it with `loader.py`. No code and no pickle is stored, so tdbench must be installed
+where the model is loaded.
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ _LOADER, _DATA = "tdbench.reporting.tracking.loader", "data"
 
 
 def signature(data: DataSummary) -> ModelSignature:
-    """Noisy images, their times and, where there are classes, labels -> estimates of the clean images."""
+    """Inputs: noisy images, times and, for data with classes, labels. Output: estimates of the clean images."""
     images = (-1, data.channels, data.resolution, data.resolution)
     inputs: list[ColSpec | TensorSpec] = [
         TensorSpec(np.dtype(np.float32), images, "images"),
@@ -45,7 +45,7 @@ def log_model(
     layout: RunLayout,
     tags: dict[str, str],
 ) -> str:
-    """Log the last snapshot's weights as what a run gives; returns MLflow's id of the model."""
+    """Log the last snapshot's weights as the output of a run; returns MLflow's id of the model."""
     images = run.scored_snapshots()[-1]
     facts = {
         "formulation": run.formulation_name,
@@ -55,7 +55,7 @@ def log_model(
         "seed": str(run.seed),
         "kimg": f"{images / 1000:g}",
     }
-    # Of the characters that a run's name may hold MLflow allows all but these two.
+    # MLflow does not allow these two characters in names of models.
     name = run.name.replace("/", "-").replace(".", "_")
     logged = client.create_logged_model(
         experiment_id, name, run_id, tags | {"mlflow.note.content": _NOTE}, facts, model_type="denoiser"

@@ -1,4 +1,4 @@
-"""The runs that a results folder owns in MLflow: find them, tell complete from partial ones, remove leftovers."""
+"""The runs that a results folder owns in MLflow: finds them, distinguishes complete from partial, removes leftovers."""
 
 import hashlib
 import platform
@@ -17,20 +17,20 @@ _PAGE = 500
 
 
 def owner(results: Path) -> str:
-    """Whose runs these are: a server may hold those of other people and folders under the same names."""
+    """Identifier of a results folder, because a server may hold runs of the same name from other people and folders."""
     return hashlib.sha256(f"{platform.node()}:{results.resolve()}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class OwnedRuns:
-    """Runs and models of one experiment and results folder that were not deleted."""
+    """Runs and models of one experiment and results folder, without deleted ones."""
 
     runs: list[Run]
     models: list[LoggedModel]
 
     @classmethod
     def find(cls, client: MlflowClient, experiment_id: str, results: Path) -> "OwnedRuns":
-        """Ask MLflow, a few hundred a call."""
+        """Search MLflow for them, page by page."""
         query = f"tags.`{RESULTS}` = '{owner(results)}'"
         return cls(
             _all_pages(
@@ -42,14 +42,14 @@ class OwnedRuns:
         )
 
     def whole(self, name: str, content: str, snapshots: Collection[int], models: int) -> str | None:
-        """The id of our run ``name`` if it was written to its end, of that content.
+        """The id of the run ``name`` with this content if it was written completely; otherwise None.
 
         Parameters
         ----------
         snapshots : collection of int
-            Images shown at the snapshots that must be nested in it, each once.
+            Images shown at the snapshots; each must be nested in the run exactly once.
         models : int
-            How many models must be its own.
+            Expected number of models of the run.
         """
         for run in self.runs:
             tags, run_id = run.data.tags, str(run.info.run_id)
@@ -63,7 +63,7 @@ class OwnedRuns:
         return None
 
     def clear(self, client: MlflowClient, names: Collection[str], kept: Collection[str]) -> None:
-        """Delete all runs of these names except those kept; names that are no longer planned stay."""
+        """Delete all runs named in ``names`` except those in ``kept``; runs with other names stay."""
         for model in self.models:
             if model.tags.get(RUN) in names and model.source_run_id not in kept:
                 client.delete_logged_model(model.model_id)
@@ -74,7 +74,7 @@ class OwnedRuns:
 
 
 def _all_pages(ask: Callable[[str | None], Any]) -> list[Any]:
-    """All that a search finds; ``ask`` takes the token of a page."""
+    """The results of all pages of a search; ``ask`` takes the token of a page."""
     found, token = [], None
     while True:
         page = ask(token)

@@ -14,7 +14,7 @@ from tdbench.reporting.tracking.uri import without_password
 from tdbench.runtime.progress import say
 
 WAITS_S = (1, 2, 4, 8, 16, 30)
-"""Seconds before each further try."""
+"""Seconds before each retry."""
 _PASSING = {408, 429, 500, 502, 503, 504}
 _LOST = re.compile(
     r"\[Errno \d+\] [\w ]+|Name or service not known|timed out|Remote end closed connection without response"
@@ -25,18 +25,18 @@ Result = TypeVar("Result")
 
 
 def patiently(uri: str, attempt: Callable[[Callable[[], None]], Result]) -> Result:
-    """What ``attempt`` returns, tried again while the store at ``uri`` fails in a way that may pass.
+    """Return the result of ``attempt``; retry while the store at ``uri`` has a temporary failure.
 
     Parameters
     ----------
     attempt : callable
-        Does all the work, leaving alone what an earlier try has done. It is given a function to call when it is
-        further than before, from where on the patience is new.
+        Does all the work and skips what an earlier try has done. Its argument is a function to call after progress,
+        which resets the retries.
 
     Raises
     ------
     TdbenchError
-        If the store refuses, or still fails after about a minute without any advance; names the address.
+        If the store refuses, or still fails after about a minute without progress; the message names the address.
     """
     waits = iter(WAITS_S)
 
@@ -68,13 +68,13 @@ def _may_pass(error: Exception) -> bool:
     if not isinstance(error, MlflowException):
         return False
     if isinstance(error.__cause__, SQLAlchemyError):
-        # A database without a server in between: another process may hold the file.
+        # A database file without a server can be locked by another process.
         return "locked" in str(error)
     return error.get_http_status_code() in _PASSING
 
 
 def _reason(error: Exception, uri: str) -> str:
-    """The library's words in one line, without a password."""
+    """The error message in one line, without a password."""
     text = str(error).replace(uri, without_password(uri))
     lost = _LOST.search(text)
     if lost and ("Max retries exceeded" in text or "Connection aborted" in text):

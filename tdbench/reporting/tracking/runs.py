@@ -24,15 +24,15 @@ from tdbench.runtime import advice
 from tdbench.runtime.files import sha256
 
 REPORT = "report"
-"""Name of the run that holds the report."""
+"""Name of the report's run."""
 _FORM = "nested 1"
-"""Version of the written form; runs of another version are written again."""
+"""Version of the format; runs in another version are written again."""
 
 
 class Writer:
     """Writes runs of one experiment; complete runs with the same content are kept.
 
-    A run is ended last, so that one which is not ended was not written to its end.
+    The end of a run is written last, so a run without an end is incomplete.
     """
 
     def __init__(self, client: MlflowClient, experiment_id: str, results: Path, there: OwnedRuns) -> None:
@@ -41,7 +41,7 @@ class Writer:
         self.written = 0
 
     def training(self, run: Run) -> str:
-        """The id of a training's run."""
+        """Write the run of a training unless it is complete already; returns its id."""
         records = self.records.of(run)
         layout, record, scored = records.layout, records.trained, records.scored
         files = [layout.settings, layout.metrics, layout.snapshots, layout.samples, layout.scores]
@@ -72,7 +72,7 @@ class Writer:
         return run_id
 
     def _log_data(self, run: Run, run_id: str, data: DataSummary) -> dict[str, Dataset]:
-        """Log what a run was trained on and what its scores compare with; returns the latter, by library."""
+        """Log the training data and the reference features of a run; returns the latter, by library."""
         files = DatasetLayout(self.results, run.dataset_name)
         compared = reference_data(run, self.records.of(run).scored, files)
         self.client.log_inputs(run_id, as_inputs(training_data(run, data, files), compared))
@@ -115,7 +115,7 @@ class Writer:
         self._end(run_id, max(ended))
 
     def report(self, layout: ReportLayout) -> str:
-        """The id of the report's run."""
+        """Write the run of the report unless it is complete already; returns its id."""
         files = [layout.scores_parquet, layout.scores_csv, layout.runs_csv, *layout.table("comparison"), layout.html]
         content = _content([layout.scores_csv, layout.html])
         kept = self.there.whole(REPORT, content, (), 0)
@@ -129,7 +129,7 @@ class Writer:
         return run_id
 
     def _tags(self, run: Run) -> dict[str, str]:
-        """What a training and its snapshots are grouped and found by."""
+        """Tags by which a training and its snapshots are found and grouped."""
         return {
             RUN: run.name,
             RESULTS: owner(self.results),
@@ -148,7 +148,7 @@ class Writer:
 
 
 def _facts(run: Run, record: Trained) -> dict[str, str]:
-    """Tags of a training's run: where it comes from."""
+    """Tags with the provenance of a training."""
     return {
         KIND: "training",
         "mlflow.source.name": "tdbench train",
@@ -161,7 +161,7 @@ def _facts(run: Run, record: Trained) -> dict[str, str]:
 
 
 def _describe(run: Run) -> str:
-    """What a training's page says of it."""
+    """The description of a training for its MLflow page."""
     shared = f" It samples the weights of {run.trained_as}." if run.trained_as else ""
     return (
         f"{run.formulation_name} with objective {run.objective_name}, seed {run.seed}: "
@@ -172,7 +172,7 @@ def _describe(run: Run) -> str:
 
 
 def _content(paths: Iterable[Path]) -> str:
-    """A checksum of what is to be tracked."""
+    """A checksum of the files to be tracked."""
     return hashlib.sha256("".join([_FORM, *map(sha256, paths)]).encode()).hexdigest()
 
 

@@ -1,7 +1,7 @@
-"""`tdbench track`: every training, its snapshots and the report, once each.
+"""`tdbench track`: writes every training, its snapshots and the report to MLflow, once each.
 
-One process at a time writes, at the end: parallel writers on one SQLite file lock each other out, and two that make
-it at once break it.
+One process writes at a time: parallel writers lock each other out of an SQLite file, and two that create it at the same
+time damage it.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def track(plan: Plan, results: Path) -> None:
     Raises
     ------
     TdbenchError
-        If MLflow's store cannot be reached or written, after some tries.
+        If MLflow's store cannot be reached or written after several retries.
     """
     uri, layout = tracking_uri(results), ReportLayout(results, plan.experiment.name)
     make_folder(layout.mlflow_db.parent)
@@ -38,7 +38,7 @@ def track(plan: Plan, results: Path) -> None:
 
 
 def _track(plan: Plan, results: Path, uri: str, advanced: Callable[[], None]) -> dict[str, str]:
-    """Our name of each run -> MLflow's id."""
+    """Name of each run -> MLflow's id."""
     layout = ReportLayout(results, plan.experiment.name)
     client = connect(uri, layout.mlflow_db)
     experiment = experiment_id(client, plan, layout, on_file=uri.startswith("sqlite:"))
@@ -52,7 +52,7 @@ def _track(plan: Plan, results: Path, uri: str, advanced: Callable[[], None]) ->
                 advanced()
             bar.update(1)
     ids[REPORT] = writer.report(layout)
-    # Once more, since a server that answers late may have done twice what was asked once.
+    # Search again, because a retried call may have created a run twice.
     left = OwnedRuns.find(client, experiment, results) if writer.written else there
     left.clear(client, ids.keys(), ids.values())
     return ids

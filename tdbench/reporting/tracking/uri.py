@@ -1,4 +1,4 @@
-"""Where MLflow keeps what is tracked, apart from modules that import slowly."""
+"""The address of MLflow's store, in a module of its own that imports fast."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from tdbench.records.layout import ReportLayout
 
 
 def tracking_uri(results: Path) -> str:
-    """MLFLOW_TRACKING_URI where the user set it, else a SQLite file in the results.
+    """MLFLOW_TRACKING_URI if it is set, otherwise a SQLite file in the results folder.
 
     Raises
     ------
@@ -35,8 +35,8 @@ def sqlite_uri(path: Path) -> str:
 
 
 def without_password(uri: str) -> str:
-    """The address as it may be shown and stored."""
+    """The address without its password, for messages and files."""
     try:
         return make_url(uri).render_as_string(hide_password=True)
-    except ArgumentError:  # a plain path or a name such as databricks, which hold none
+    except ArgumentError:  # a plain path or a name such as databricks, which have no password
         return uri
