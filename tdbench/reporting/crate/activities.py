@@ -1,4 +1,4 @@
-"""Which command made a file, by which code, from what, and when: as far as the results themselves say so."""
+"""The command, code, inputs and times that made each file, as far as the results record them."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -11,17 +11,17 @@ from tdbench.runtime.provenance import Provenance
 
 
 class Activity(NamedTuple):
-    """One command that was run."""
+    """A command that was run."""
 
     identifier: str
     name: str
     details: str
-    """The command, and what else a person would ask for."""
+    """The command and, for a training, the hardware."""
     origins: list[Provenance]
-    """Of the code; several where a training was interrupted, or sample sets were kept."""
+    """Provenance of the code; several if a training was interrupted or sample sets were kept."""
     began: str | None
     ended: str | None
-    """ISO 8601; None where nothing says when."""
+    """ISO 8601; None if unknown."""
     used: list[str]
     made: list[str]
     """Paths in the crate."""
@@ -47,7 +47,7 @@ def training(run: Run, log: list[LogLine], record: Trained, used: list[str], mad
 
 def sampling(run: Run, records: list[SampleSet], used: list[str], made: list[str]) -> Activity:
     origins = [record.provenance for record in records]
-    # A record is written when its set is done.
+    # Records have the end of a set, not its begin.
     begun = [_earlier(record.provenance.written_at, record.seconds) for record in records]
     return Activity(
         f"sample/{run.name}",
@@ -110,14 +110,14 @@ def _lines(log: list[LogLine], stage: str) -> list[LogLine]:
 def _finished(log: list[LogLine], stage: str, begun: str) -> str | None:
     lines = _lines(log, stage)
     time = lines[-1].time if lines and lines[-1].state == "finished" else ""
-    # Where the clock was put back meanwhile, nothing says when it ended.
+    # If the clock was set back meanwhile, the end is unknown.
     return time if time >= begun else None
 
 
 def _begun(log: list[LogLine], stage: str, ended: str) -> str | None:
     lines = _lines(log, stage)
     time = lines[0].time if lines else ""
-    # Those of a later attempt say nothing about this one.
+    # Lines of a later attempt do not apply to this one.
     return time if time and time <= ended else None
 
 

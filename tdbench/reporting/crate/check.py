@@ -1,7 +1,7 @@
-"""`tdbench check-crate`: is a crate complete, to the byte? It is read in place; nothing is unpacked or run.
+"""`tdbench check-crate`: checks that a crate is complete and unchanged, without unpacking or running anything.
 
-A crate comes from others, so nothing in it is trusted: no path leads out of it, no file is read further than its
-description says, and what is printed of it is made printable.
+A crate comes from others, so nothing in it is trusted: paths outside it are refused, no file is read beyond its
+described size, and text from it is made printable.
 """
 
 import hashlib
@@ -28,31 +28,31 @@ _LINK = 0o120000
 
 
 class Check(NamedTuple):
-    """What was found."""
+    """The result of a check."""
 
     faults: list[str]
-    """One line each."""
+    """Messages of one line."""
     files: int
     size: int
-    """Bytes of the files that are described."""
+    """Total bytes of the described files."""
     metadata_sha256: str
     commits: list[str]
-    """Commits that it says made it."""
+    """Commits named in the crate as those that made it."""
     status: str | None
-    """What it says of itself, such as Incomplete."""
+    """The crate's creativeWorkStatus, such as Incomplete."""
     plugins: list[str]
-    """Python files in it, which an experiment may run."""
+    """Python files in the crate, which its experiment may run."""
     to_bring: list[str]
-    """What is not in it and has to be there before it is made again, a line each."""
+    """Data that must be copied before the crate can be reproduced, one line each."""
 
 
 def _unread(*faults: str) -> Check:
-    """What was found of a crate whose description cannot be read."""
+    """The result for a crate with an unreadable description."""
     return Check([*faults], 0, 0, "", [], None, [], [])
 
 
 def checked_lines(path: Path, found: Check) -> list[str]:
-    """What `tdbench check-crate` prints."""
+    """The output of `tdbench check-crate`."""
     if found.faults:
         return [*found.faults, f"{path}: damaged: {len(found.faults)} faults"]
     lines = [
@@ -74,10 +74,10 @@ def checked_lines(path: Path, found: Check) -> list[str]:
 
 
 class _Source(Protocol):
-    """The paths of a crate's files."""
+    """The files of a crate."""
 
     def names(self) -> tuple[list[str], list[str]]:
-        """Paths of all files, and faults of those that are none of a crate's."""
+        """Paths of all regular files, and faults of other entries."""
 
     def open(self, name: str) -> BinaryIO: ...
 
@@ -130,7 +130,7 @@ def _fault(info: ZipInfo, names: Container[str]) -> str | None:
 
 
 def is_inside(name: str) -> bool:
-    """Whether a path of a crate stays within it, on any system."""
+    """Whether a path is inside the crate, on any operating system."""
     path = PurePosixPath(name)
     return bool(path.parts) and not path.is_absolute() and not {"\\", ":", "\0"} & set(name) and ".." not in path.parts
 
@@ -208,10 +208,10 @@ def _check(source: _Source) -> Check:
 
 
 def _to_bring(source: _Source, names: list[str]) -> list[str]:
-    """Data sets that are read from a path and are not in the crate; what cannot be read says nothing."""
+    """Data sets that are read from a path and are not in the crate; empty if that cannot be read."""
     try:
         return data_to_bring(json.loads(_read(source, RESOLVED)), names)
-    except Exception:  # zipfile and json raise many kinds; its checksum is compared elsewhere
+    except Exception:  # zipfile and json raise many kinds; the checksum reveals damage
         return []
 
 
@@ -230,13 +230,13 @@ def _parse(text: bytes) -> ROCrate:
     if twice is not None:
         raise ValueError(f"describes {twice!r} twice")
     with warnings.catch_warnings():
-        # Of files that the root does not list; they are found below as not described.
+        # It warns about files that the root does not list; the caller reports them as not described.
         warnings.simplefilter("ignore")
         return ROCrate(content)
 
 
 def _compare(source: _Source, name: str, entity: File) -> tuple[str | None, int]:
-    """What is wrong with a file, and how many bytes of it were read."""
+    """The fault of a file, or None, and the number of bytes read."""
     wanted, size = entity.get("sha256"), entity.get("contentSize")
     if not isinstance(wanted, str) or not isinstance(size, str) or not size.isdecimal():
         return "described without sha256 and contentSize", 0
@@ -248,7 +248,7 @@ def _compare(source: _Source, name: str, entity: File) -> tuple[str | None, int]
                 digest.update(chunk)
                 if read > int(size):
                     return f"longer than the expected {size} bytes", read
-    except Exception as error:  # a checksum of the zip's own, a broken stream, a password
+    except Exception as error:  # wrong CRC of the zip, broken stream, or password
         return f"cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})", read
     if read != int(size):
         return f"{read} bytes, expected {size}", read
@@ -258,5 +258,5 @@ def _compare(source: _Source, name: str, entity: File) -> tuple[str | None, int]
 
 
 def _shown(text: str) -> str:
-    """Text of a stranger, without what a terminal would obey."""
+    """Untrusted text, without control characters for the terminal."""
     return text if text.isprintable() else repr(text)

@@ -1,4 +1,4 @@
-"""Collects the files of a crate and what made them."""
+"""The files of a crate and the commands that made them."""
 
 import json
 from collections.abc import Iterator
@@ -20,20 +20,20 @@ class Member(NamedTuple):
 
 @dataclass
 class Contents:
-    """Everything that a crate holds, and what it lacks."""
+    """The content of a crate, and what it lacks."""
 
     results: Path
     options: frozenset[str]
-    """Which of the large files are wanted, by the options of `tdbench export`."""
+    """The options of `tdbench export` that select large files."""
     members: dict[str, Member] = field(default_factory=dict)
     """Path in the crate -> file."""
     activities: list[Activity] = field(default_factory=list)
     left_out: dict[str, dict[Path, int]] = field(default_factory=dict)
-    """Option that would have packed it -> file -> bytes."""
+    """Option that would pack them -> file -> bytes."""
     missing: dict[str, str] = field(default_factory=dict)
-    """Name of an unfinished run -> what it lacks."""
+    """Name of an unfinished run -> error message of its first stage that is not finished."""
     main_workflow: str | None = None
-    """Path of the Snakefile that ran the experiment, where it is at hand."""
+    """Path in the crate of the Snakefile that ran the experiment, if it is packed."""
 
     def name(self, path: Path) -> str:
         """Path in the crate of a file of the results."""
@@ -47,7 +47,7 @@ class Contents:
         return self.name(path)
 
     def add_large(self, path: Path, description: str, made_by: str, option: str) -> list[str]:
-        """Add a file if ``option`` was chosen; else note its size, if it is there at all."""
+        """Add a file if ``option`` was chosen; otherwise record its size if it exists."""
         if option in self.options:
             return [self.add(path, description, made_by)]
         if path.is_file():
@@ -66,7 +66,7 @@ class Contents:
 
 @contextmanager
 def keys_of(made_by: str) -> Iterator[None]:
-    """Say which command to run again where a file that it wrote lacks what is needed."""
+    """Convert errors in files that the command ``made_by`` writes into a `TdbenchError` that names it."""
     try:
         yield
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""`tdbench export`: write a complete crate, or none."""
+"""`tdbench export`: writes a complete crate, or nothing."""
 
 import os
 import shutil
@@ -32,12 +32,12 @@ def export_crate(
     Returns
     -------
     list
-        What to tell the user, a line each.
+        Lines to print.
 
     Raises
     ------
     TdbenchError
-        As `gather` does, and if the output exists (unless ``force``) or cannot be written.
+        Like `gather`, and if the output exists (unless ``force``) or cannot be written.
     """
     _check_output(output, results, force)
     contents = gather(plan, results, options, unfinished)
@@ -80,10 +80,10 @@ def _check_output(output: Path, results: Path, force: bool) -> None:
 
 
 def _write_zip(crate: ROCrate, path: Path) -> None:
-    """As the library does, whose generator leaves a traceback on standard error where the disk is full."""
+    """Write a zip; the library's own writer prints a traceback if the disk is full."""
     with ZipFile(path, "w") as archive:
         for entity in (*crate.data_entities, crate.metadata):
-            # Of no date, so that the same files give the same bytes.
+            # Without a date, so that the same files give the same bytes.
             info = ZipInfo(unquote(entity.id))
             info.compress_type, info.external_attr = ZIP_DEFLATED, 0o644 << 16
             with archive.open(info, "w", force_zip64=True) as file:

@@ -1,4 +1,4 @@
-"""What goes into a crate: the files of an experiment, checked against each other."""
+"""Collects the files of an experiment for a crate, and checks that they belong together."""
 
 from pathlib import Path, PurePosixPath
 
@@ -24,7 +24,7 @@ WEIGHTS, SAMPLES, DATA = "--with-weights", "--with-samples", "--with-data"
 
 
 def gather(plan: Plan, results: Path, options: frozenset[str], unfinished: bool) -> Contents:
-    """Collect and check all that a crate of an experiment holds.
+    """Collect and check the content of a crate.
 
     Parameters
     ----------
@@ -74,13 +74,13 @@ def _add_experiment(contents: Contents, plan: Plan, layout: ReportLayout) -> Non
     contents.add(layout.plan, "The runs and what each consists of", advice.snakemake(plan.path, contents.results))
     for plugin in plan.experiment.plugins:
         path = PurePosixPath(plugin)
-        # Others belong to an installed package, or are outside the experiment's folder and so outside the crate.
+        # Other plug-ins belong to an installed package, or are outside the experiment's folder.
         if path.suffix == ".py" and not path.is_absolute() and ".." not in path.parts:
             contents.members[path.as_posix()] = Member(plan.path.parent / plugin, "Plug-in of the experiment")
 
 
 def _add_run(contents: Contents, records: RunRecords) -> None:
-    """Add the finished stages of a run, in their order; raises at the first that is not."""
+    """Add the stages of a run in order; raises at the first that is not finished."""
     run, layout = records.run, records.layout
     train, sample, evaluate = (records.command(stage) for stage in ("train", "sample", "evaluate"))
     with keys_of(train):
@@ -103,7 +103,7 @@ def _add_run(contents: Contents, records: RunRecords) -> None:
 
 
 def _add_training(contents: Contents, records: RunRecords, command: str) -> list[str]:
-    """Add a run's training, where it is its own; returns the names of the weights that are packed."""
+    """Add a run's training unless it belongs to another run; returns the paths in the crate of packed weights."""
     run, layout, record = records.run, records.layout, records.trained
     weights = _add_weights(contents, records)
     if run.weights_name != run.name:
@@ -169,7 +169,7 @@ def _add_dataset(contents: Contents, plan: Plan, name: str, records: Records) ->
 
 
 def _add_reference(contents: Contents, files: DatasetLayout, library: str, runs: list[RunRecords]) -> None:
-    """Add the facts of a library's reference features, which are those that the runs were scored against."""
+    """Add the facts of a library's reference features, after checking that the runs were scored against them."""
     settings, dataset = runs[0].run.evaluation, files.folder.name
     path, features = files.reference(settings.features, library), settings.features
     given = settings.weights.get(PUBLISHERS[library])
@@ -189,7 +189,7 @@ def _add_reference(contents: Contents, files: DatasetLayout, library: str, runs:
 
 
 def _add_software(contents: Contents, layout: ReportLayout) -> None:
-    """Add the workflow and the locked versions, if this checkout is the commit that made the results."""
+    """Add the workflow and the locked versions if this checkout is the commit that made the results."""
     if contents.commits != [git_commit()] or not is_commit(git_commit()):
         return
     root = Path(__file__).parents[3]
@@ -202,6 +202,6 @@ def _add_software(contents: Contents, layout: ReportLayout) -> None:
     for pattern, description in described.items():
         for path in sorted(root.glob(pattern)):
             contents.members[f"{SOFTWARE}/{path.relative_to(root).as_posix()}"] = Member(path, description)
-    # Markers are Snakemake's: without them the stages were run by hand.
+    # Only Snakemake writes these markers; without them the stages were run by hand.
     if f"{SOFTWARE}/Snakefile" in contents.members and any(layout.folder.glob("jobs/**/evaluate.json")):
         contents.main_workflow = f"{SOFTWARE}/Snakefile"

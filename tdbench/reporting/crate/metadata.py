@@ -1,7 +1,7 @@
 """The description of a crate in RO-Crate's terms: RO-Crate 1.1 with the profile Process Run Crate 0.5.
 
-With the workflow in it and a licence also Workflow Run Crate 0.5 and Workflow RO-Crate 1.0, which require both. These
-versions belong together; RO-Crate 1.2 has none of the profiles.
+A crate with the workflow and a licence also follows Workflow Run Crate 0.5 and Workflow RO-Crate 1.0, which require
+both. These versions belong together; the profiles do not exist for RO-Crate 1.2.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ PROFILES = {
     "workflow": ("https://w3id.org/ro/wfrun/workflow/0.5", "Workflow Run Crate", "0.5"),
     "wroc": ("https://w3id.org/workflowhub/workflow-ro-crate/1.0", "Workflow RO-Crate", "1.0"),
 }
-# Of the profiles; it has a term for a checksum, which RO-Crate 1.1 has not.
+# The context of the profiles has a term for checksums, which RO-Crate 1.1 lacks.
 _TERMS = "https://w3id.org/ro/terms/workflow-run/context"
 _FORMATS = {
     ".json": "application/json",
@@ -58,7 +58,7 @@ def describe(plan: Plan, contents: Contents, licence: str | None) -> ROCrate:
     Parameters
     ----------
     licence : str or None
-        An identifier of SPDX's list, such as CC-BY-4.0, or an address.
+        An SPDX identifier, such as CC-BY-4.0, or an http address.
     """
     crate = ROCrate(version="1.1")
     crate.metadata.extra_contexts.append(_TERMS)
@@ -82,7 +82,7 @@ def describe(plan: Plan, contents: Contents, licence: str | None) -> ROCrate:
         root["mainEntity"] = files[contents.main_workflow]
         files[contents.main_workflow]["version"] = contents.commits[0]
         actions.append(_workflow_action(crate, plan, contents, files))
-        # A workflow without a licence may be described, but is not what these profiles ask for.
+        # These profiles require a licence.
         profiles += ["workflow", "wroc"] if licence else []
     root["mentions"] = actions
     root["conformsTo"] = _value([_profile(crate, *PROFILES[name]) for name in profiles])
@@ -112,9 +112,7 @@ def _licence(crate: ROCrate, licence: str | None) -> Entity | str:
     elif re.fullmatch(r"[A-Za-z0-9.+-]+", licence):
         address = f"https://spdx.org/licenses/{licence}"
     else:
-        raise TdbenchError(
-            f"--license {licence!r}: expected an identifier of SPDX's list, such as CC-BY-4.0, or an http address"
-        )
+        raise TdbenchError(f"--license {licence!r}: expected an SPDX identifier, such as CC-BY-4.0, or an http address")
     return crate.add(ContextEntity(crate, address, {"@type": "CreativeWork", "name": licence, "identifier": address}))
 
 
@@ -160,18 +158,18 @@ def _action(crate: ROCrate, activity: Activity, files: dict[str, Entity], softwa
 
 
 def _value(entities: list[Entity]) -> list[Entity] | Entity:
-    """RO-Crate's form: a single value is not a list."""
+    """In RO-Crate a single value is not a list."""
     return entities[0] if len(entities) == 1 else entities
 
 
 def _software(crate: ROCrate, origin: Provenance, known: dict[str, Entity]) -> Entity:
-    """tdbench as it was when it made something, with the libraries that it used."""
+    """The version of tdbench that made a file, with the libraries that it used."""
     commit, code = origin.git_commit, origin.code_sha256
     key = hashlib.sha256(json.dumps([commit, code, origin.versions, origin.platform]).encode()).hexdigest()
     if key not in known:
         libraries = dict(origin.versions)
         version = str(libraries.pop("tdbench"))
-        # A local version of PEP 440, which takes no hyphen. An installed package says its version itself.
+        # A local version of PEP 440 has no hyphen; an installed package has its version in ``commit`` already.
         local = re.sub(r"[^a-z0-9.]", ".", commit.removeprefix(f"{version}+"))
         what = "git commit" if is_commit(commit.removesuffix("-dirty")) else "installed package"
         properties = {
@@ -192,7 +190,7 @@ def _library(crate: ROCrate, name: str, version: str) -> Entity:
 
 
 def _workflow_action(crate: ROCrate, plan: Plan, contents: Contents, files: dict[str, Entity]) -> Entity:
-    """Snakemake's run, from the first stage of a run to the last thing that says when it was written."""
+    """Snakemake's run, from the first begin to the last end of all activities."""
     made = contents.activities
     times = {
         "startTime": min((a.began for a in made if a.began), default=None),

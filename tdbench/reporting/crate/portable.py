@@ -1,4 +1,4 @@
-"""The experiment file of a crate with data: its data sets are the archives beside it."""
+"""The experiment file of a crate with data, which reads the archives in the crate."""
 
 import io
 from pathlib import Path
@@ -12,9 +12,9 @@ from tdbench.reporting.crate import WRITTEN
 
 
 def portable(plan: Plan) -> bytes | None:
-    """The experiment with each data set that the user's files were read for as an archive beside it.
+    """The experiment file in which each data set with a path reads its archive in the crate.
 
-    All other settings are as its author wrote them. None where no data set has a path.
+    All other settings are unchanged. None if no data set has a path.
     """
     named = [name for name, dataset in plan.experiment.datasets.items() if dataset.path is not None]
     if not named:

@@ -1,4 +1,4 @@
-"""What a crate says to people: what it is, how to check it, how to make it again."""
+"""README.md of a crate: its content, how to check it, how to reproduce it."""
 
 from tdbench.experiment.run import Plan
 from tdbench.reporting.crate import EXPERIMENT, METADATA, RESOLVED, SOFTWARE
@@ -7,7 +7,7 @@ from tdbench.reporting.crate.repeat import again, data_to_bring, is_commit, size
 
 
 def readme(plan: Plan, contents: Contents) -> str:
-    """README.md of a crate."""
+    """The text of README.md."""
     experiment = plan.experiment
     origins = [origin for made in contents.activities for origin in made.origins]
     versions = dict.fromkeys(f"{name} {version}" for origin in origins for name, version in origin.versions.items())
@@ -54,7 +54,7 @@ def _has_software(contents: Contents) -> bool:
 
 
 def left_out(contents: Contents) -> list[str]:
-    """One line an option that would have packed more."""
+    """One line per option that would pack more files."""
     return [
         f"{len(files)} files of {option.removeprefix('--with-')}, {size(sum(files.values()))} ({option} packs them)"
         for option, files in contents.left_out.items()

@@ -1,4 +1,4 @@
-"""How what is in a crate is made again, from what the crate itself says. Imports nothing that takes long."""
+"""How to reproduce the content of a crate, from its own description. Imports nothing slow."""
 
 import re
 from collections.abc import Mapping
@@ -12,18 +12,18 @@ from tdbench.reporting.crate import EXPERIMENT
 
 
 def is_commit(text: str) -> bool:
-    """Whether it names a commit whose files were not changed since."""
+    """Whether a text is a full commit hash, without a suffix such as ``-dirty``."""
     return re.fullmatch(r"[0-9a-f]{40}", text) is not None
 
 
 def commits_of(crate: ROCrate) -> list[str]:
-    """Commits that a crate names as those of its makers, once each."""
+    """The commits of tdbench that made the crate, without duplicates."""
     found = [entity.get("identifier") for entity in crate.get_by_type("SoftwareApplication")]
     return list(dict.fromkeys(c for c in found if isinstance(c, str) and is_commit(c.removesuffix("-dirty"))))
 
 
 def again(commits: list[str], crate: str) -> list[str]:
-    """Lines of shell that repeat what is in the folder ``crate``, in a checkout of tdbench."""
+    """Shell lines that reproduce the crate in the folder ``crate``, in a checkout of tdbench."""
     last, lines = commits[-1].removesuffix("-dirty") if commits else "COMMIT", []
     if len(commits) > 1:
         lines = [f"# made by several commits ({', '.join(commits)}); use the last, or each for its own runs"]
@@ -40,17 +40,17 @@ def again(commits: list[str], crate: str) -> list[str]:
 
 
 def size(count: int) -> str:
-    """Bytes for people."""
+    """A number of bytes, formatted for people."""
     return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{count / 1e3:,.1f} kB"
 
 
 def data_to_bring(settings: Any, names: list[str]) -> list[str]:
-    """Data that a reader needs: one line for each data set that is read from a path and is not in the crate.
+    """One line per data set that is read from a path and is not in the crate.
 
     Parameters
     ----------
     settings : object
-        What resolved.json holds, a stranger's.
+        Content of resolved.json, not validated.
     names : list of str
         Paths of the files in the crate.
     """

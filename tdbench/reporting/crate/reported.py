@@ -1,4 +1,4 @@
-"""The report of an experiment in its crate, if it was made from the scores that the runs have."""
+"""Adds the report of an experiment to its crate, after checking that it shows the runs' current scores."""
 
 from pathlib import Path
 
@@ -26,13 +26,13 @@ def add_report(contents: Contents, plan: Plan, records: Records) -> None:
     Raises
     ------
     TdbenchError
-        If one is missing, damaged, or of other scores than the runs' own.
+        If a file is missing or damaged, or the scores are not those of the runs.
     """
     layout = ReportLayout(contents.results, plan.experiment.name)
     command = advice.command("report", plan.path, results=contents.results)
     descriptions = {
         layout.scores_parquet: "Every score, in parquet",
-        layout.scores_csv: "Every score: a row a library and metric",
+        layout.scores_csv: "Every score: one row per library and metric",
         layout.runs_csv: "Every run: size, cost, losses, origin",
         layout.html: "The report, on one page",
     }
@@ -50,7 +50,7 @@ def add_report(contents: Contents, plan: Plan, records: Records) -> None:
 
 
 def _others(layout: ReportLayout) -> list[Path]:
-    """Other files there, except those of ablations that the experiment no longer has."""
+    """Other files in tables/ and figures/, except those of former ablations."""
     files = [path for part in ("tables", "figures") for path in sorted((layout.folder / part).glob("[!.]*"))]
     return [path for path in files if path.is_file() and not path.name.startswith("ablation-")]
 
@@ -59,7 +59,7 @@ def _check_scores(records: Records, plan: Plan, layout: ReportLayout, command: s
     collected = _rows(collect_scores(plan.runs.values(), records))
     stored = read_reproductions(layout.folder)[layout.folder.resolve().name].scores
     try:
-        # Numbers as text, without loss.
+        # Read as text, so that numbers are compared without rounding.
         csv = pd.read_csv(layout.scores_csv, dtype=str, keep_default_na=False)
         found = {layout.scores_parquet: _rows(stored), layout.scores_csv: _rows(csv)}
     except Exception as error:  # pandas raises many kinds of errors for invalid tables
