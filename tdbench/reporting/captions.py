@@ -76,25 +76,25 @@ def ablation_caption(plan: Plan, name: str) -> str:
 
 
 class Answer(NamedTuple):
-    """The answer for a data set, formulation and objective, and every difference behind it."""
+    """The answer for a data set, formulation and objective, and all its differences."""
 
     text: str
     differences: str
 
 
 def summary(plan: Plan, table: pd.DataFrame, per_run: pd.DataFrame) -> tuple[str, list[Answer]]:
-    """The answer by FID (`leading`): a sentence over everything, one for each data set, formulation and objective.
+    """The answer by the `leading` metric: one overall sentence, and one per data set, formulation and objective.
 
     Parameters
     ----------
     table : DataFrame
-        What `tables.comparison_table` gives for ``per_run``.
+        Result of `tables.comparison_table` for ``per_run``.
 
     Returns
     -------
     (str, list of Answer)
-        By how much TD changes it in all, with an interval over seeds, and how often it is better, worse or undecided;
-        the same for each, with every difference and its interval.
+        The overall change of the metric by TD, with its interval over seeds, and how often TD is better, worse or
+        undecided; then the same for each, with every difference and its interval.
     """
     metric = leading(table.metric)
     fid = by_first_library(table, metric)

@@ -1,4 +1,4 @@
-"""What stands in a cell of a table: a text for people, with the number that it is sorted by."""
+"""Cells of tables: a text for people, with the number for sorting."""
 
 import math
 import numbers
@@ -9,16 +9,16 @@ from typing import Any
 import pandas as pd
 
 DASH = "—"
-"""Where there is nothing to say."""
+"""Shown in an empty cell."""
 LARGEST = sys.float_info.max
-"""What infinity is sorted as."""
+"""Sort key of infinity."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A text for people, with the number behind it; ``sort`` is None if there is none.
+    """A text for people, with its number for sorting; ``sort`` is None if there is none.
 
-    No subclass of `str`, whose values pandas takes for plain texts.
+    Not a subclass of `str`, because pandas would convert its values to plain strings.
     """
 
     text: str
@@ -32,9 +32,10 @@ NOTHING = Cell(DASH)
 
 
 def sorts_by(value: Any) -> float | None:
-    """The number that a cell is sorted by; None for words and where there is nothing.
+    """The sort key of a cell; None for words and empty cells.
 
-    It is a finite Python float: the page writes it into HTML, where neither ``inf`` nor numpy's ``repr`` is a number.
+    It is a finite Python float, because the page writes it into HTML, where neither ``inf`` nor numpy's ``repr`` is
+    a number.
     """
     key = value.sort if isinstance(value, Cell) else value
     if not isinstance(key, numbers.Real) or isinstance(key, bool):
@@ -44,12 +45,12 @@ def sorts_by(value: Any) -> float | None:
 
 
 def is_empty(value: Any) -> bool:
-    """Whether a cell says nothing, which is neither a word nor a number."""
+    """Whether a cell has no content: None, NaN, an empty text or a dash."""
     return value is None or (isinstance(value, float) and math.isnan(value)) or str(value) in ("", DASH, "–")
 
 
 def number(value: float, digits: int) -> Cell:
-    """``digits`` significant digits, never an exponent for the sizes that scores have."""
+    """``digits`` significant digits, without an exponent for values in the range of scores."""
     return Cell(f"{value:.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}", float(value))
 
 
@@ -70,7 +71,7 @@ def interval(mean: float, low: float, high: float) -> Cell:
 
 
 def probability(p: float) -> Cell:
-    """``0.03``; small ones as a bound, none as a dash."""
+    """``0.03``; ``< 0.001`` for smaller values, a dash for NaN."""
     return NOTHING if pd.isna(p) else Cell("< 0.001", p) if p < 0.001 else number(p, 2)
 
 

@@ -1,4 +1,4 @@
-"""Results of all runs of an experiment in data frames."""
+"""Collects the results of all runs of an experiment into data frames."""
 
 from collections.abc import Iterable
 
@@ -24,12 +24,12 @@ def _identity(run: Run) -> dict[str, str | int]:
 
 
 def collect_scores(runs: Iterable[Run], records: Records) -> pd.DataFrame:
-    """One row a run, snapshot, step budget, library and metric.
+    """One row per run, snapshot, step budget, library and metric.
 
     Raises
     ------
     TdbenchError
-        If a run has no scores yet, or scores of other settings than the experiment's.
+        If a run has no scores yet, or scores with settings other than the experiment's.
     """
     rows = []
     for run in runs:
@@ -42,7 +42,7 @@ def collect_scores(runs: Iterable[Run], records: Records) -> pd.DataFrame:
 
 
 def collect_runs(runs: Iterable[Run], records: Records) -> pd.DataFrame:
-    """One row a run: size, cost, final losses, origin."""
+    """One row per run: size, cost, final losses, origin."""
     rows = []
     for run in runs:
         record, finished = records.of(run).trained, records.of(run).finished
@@ -78,7 +78,7 @@ def collect_curves(runs: Iterable[Run], records: Records) -> pd.DataFrame:
 
 
 def collect_residuals(runs: Iterable[Run], records: Records) -> pd.DataFrame:
-    """Cross-time residuals, one row for each run and time of the grid; runs without residuals are left out."""
+    """Cross-time residuals, one row per run and time of the grid; runs without residuals are skipped."""
     rows = []
     for run in runs:
         content = records.of(run).consistency
@@ -87,7 +87,7 @@ def collect_residuals(runs: Iterable[Run], records: Records) -> pd.DataFrame:
 
 
 def collect_consistency(runs: Iterable[Run], records: Records) -> pd.DataFrame:
-    """Figures of cross-time consistency in the columns of scores, one row for each run and figure.
+    """Measures of cross-time consistency in the columns of scores, one row per run and measure.
 
     ``residual``: w ||delta||^2, mean over the times of the grid, without a budget (steps and NFE are 0). ``moves``: the
     sum of ||D_{i+1} - D_i||^2 along the sampling path of a budget. Both of the last snapshot.
@@ -130,13 +130,13 @@ def collect_nearest(runs: Iterable[Run], records: Records) -> pd.DataFrame:
 
 
 def mean_over_snapshots(scores: pd.DataFrame) -> pd.DataFrame:
-    """One value a run and cell: the mean over the scored snapshots, which are the last share of training."""
+    """One value per run and cell: the mean over the scored snapshots at the end of training."""
     grouped = scores.groupby([*CELL, "seed", "run"], sort=False)["value"]
     return grouped.agg(value="mean", snapshots="count").reset_index()
 
 
 def of_last_snapshot(scores: pd.DataFrame) -> pd.DataFrame:
-    """One value a run and cell, as `mean_over_snapshots` gives: that of the last snapshot, the final average."""
+    """One value per run and cell in the columns of `mean_over_snapshots`: the score of the last snapshot."""
     last = scores.groupby("run")["snapshot_kimg"].transform("max")
     return mean_over_snapshots(scores[scores.snapshot_kimg == last])
 
@@ -146,10 +146,10 @@ BASELINE = "baseline"
 
 
 def scores_of_ablation(plan: Plan, name: str, per_run: pd.DataFrame) -> pd.DataFrame:
-    """The scores that an ablation is about, with its cases in place of objectives.
+    """The scores of an ablation, with the names of its cases in the column ``objective``.
 
-    Those of the data sets and formulations that it varies, the baseline's first. The same objective may be one case of
-    one formulation and another of the next, where their presets differ. ``objective_name`` keeps the objective.
+    Contains only the data sets and formulations that the ablation varies; the baseline comes first. The same objective
+    can be different cases of two formulations if their presets differ. ``objective_name`` keeps the objective.
     """
     keys = ["dataset", "formulation", "objective"]
     found = plan.ablations[name]

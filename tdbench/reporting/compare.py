@@ -1,8 +1,9 @@
 """`tdbench compare`: are two reproductions of an experiment, on two machines or of two commits, the same?
 
-Cell by cell and seed by seed. Equal bits are the same; so is what differs by rounding. Beyond that training amplifies
-any change, such as another kernel's order of summation, until two runs of one seed are two samples: there the question
-is whether the scores differ on average, which a paired test over the seeds answers, corrected for the number of cells.
+Compares cell by cell and seed by seed. Scores are the same if they are equal or differ only by rounding. Larger
+differences can come from training, which amplifies any change, such as another kernel's order of summation, until two
+runs of one seed are independent samples. Then the question is whether the scores differ on average; a paired test over
+the seeds answers it, corrected for the number of cells.
 """
 
 from pathlib import Path
@@ -26,25 +27,25 @@ _ORIGIN = {"git_commit": "commit", "torch": "torch", "device": "device", "data":
 _WHOLE = ["steps", "nfe", "seed"]
 _WORDS = ["dataset", "formulation", "objective", "metric", "library", "features", "run", "reference_data"]
 _NEEDED = [*_WHOLE, *_WORDS, "value"]
-_LARGEST = 1e100  # of a score: the squares of larger ones overflow
+_LARGEST = 1e100  # score; the squares of larger ones overflow
 
 
 class Reproduction(NamedTuple):
-    """The scores of one experiment as a reproduction left them."""
+    """The scores of one experiment from one reproduction."""
 
     folder: Path
     scores: pd.DataFrame
     origin: dict[str, str]
-    """Commit, torch, device and data checksum of its runs; several where they differ."""
+    """Commit, torch, device and data checksum of its runs; all values if they differ."""
 
 
 def read_reproductions(results: Path) -> dict[str, Reproduction]:
-    """Experiment name -> its scores, from a folder of all results or that of one experiment.
+    """Experiment name -> its scores, from a results folder or the folder of one experiment.
 
     Raises
     ------
     TdbenchError
-        If there is no such folder, no report in it, or a file is damaged.
+        If the folder does not exist or has no report, or a file is damaged.
     """
     if not results.is_dir():
         found = "is a file" if results.exists() else "no such folder"
@@ -57,12 +58,12 @@ def read_reproductions(results: Path) -> dict[str, Reproduction]:
 
 
 def read_scores(path: Path) -> pd.DataFrame:
-    """The scores that scores.parquet holds.
+    """The scores in scores.parquet.
 
     Raises
     ------
     TdbenchError
-        If the file is damaged, a column is missing, or a value is no number or not finite.
+        If the file is damaged, a column is missing or of the wrong type, or a score is not finite.
     """
     try:
         scores = pd.read_parquet(path)
@@ -84,7 +85,7 @@ def read_scores(path: Path) -> pd.DataFrame:
 
 
 def _report_again(folder: Path) -> str:
-    """The command that makes an experiment's report again; plan.json has the experiment's name."""
+    """The command that makes the report again; plan.json has the path of the experiment file."""
     try:
         experiment = Path(read_json(folder / "plan.json", "")["path"])
     except (TdbenchError, LookupError, TypeError):
@@ -105,12 +106,12 @@ def _origin(scores: Path) -> dict[str, str]:
 
 
 def compare_scores(a: pd.DataFrame, b: pd.DataFrame, tolerance: float = TOLERANCE) -> pd.DataFrame:
-    """One row a cell of either: both sides' means over their common seeds, B - A paired by seed, and a verdict.
+    """One row per cell of A or B: both means over the common seeds, B - A paired by seed, and a verdict.
 
     Parameters
     ----------
     a, b : DataFrame
-        Scores of two reproductions, as scores.parquet holds them.
+        Scores of two reproductions, as in scores.parquet.
     tolerance : float
         Relative difference |a - b| / max(|a|, |b|) of a seed's scores up to which they count as the same.
 
@@ -184,7 +185,7 @@ def _verdict(row: Any, tolerance: float) -> str:
 
 
 def compare_results(a: Path, b: Path, tolerance: float, every_cell: bool) -> tuple[str, bool]:
-    """What `tdbench compare` prints, and whether no difference was found.
+    """The output of `tdbench compare`, and whether no difference was found.
 
     Raises
     ------
@@ -193,7 +194,7 @@ def compare_results(a: Path, b: Path, tolerance: float, every_cell: bool) -> tup
     """
     ours, theirs = read_reproductions(a), read_reproductions(b)
     if len(ours) == len(theirs) == 1:
-        # Two folders of one experiment each: they may have other names.
+        # The only experiments of both folders are compared even if their names differ.
         theirs = dict(zip(ours, theirs.values(), strict=True))
     names = [name for name in ours if name in theirs]
     if not names:
@@ -217,7 +218,7 @@ def _conclusion(verdicts: list[str], lonely: list[str]) -> str:
             else "A and B differ: an experiment is in one of them only."
         )
     if UNDISTINGUISHED in verdicts:
-        # Few seeds find little.
+        # With few seeds a test misses large differences, so this is not called the same.
         count = f"{verdicts.count(UNDISTINGUISHED)} of {len(verdicts)}"
         return (
             f"No difference between A and B was found, but {count} cells are not the same seed by seed. "

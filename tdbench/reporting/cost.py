@@ -1,4 +1,4 @@
-"""What the difference in quality costs: training time and memory beside scores, each relative to the baseline's."""
+"""Cost against quality: training time, memory and scores, each relative to the baseline's."""
 
 import pandas as pd
 
@@ -9,7 +9,7 @@ from tdbench.reporting.findings import Findings
 from tdbench.reporting.tables import baseline_name, verdicts
 
 LEAST_SHOWN = 0.01
-"""Where an interval that reaches to zero or below ends on a logarithmic axis."""
+"""Lower end on a logarithmic axis of intervals that reach zero or below."""
 COSTS = {"time_ratio": "training time, × baseline", "memory_ratio": "memory, × baseline"}
 _CELL = ["dataset", "formulation", "objective"]
 
@@ -20,17 +20,17 @@ def cost_against_quality(plan: Plan, comparison: pd.DataFrame, runs: pd.DataFram
     Parameters
     ----------
     comparison : DataFrame
-        What `tables.comparison_table` gives.
+        Result of `tables.comparison_table`.
     runs : DataFrame
-        What `collect.collect_runs` gives.
+        Result of `collect.collect_runs`.
 
     Returns
     -------
     DataFrame
         The rows of the comparison with ``quality``, the objective's mean score over the baseline's, its 95 % interval
         ``quality_low`` to ``quality_high`` (the paired difference's, over the baseline's mean), and ``time_ratio``
-        and ``memory_ratio``, means over seeds of both sides. Scores without a ratio (a mean that is not positive,
-        as KID's may be) are left out with all of their metric.
+        and ``memory_ratio``, ratios of the means over seeds. A metric with a mean that is not positive, as KID may
+        have, is left out completely, because it has no ratio.
     """
     positive = (comparison[["baseline_mean", "td_mean"]] > 0).all(axis=1).groupby(comparison.metric).transform("all")
     table = comparison[positive.to_numpy(dtype=bool)]
@@ -54,7 +54,7 @@ def cost_of_quality(found: Findings) -> pd.DataFrame:
 
 
 def readable_cost_against_quality(table: pd.DataFrame) -> pd.DataFrame:
-    """The same as people read it."""
+    """Cost against quality, formatted for people."""
     columns = {
         "data": table.dataset,
         "formulation": table.formulation,

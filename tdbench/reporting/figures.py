@@ -25,7 +25,7 @@ from tdbench.reporting.statistics import compare, summarise
 from tdbench.reporting.tables import objectives, varies_objective_only
 from tdbench.runtime.files import atomic_path
 
-# Text stays text, and the same figure gives the same bytes.
+# Text is not converted to paths, and the same figure gives the same bytes.
 plt.rcParams.update({"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "tdbench", "figure.dpi": 110})
 sns.set_theme(style="whitegrid", palette="colorblind", context="notebook")
 
@@ -51,7 +51,7 @@ def comparison(found: Findings) -> Figure:
 
 
 def costs(found: Findings) -> Figure:
-    """The costs of the comparison against its scores."""
+    """Cost against quality of the comparison."""
     title = f"{found.plan.experiment.name}: cost of TD against quality, by step budget"
     return cost_against_quality(found.table("cost-against-quality").numbers, title)
 
@@ -77,22 +77,21 @@ def ablation(found: Findings, name: str) -> Figure:
 
 
 def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, comparable: bool = True) -> Figure:
-    """FID, or the leading metric, against NFE by the first library, a panel for each data set and formulation.
+    """FID, or the leading metric, against NFE by the first library, one panel per data set and formulation.
 
-    Above, means with bands of ± one standard deviation over seeds. Below, what the spread of seeds hides: the
-    difference to the baseline, paired by seed, in percent of the baseline's mean (where all means are positive), with
-    its 95 % interval.
+    Above, means with bands of ± one standard deviation over seeds. Below, the difference to the baseline, paired by
+    seed, with its 95 % interval, in percent of the baseline's mean if all means are positive.
 
     Parameters
     ----------
     labels : dict
-        Objective name -> what the legend calls it, the baseline first; other objectives are left out.
+        Objective name -> its name in the legend, the baseline first; other objectives are left out.
     comparable : bool
-        Whether the differences to the baseline mean anything; without, the panels below stay empty.
+        Whether differences to the baseline are meaningful; if not, the panels below stay empty.
     """
     metric = leading(per_run.metric)
     fid = per_run[(per_run.metric == metric) & per_run.objective.isin(labels)]
-    # One library is enough to look at: the other one gives the same, or the table of agreement says so.
+    # One library is enough: the table of agreement shows whether the other one gives the same.
     fid = fid[fid.library == fid.groupby(["dataset", "formulation"])["library"].transform("first")]
     baseline, *treated = labels
     means, differences = summarise(fid), compare(fid, baseline, treated)
@@ -118,14 +117,14 @@ def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, c
     for above, below in places[::columns]:
         above.set_ylabel(f"{name_of(metric)} on {means.features.iloc[0]} features")
         below.set_ylabel("difference to\nbaseline" + ", %" * positive)
-    # Below the panels, where long labels hide no line.
+    # Below the panels, so that long labels hide no line.
     figure.legend(*places[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=columns)
     figure.suptitle(title)
     return figure
 
 
 def _pairs_of_panels(count: int, columns: int, legend_height: float) -> tuple[Figure, list[tuple[Axes, Axes]]]:
-    """A figure of so many pairs of panels, a lower one below a higher one, with room for a legend (inches)."""
+    """A figure of ``count`` pairs of panels, one above the other, with room for a legend (height in inches)."""
     rows = -(-count // columns)
     figure, axes = plt.subplots(
         2 * rows,
@@ -143,12 +142,12 @@ def _pairs_of_panels(count: int, columns: int, legend_height: float) -> tuple[Fi
 
 
 def _palette(count: int) -> Any:
-    """Distinct colours; those for the colour-blind are ten."""
+    """Distinct colours; seaborn's colour-blind palette has only ten."""
     return sns.color_palette("colorblind" if count <= 10 else "husl", count)
 
 
 def _lines(axis: Axes, panel: pd.DataFrame, legends: dict[str, str], colours: Colours) -> None:
-    """A line with its band for each objective."""
+    """Draw a line with its band for each objective."""
     for objective, legend in legends.items():
         _line(axis, panel[panel.objective == objective].sort_values("nfe"), legend, colours[objective])
 
@@ -163,7 +162,7 @@ def _line(axis: Axes, data: pd.DataFrame, label: str, colour: object) -> None:
 def _differences(
     axis: Axes, data: pd.DataFrame, treated: list[str], colours: Colours, scale: pd.Series | float
 ) -> None:
-    """Paired differences with their intervals, side by side so that they do not hide each other."""
+    """Draw paired differences with their intervals, side by side so that they do not hide each other."""
     axis.axhline(0, color="0.3", linewidth=1)
     half = (data.difference_high - data.difference).fillna(0)
     data = data.assign(x=beside(data, treated), center=data.difference * scale, half=half * scale)
@@ -174,7 +173,7 @@ def _differences(
 
 
 def beside(data: pd.DataFrame, treated: list[str]) -> pd.Series:
-    """NFE of each row, those of one budget moved apart in the order of their objectives."""
+    """The x position of each row: its NFE, shifted so that objectives of one budget stand side by side."""
     gap = 0.02 * (data.nfe.max() - data.nfe.min()) if len(data) else 0
     return data.nfe + gap * (data.objective.map(treated.index).astype(float) - (len(treated) - 1) / 2)
 
@@ -185,9 +184,9 @@ def colours_of(names: list[str]) -> dict[str, str]:
 
 
 def _plain_ticks(axis: Axes) -> None:
-    """Numbers as people write them on a logarithmic axis: 3, 10, 30 rather than powers of ten."""
+    """Label a logarithmic axis with plain numbers: 3, 10, 30 rather than powers of ten."""
     low, high = axis.get_ylim()
-    # Over many decades all of them would stand on top of each other.
+    # Over many decades the labels would overlap.
     axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5) if high < 200 * low else (1,)))
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.yaxis.set_minor_formatter(NullFormatter())
@@ -199,7 +198,7 @@ def cost_against_quality(costs: pd.DataFrame, title: str) -> Figure:
     Parameters
     ----------
     costs : DataFrame
-        What `cost.cost_against_quality` gives.
+        Result of `cost.cost_against_quality`.
     """
     metric = leading(costs.metric)
     fid = costs[costs.metric == metric]
@@ -232,14 +231,14 @@ def cost_against_quality(costs: pd.DataFrame, title: str) -> Figure:
 
 
 def residuals_over_time(residuals: pd.DataFrame, labels: dict[str, str], title: str) -> Figure:
-    """w ||delta||^2 against the index of the time grid, a panel for each data set and formulation.
+    """w ||delta||^2 against the index of the time grid, one panel per data set and formulation.
 
     Parameters
     ----------
     residuals : DataFrame
-        What `collect.collect_residuals` gives.
+        Result of `collect.collect_residuals`.
     labels : dict
-        Objective name -> what the legend calls it.
+        Objective name -> its name in the legend.
     """
     panels = list(residuals.groupby(["dataset", "formulation"], sort=False))
     columns = max(min(len(panels), _COLUMNS), 1)
@@ -278,7 +277,7 @@ def training_curves(curves: pd.DataFrame, title: str) -> Figure:
         data = curves.dropna(subset=[column])
         for objective, colour in zip(curves.objective.unique(), _palette(curves.objective.nunique()), strict=True):
             group = data[data.objective == objective].groupby("kimg")[column].agg(["mean", "std"])
-            # A moving mean over ten lines of metrics: single batches hide the trend.
+            # A moving mean over ten lines of metrics, because the noise of single batches hides the trend.
             smooth = group.rolling(10, min_periods=1).mean()
             if len(smooth):
                 axis.plot(smooth.index, smooth["mean"], label=objective, color=colour)

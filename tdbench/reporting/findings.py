@@ -1,4 +1,4 @@
-"""What an experiment's results say: every record is read once, every frame and table computed once, for all who ask."""
+"""The findings of an experiment: each record is read once, each frame and table computed once."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from tdbench.records.stored import Records
 from tdbench.reporting import collect
 
 GRID = 49
-"""Samples of a set that a figure shows."""
+"""Number of samples of a set in a figure."""
 T = TypeVar("T")
 
 
@@ -29,9 +29,9 @@ class Table:
     Attributes
     ----------
     numbers : DataFrame
-        What the CSV file holds.
+        Content of the CSV file.
     readable : DataFrame
-        What people read: cells are texts (`cells.Cell`) or numbers.
+        The table for people: cells are texts (`cells.Cell`) or numbers.
     caption : str
     """
 
@@ -42,18 +42,18 @@ class Table:
 
 @dataclass(frozen=True)
 class Shown:
-    """Images of a run's last snapshot that figures show, (N, H, W, C) uint8."""
+    """Samples of a run's last snapshot for figures, (N, H, W, C) uint8."""
 
     first: dict[int, np.ndarray]
     """Step budget -> the first `GRID` samples."""
     nearest: np.ndarray
-    """The samples that come nearest to images of the data."""
+    """The samples nearest to images of the data."""
 
 
 class Findings:
-    """The findings of one experiment; each is made when it is first asked for, and kept.
+    """The findings of one experiment, computed at first use and cached.
 
-    Anything missing, damaged or of other settings then raises a `TdbenchError`.
+    Methods raise a `TdbenchError` if a file is missing, damaged or has other settings.
 
     Parameters
     ----------
@@ -78,11 +78,11 @@ class Findings:
         return self._once(("scores", part), lambda: collect.collect_scores(runs_of(self.plan, part), self.records))
 
     def per_run(self, part: str) -> pd.DataFrame:
-        """`collect.mean_over_snapshots` of those."""
+        """`collect.mean_over_snapshots` of these scores."""
         return self._once(("per run", part), lambda: collect.mean_over_snapshots(self.scores(part)))
 
     def runs(self, part: str) -> pd.DataFrame:
-        """`collect.collect_runs` of those."""
+        """`collect.collect_runs` of the same runs."""
         return self._once(("runs", part), lambda: collect.collect_runs(runs_of(self.plan, part), self.records))
 
     def cases(self, ablation: str) -> pd.DataFrame:
@@ -116,7 +116,7 @@ class Findings:
         return self._once(("images", dataset), lambda: read(DatasetLayout(self.results, dataset).archive))
 
     def shown(self, run: Run) -> Shown:
-        """The samples of a run that figures show; each set is read once for all of them."""
+        """The samples of a run for figures; each set is read once for all of them."""
         return self._once(("shown", run.name), lambda: self._read_shown(run))
 
     def _read_shown(self, run: Run) -> Shown:
@@ -140,7 +140,7 @@ class Findings:
 
 
 def readable(row: report.Table, numbers: pd.DataFrame) -> pd.DataFrame:
-    """The numbers of a table as people read them."""
+    """The numbers of a table, formatted for people."""
     found: pd.DataFrame = resolve_name(row.readable)(numbers) if row.readable else numbers
     return found
 

@@ -1,7 +1,7 @@
 """Tables for papers: LaTeX that compiles in an article with booktabs and longtable, and fits its page.
 
-A page holds what a paper prints: the leading metric by its first library, without columns that say the same in every
-row, which the caption tells instead. The CSV beside it has every row and column.
+Contains what a paper prints: the leading metric by its first library. Columns with the same value in every row move to
+the caption. The CSV beside it has every row and column.
 """
 
 from collections.abc import Sequence
@@ -15,24 +15,24 @@ from tdbench.validation import did_you_mean
 
 PREAMBLE = r"% needs \usepackage[T1]{fontenc} \usepackage{array,booktabs,longtable}"
 NOT_PRINTED = ("p, corrected", "seeds to decide", "memory, MB", "samples")
-"""Columns that a paper leaves to the CSV."""
+"""Columns that are only in the CSV."""
 TOLD_IN_CAPTION = ("data", "formulation", "objective", "metric", "library", "features", "libraries", "n")
-"""Columns that the caption tells where all rows say the same."""
+"""Columns that move to the caption if all rows have the same value."""
 _PAGE_PT, _BETWEEN_PT = 355, 6
-"""Width of the text of an A4 article of 11 pt, a little less; and what stands between two columns."""
+"""A little less than the text width of an A4 article at 11 pt, and the space between two columns."""
 _SIZES = {r"\small": 10, r"\footnotesize": 9, r"\scriptsize": 8, r"\tiny": 6}
-"""Sizes of letters in such an article: one em, pt."""
+"""Font size in such an article -> one em in pt."""
 _WIDEST_EM = 14.0
-"""Of a column of text; longer text takes several lines."""
+"""Maximum width of a column of text; longer text takes several lines."""
 _WIDTHS_EM = ((" ", 0.34), ("[]().,;:'|!ijltfrI", 0.34), ("+−±×=<>≤≥∞‖", 0.8), ("mwMW%", 0.85), ("—", 1.0))
-"""How wide characters of Computer Modern are, em; digits and other letters have 0.5, capitals 0.72."""
+"""Approximate widths of characters in Computer Modern, em; others have 0.52, capitals 0.72."""
 _ENCODER = UnicodeToLatexEncoder(unknown_char_policy="unihex", unknown_char_warning=False)
 
 
 def latex(text: str) -> str:
-    """Text as LaTeX sets it; characters that its fonts lack become ``U+4E2D``."""
+    """Text escaped for LaTeX; characters that its fonts lack become ``U+4E2D``."""
     encoded: str = _ENCODER.unicode_to_latex(printable(" ".join(text.split())))
-    # At the start of a row it would be an option of the line break before.
+    # At the start of a row, "[" would be read as an option of the previous line break.
     return encoded.replace("[", "{[}").replace("]", "{]}")
 
 
@@ -42,11 +42,11 @@ def latex_table(readable: pd.DataFrame, caption: str, label: str, columns: Seque
     Parameters
     ----------
     readable : DataFrame
-        What people read, as in the Markdown.
+        The table for people, as in the Markdown file.
     label : str
-        What ``\\ref`` calls it.
+        The argument of ``\\ref``.
     columns : sequence of str
-        Those to print, in this order, in place of a paper's; what the table does not have is left out.
+        Columns to print, in this order, instead of the default ones; unknown columns are skipped.
     """
     printed = readable if columns else _leading(readable)
     chosen = [name for name in columns if name in readable] or [
@@ -58,7 +58,7 @@ def latex_table(readable: pd.DataFrame, caption: str, label: str, columns: Seque
     facts = "; ".join(f"{name}{' =' if name == 'n' else ''} {printed[name].iloc[0]}" for name in told)
     text = f"{caption} {facts[0].upper()}{facts[1:]}." if facts else caption
     if shown.empty:
-        # longtable accepts no table without columns; a reference to it shows that it is empty.
+        # longtable accepts no table without columns; the label still works.
         return f"{PREAMBLE}\n\\begin{{table}}\\caption{{{latex(text)}}}\\label{{{label}}}No rows.\\end{{table}}\n"
     body = (
         shown.rename(columns=latex)
@@ -72,11 +72,12 @@ def latex_table(readable: pd.DataFrame, caption: str, label: str, columns: Seque
 
 
 def check_columns(columns: Sequence[str], known: Sequence[str]) -> None:
-    """Refuse columns that no table has.
+    """Check that some table has each of the columns.
 
     Raises
     ------
     TdbenchError
+        If a column is not in ``known``.
     """
     for name in columns:
         if name not in known:
@@ -85,7 +86,7 @@ def check_columns(columns: Sequence[str], known: Sequence[str]) -> None:
 
 
 def _leading(readable: pd.DataFrame) -> pd.DataFrame:
-    """What a paper prints of a table with several metrics and libraries; they come in their order."""
+    """The rows of the first metric and the first library, which a paper prints."""
     if readable.empty or not {"metric", "library"} <= set(readable):
         return readable
     cell = [name for name in ("data", "formulation") if name in readable]
@@ -93,24 +94,24 @@ def _leading(readable: pd.DataFrame) -> pd.DataFrame:
 
 
 def _em(text: str) -> float:
-    """How wide a text is."""
+    """Estimated width of a text, em."""
     special = {character: width for characters, width in _WIDTHS_EM for character in characters}
     return sum(special.get(character, 0.72 if character.isupper() else 0.52) for character in text)
 
 
 def _widths(shown: pd.DataFrame) -> list[float]:
-    """Of each column, em; a header of several words may take as many lines."""
+    """Width of each column, em; a header may break between words."""
     return [
         max([*map(_em, str(name).split()), *(min(_em(text), _WIDEST_EM) for text in shown[name])]) for name in shown
     ]
 
 
 def _format(shown: pd.DataFrame) -> str:
-    """Columns as wide as their text; headers break between words."""
+    """Column format with columns as wide as their text."""
     return "".join(rf">{{\raggedright\arraybackslash}}p{{{width:.1f}em}}" for width in _widths(shown))
 
 
 def _size(shown: pd.DataFrame) -> str:
-    """The largest size of letters at which a line holds all columns."""
+    """The largest font size at which all columns fit the page."""
     width, between = sum(_widths(shown)), _BETWEEN_PT * len(shown.columns)
     return next((size for size, em in _SIZES.items() if width * em + between <= _PAGE_PT), r"\tiny")

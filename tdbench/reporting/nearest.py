@@ -1,4 +1,4 @@
-"""Are samples copies of training images: a table of shares."""
+"""The table that shows whether samples are copies of training images."""
 
 import pandas as pd
 
@@ -12,7 +12,7 @@ def nearest(found: Findings) -> pd.DataFrame:
 
 
 def readable_nearest(table: pd.DataFrame) -> pd.DataFrame:
-    """The same as people read it."""
+    """The same table, formatted for people."""
     shares = zip(100 * table.share, 100 * table.share_std, strict=True)
     return pd.DataFrame(
         {

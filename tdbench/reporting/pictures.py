@@ -1,4 +1,4 @@
-"""Figures that show samples: grids of them, and those that come nearest to images of the data."""
+"""Figures of samples: grids, and the samples nearest to images of the data."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,7 +12,7 @@ from tdbench.sampling.pictures import tile
 
 
 def _runs(plan: Plan, dataset: str, formulation: str) -> list[Run]:
-    """The runs of the first seed, an objective each."""
+    """The runs of the first seed, one per objective."""
     wanted = (dataset, formulation, plan.experiment.seeds[0])
     return [run for run in plan.comparison if (run.dataset_name, run.formulation_name, run.seed) == wanted]
 

@@ -1,4 +1,4 @@
-"""Published figures beside ours: results/published/*.csv, one row for each figure, with source and protocol."""
+"""Published figures beside ours, from results/published/*.csv: one row per figure, with source and protocol."""
 
 import math
 from pathlib import Path
@@ -45,7 +45,7 @@ _NUMBERS = {
 }
 _WORDS = [column for column in COLUMNS if column not in _NUMBERS]
 _SHOWN = ["dataset", "formulation", "objective", "network", "learning_rate", "steps", "resize"]
-# A figure counts as reproduced only if our interval is as narrow: about the size of the effects that are published.
+# Largest half-width of our interval relative to a figure that counts as reproduced: the size of published effects.
 WITHIN = 0.05
 
 
@@ -85,17 +85,17 @@ def read_figures(path: Path) -> pd.DataFrame:
 
 
 def published(found: Findings) -> pd.DataFrame:
-    """Published figures beside those of the experiment."""
+    """The table of published figures of an experiment."""
     return published_table(found.plan, found.per_run("all"))
 
 
 def published_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
-    """Published figures of the experiment's data sets beside ours, as people read them; empty where there are none.
+    """Published figures of the experiment's data sets beside ours, formatted for people; empty if there are none.
 
-    Ours are those of the same data set, formulation, objective and budget: mean ± standard deviation and the ratio to
-    the published one, a pair of columns a library. ``result`` says whether they reproduce it (`_result`), or what
-    in the protocol differs so that they do not compare. A network that is described and not named is for the reader
-    to judge. Two figures of the same budget are two rows.
+    Ours have the same data set, formulation, objective and budget. Each library has two columns: mean ± standard
+    deviation, and the ratio to the published figure. ``result`` says whether ours reproduces it (`_result`), or which
+    difference in protocol makes them not comparable. A network that is only described in words is not compared.
+    Two figures of the same budget are two rows.
     """
     names = plan.experiment.published
     if not names:
@@ -113,7 +113,7 @@ def published_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
 
 
 class Figure(NamedTuple):
-    """A published figure: a row of a file, NaN where a cell is empty."""
+    """A published figure: a row of a file, NaN for empty cells."""
 
     dataset: str
     resolution: float
@@ -133,12 +133,12 @@ class Figure(NamedTuple):
 
     @property
     def key(self) -> tuple[str, str, str, int, str]:
-        """What it has in common with ours."""
+        """Equal for a published figure and our score that is compared with it."""
         return self.dataset, self.formulation, self.objective, self.steps, self.metric
 
 
 class Measured(NamedTuple):
-    """A score of ours over seeds."""
+    """Our score over seeds."""
 
     dataset: str
     formulation: str
@@ -157,7 +157,7 @@ class Measured(NamedTuple):
 
 
 def _row(figure: Figure, libraries: list[str], found: dict[str, Measured], run: Run | None) -> dict[str, float | str]:
-    """A published figure beside ours of each library."""
+    """A published figure beside our score by each library."""
     row = {key.replace("_", " "): "" if pd.isna(cell := getattr(figure, key)) else cell for key in _SHOWN}
     known = not pd.isna(figure.value)
     row |= {"metric": label(figure.metric), "published": number(figure.value, 4) if known else NOTHING}
@@ -176,7 +176,7 @@ def _row(figure: Figure, libraries: list[str], found: dict[str, Measured], run: 
 
 
 def _results(figure: Figure, found: dict[str, Measured], run: Run) -> str:
-    """The result of each library, said once for those that have the same."""
+    """The result of each library; libraries with the same result are grouped."""
     libraries: dict[str, list[str]] = {}
     for name, mine in found.items():
         reasons = _differs_in_library(figure, mine) + _differs(figure, run)
@@ -189,18 +189,18 @@ def _results(figure: Figure, found: dict[str, Measured], run: Run) -> str:
 
 def _differs_in_library(figure: Figure, mine: Measured) -> list[str]:
     """How a library's features differ from those of a published figure."""
-    # Inception with a user's weights has another name.
+    # Inception with a user's weights has another name, so it differs here too.
     if mine.features != figure.features:
         return [_against("features", mine.features, figure.features)]
     # Other features have the same resize in all libraries.
-    library = LIBRARIES.get(mine.library)  # scores may be of a later version of tdbench, which knows more
+    library = LIBRARIES.get(mine.library)  # None for a library of a later version of tdbench
     if figure.features not in LIBRARY_SPECIFIC or (library is not None and figure.resize == library.resize):
         return []
     return ["resize unknown" if pd.isna(figure.resize) or library is None else "resize"]
 
 
 def _differs(figure: Figure, run: Run) -> list[str]:
-    """How our protocol differs from that of a published figure, for all libraries, as far as the harness knows."""
+    """How our protocol differs from that of a published figure, the same for all libraries."""
     images, snapshots = run.sampling.images, f"last {run.evaluation.last_percent:g} %"
     reasons = []
     if pd.isna(figure.images):
@@ -223,11 +223,11 @@ def _against(what: str, ours: str, theirs: str) -> str:
 
 
 def _result(published: float, mine: Measured) -> str:
-    """Whether a published figure is what one more training of ours could give.
+    """Whether one more training of ours could give a published figure.
 
-    It is compared with the 95 % prediction interval, mean ± t s sqrt(1 + 1/n) over our n seeds: a published figure has
-    the chance of its own seeds in it. An interval wider than `WITHIN` on each side would let everything pass, and
-    decides nothing.
+    The figure is compared with the 95 % prediction interval, mean ± t s sqrt(1 + 1/n) over our n seeds, because a
+    published figure also varies with its own seeds. An interval wider than ± `WITHIN` would accept any figure, so the
+    result is then undecided.
     """
     n = mine.n
     if n < 2:

@@ -1,4 +1,4 @@
-"""The parts of a report: the comparison, the ablations, and the page that shows all."""
+"""Writes the parts of a report: the comparison, the ablations, and the page with everything."""
 
 from collections.abc import Sequence
 from pkgutil import resolve_name
@@ -11,12 +11,12 @@ from tdbench.runtime.provenance import provenance
 
 
 def write_part(found: Findings, part: str, columns: Sequence[str] = ()) -> list[str]:
-    """Write the tables and figures of a part (`records.report`), and with ``page`` scores, runs and report.html.
+    """Write the tables and figures of a part (`records.report`); ``page`` also writes scores, runs and report.html.
 
     Returns
     -------
     list of str
-        The columns that the LaTeX tables may have.
+        The columns that can be chosen for the LaTeX tables.
     """
     known: list[str] = []
     for table in TABLES:
@@ -34,8 +34,8 @@ def write_part(found: Findings, part: str, columns: Sequence[str] = ()) -> list[
 
 
 def _write_page(found: Findings) -> None:
-    """scores.parquet and .csv, runs.csv, report.html, and report.json on their origin."""
-    # Charts import slowly, and only the page has them.
+    """Write scores.parquet, scores.csv, runs.csv, report.html, and report.json with their provenance."""
+    # Imported here because the charts of the page import slowly.
     from tdbench.reporting.page.html import write_html
 
     layout, scores, runs = found.layout, found.scores("all"), found.runs("all")

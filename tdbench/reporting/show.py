@@ -1,4 +1,4 @@
-"""What `make reproduce` prints at its end."""
+"""The output of `tdbench show`, which `make reproduce` prints at its end."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +22,7 @@ from tdbench.runtime.progress_log import first_line
 
 
 class _Commands(NamedTuple):
-    """The commands that make a report, and make it again: for messages about its files."""
+    """The commands that make a report, and make it again, for error messages about its files."""
 
     make: str
     again: str
@@ -42,7 +42,7 @@ class _Commands(NamedTuple):
 def printed_tables(plan: Plan, results: Path) -> str:
     """The answer, the comparison and the ablations by FID, cost, and the libraries' agreement, as Markdown.
 
-    By the first library alone: the other metrics and libraries would fill screens, and are in the files.
+    Shows the first library only; the other metrics and libraries are in the files.
     """
     stored = _Stored(plan, results)
     parts = [stored.answer(), stored.by_fid("comparison")]
@@ -51,7 +51,7 @@ def printed_tables(plan: Plan, results: Path) -> str:
 
 
 class _Stored:
-    """The tables of a report that was made, from the numbers in its files."""
+    """The tables of an existing report, read from its files."""
 
     def __init__(self, plan: Plan, results: Path) -> None:
         self.plan, self.layout = plan, ReportLayout(results, plan.experiment.name)
@@ -67,7 +67,7 @@ class _Stored:
         return made(self._csv("comparison"), lambda: summary(self.plan, self._leading(numbers), per_run)[0])
 
     def by_fid(self, name: str) -> str:
-        """The rows of a table that are of FID by the first library of each data set and formulation."""
+        """The rows of a table with FID by the first library of each data set and formulation."""
         more = next(path for path in self.layout.table(name) if path.suffix == ".md")
         return f"{self._printed(name, self._leading)}\n\nAll metrics and libraries: {more}"
 
@@ -92,17 +92,17 @@ class _Stored:
         if not path.exists():
             raise self.commands.missing(path)
         try:
-            # An experiment with one library has no agreement to speak of.
+            # With one library the table of agreement is empty.
             if path.stat().st_size <= 1:
                 return pd.DataFrame()
             row, _ = find_table(name, self.plan)
-            # Cells for people stay text: 1.00 must not become 1.
+            # Formatted cells stay text, so that 1.00 does not become 1.
             return pd.read_csv(path) if row.readable else pd.read_csv(path, dtype=str, keep_default_na=False)
         except Exception as error:  # pandas raises many kinds of errors for invalid tables
             raise self.commands.damaged(path, error) from error
 
     def _made(self, path: Path, make: Callable[[], str]) -> str:
-        """Content of a table that has the right form, but perhaps not the right content."""
+        """Result of ``make``; any error means that the table at ``path`` has invalid content."""
         try:
             return make()
         except Exception as error:
@@ -110,7 +110,7 @@ class _Stored:
 
 
 def made_files(plan: Plan, results: Path) -> list[Path]:
-    """The files that a reader starts from.
+    """The files of a report: tables, figures, scores, MLflow's database and the page.
 
     Raises
     ------

@@ -14,7 +14,7 @@ from tdbench.reporting.collect import CELL
 from tdbench.seeds import derive_seed
 
 CONFIDENCE = 0.95
-# Of what is called better or worse in a table, at most this share is expected to be so by chance.
+# False discovery rate: the expected share of false verdicts among all "better" and "worse" of a table.
 FALSE_DISCOVERIES = 1 - CONFIDENCE
 POWER = 0.8
 _MOST_SEEDS = 1000
@@ -37,7 +37,7 @@ _DECIDED = ("p_corrected", "corrected_low", "corrected_high", "verdict", "seeds_
 
 
 class PairedDifference(NamedTuple):
-    """TD minus baseline over the seeds that both have; ``p`` is that of the two-sided paired t-test."""
+    """TD minus baseline over their common seeds; ``p`` is of the two-sided paired t-test."""
 
     mean: float
     std: float
@@ -53,7 +53,7 @@ def paired_difference(treated: np.ndarray, control: np.ndarray) -> PairedDiffere
     Parameters
     ----------
     treated, control : np.ndarray
-        (n,) values, seed by seed. With n = 1 there is no spread, and interval and p are NaN.
+        (n,) values in the same order of seeds. With n = 1, standard deviation, interval and p are NaN.
     """
     difference = np.asarray(treated, float) - np.asarray(control, float)
     n = len(difference)
@@ -64,34 +64,34 @@ def paired_difference(treated: np.ndarray, control: np.ndarray) -> PairedDiffere
     std = float(difference.std(ddof=1))
     error = std / np.sqrt(n)
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * error
-    # Without any spread the interval is a point, which excludes zero or is zero.
+    # Without spread the interval is a point, so p is 0 or 1.
     p = 2 * float(stats.t.sf(abs(mean) / error, n - 1)) if error > 0 else float(mean == 0)
     return PairedDifference(mean, std, mean - half, mean + half, p, n)
 
 
 def decide(table: pd.DataFrame, lower: bool = True) -> pd.DataFrame:
-    """Verdicts on differences that stand side by side, corrected for their number.
+    """Verdicts on several differences, corrected for their number.
 
-    Twenty intervals of 95 % exclude zero once by chance. So that of all claims at most 5 % are expected to be false, p
-    is corrected by the procedure of Benjamini and Hochberg (1995), and the interval widened to the level that
-    Benjamini and Yekutieli (2005) give for what it selects: it excludes zero where the corrected p is at most 0.05, and
-    there alone. Where there is no difference at all, any claim is made in at most 5 % of tables. Rows of one
-    seed at several budgets depend on each other; a test simulates tables of such rows.
+    Of twenty 95 % intervals, one is expected to exclude zero by chance. To keep the expected share of false claims at
+    5 % or less, p is corrected by Benjamini and Hochberg (1995). The interval is widened to the level of Benjamini and
+    Yekutieli (2005) for selected rows: it excludes zero exactly if the corrected p is at most 0.05. If no row has a
+    difference, at most 5 % of tables contain a claim. Rows of one seed at several budgets are dependent; a test
+    simulates tables of such rows.
 
     Parameters
     ----------
     table : DataFrame
         Rows with ``difference``, ``difference_std``, ``n`` and ``p``, all of one metric and library.
     lower : bool
-        Whether the metric falls as quality rises.
+        Whether lower values of the metric are better.
 
     Returns
     -------
     DataFrame
-        The same with ``p_corrected``, ``corrected_low``, ``corrected_high``, ``verdict`` and ``seeds_needed``,
-        which see `seeds_needed`.
+        The same with ``p_corrected``, ``corrected_low``, ``corrected_high``, ``verdict`` and ``seeds_needed`` (see
+        `seeds_needed`).
     """
-    # Of two seeds the spread is one number: it decides nothing.
+    # Two seeds give one degree of freedom, which is too little for a verdict.
     known = (table.n >= 3).to_numpy()
     corrected = np.full(len(table), np.nan)
     if known.any():
@@ -110,14 +110,15 @@ def decide(table: pd.DataFrame, lower: bool = True) -> pd.DataFrame:
 
 
 def seeds_needed(difference: float, std: float, level: float = FALSE_DISCOVERIES) -> float:
-    """With how many seeds a paired t-test at ``level`` finds a difference in 80 % of cases, if all is as measured.
+    """The number of seeds with which a paired t-test at ``level`` has 80 % power, if all is as measured.
 
-    From the noncentral t distribution. A rough guide: from few seeds, ``std`` and ``difference`` are rough themselves.
+    Computed from the noncentral t distribution. With few seeds it is a rough estimate, as ``std`` and ``difference``
+    are.
 
     Returns
     -------
     float
-        At least 2; infinity for more than 1,000 (or no difference at all), NaN without a spread (one seed).
+        At least 2; infinity for more than 1,000 seeds or no difference, NaN without a standard deviation (one seed).
     """
     if np.isnan(std):
         return float("nan")
@@ -127,7 +128,7 @@ def seeds_needed(difference: float, std: float, level: float = FALSE_DISCOVERIES
 
     def power(n: int) -> float:
         bound = special.stdtrit(n - 1, 1 - level / 2)
-        # The other tail adds nothing where the power is 80 %.
+        # At a power of 80 % the other tail is negligible.
         return 1 - float(special.nctdtr(n - 1, effect * math.sqrt(n), bound))
 
     enough = 2 + bisect.bisect_left(range(2, _MOST_SEEDS + 1), POWER, key=power)
@@ -137,8 +138,8 @@ def seeds_needed(difference: float, std: float, level: float = FALSE_DISCOVERIES
 def bootstrap_intervals(samples: Sequence[np.ndarray]) -> np.ndarray:
     """95 % bootstrap intervals of means, by percentiles over `RESAMPLINGS` resamplings of the seeds.
 
-    They assume no distribution, and are too narrow for few seeds: with three there are ten different resamplings. No
-    verdict rests on them.
+    They assume no distribution, but are too narrow for few seeds: three seeds have ten different resamplings. Verdicts
+    do not use them.
 
     Parameters
     ----------
@@ -168,7 +169,7 @@ def bootstrap_intervals(samples: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def summarise(per_run: pd.DataFrame) -> pd.DataFrame:
-    """Mean, standard deviation (n - 1), n, and the mean's bootstrap interval over seeds of every cell."""
+    """Mean, standard deviation (n - 1), n, and bootstrap interval of the mean over seeds, one row per cell."""
     grouped = per_run.groupby(CELL, sort=False)["value"]
     table = grouped.agg(mean="mean", std="std", n="count").reset_index()
     table[["bootstrap_low", "bootstrap_high"]] = bootstrap_intervals([v.to_numpy(float) for _, v in grouped])
@@ -176,14 +177,14 @@ def summarise(per_run: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare(per_run: pd.DataFrame, baseline: str, treated: list[str]) -> pd.DataFrame:
-    """One row a cell of each treated objective: both sides' mean and spread, their paired difference, and a verdict.
+    """One row per cell of each treated objective: means, standard deviations, paired difference and verdict.
 
     Verdicts are corrected for the number of rows of the same metric and library (`decide`).
 
     Parameters
     ----------
     per_run : DataFrame
-        What `collect.mean_over_snapshots` gives.
+        Result of `collect.mean_over_snapshots`.
     baseline : str
         Name of the baseline objective.
     treated : list of str
@@ -192,7 +193,7 @@ def compare(per_run: pd.DataFrame, baseline: str, treated: list[str]) -> pd.Data
     Returns
     -------
     DataFrame
-        Without rows where no cell (data set, formulation, library, steps, NFE) has both sides.
+        Without rows for cells (data set, formulation, library, steps, NFE) that one side lacks.
     """
     rows, sides_of = [], []
     keys = [k for k in CELL if k != "objective"]
@@ -238,7 +239,7 @@ def _decided(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def in_order(per_run: pd.DataFrame, **orders: list[str]) -> Callable[[pd.Series], pd.Series]:
-    """A key to sort by: data sets and formulations as they come in ``per_run``, other columns in the orders given."""
+    """A sort key: data sets and formulations in the order of ``per_run``, other columns in ``orders``."""
     known = {key: list(per_run[key].unique()) for key in ("dataset", "formulation")} | orders
     places = {key: {name: i for i, name in enumerate(names)} for key, names in known.items()}
     return lambda column: column.map(places[column.name]) if column.name in places else column
@@ -247,7 +248,7 @@ def in_order(per_run: pd.DataFrame, **orders: list[str]) -> Callable[[pd.Series]
 def by_first_library(
     table: pd.DataFrame, metric: str, cell: Sequence[str] = ("dataset", "formulation")
 ) -> pd.DataFrame:
-    """The rows of a metric by the first library of each data set and formulation: one is enough to read and count."""
+    """The rows of a metric by the first library of each data set and formulation."""
     found = table[table["metric"] == metric]
     return found[found["library"] == found.groupby([*cell], sort=False)["library"].transform("first")]
 
@@ -258,9 +259,9 @@ def agreement(scores: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a metric and set of features: sample sets, largest relative difference |a - b| / max(|a|, |b|),
-        and whether it is within 1e-3. Empty where no two libraries extract the same features: with one library,
-        or with Inception, of which each library has its own weights and resize.
+        One row per metric and set of features: sample sets, largest relative difference |a - b| / max(|a|, |b|),
+        and whether it is within 1e-3. Empty if no two libraries extract the same features: with one library, or
+        with Inception, for which each library has its own weights and resize.
     """
     keys = ["metric", "features", "resize", "run", "snapshot_kimg", "steps"]
     wide = scores.pivot(index=keys, columns="library", values="value").dropna(thresh=2)
@@ -290,22 +291,22 @@ class Change(NamedTuple):
 def overall_change(per_run: pd.DataFrame, cells: pd.DataFrame, baseline: str) -> Change | None:
     """The geometric mean of score / baseline's score over comparisons, seed by seed, as a change in percent.
 
-    A seed gives one number, the mean of log ratios over all comparisons; the interval is Student's over seeds. It says
-    how far other seeds could move the mean, not what other formulations or budgets would give.
+    Each seed gives one number, the mean of log ratios over all comparisons; the interval is Student's over seeds. It
+    covers the variation over seeds, not over other formulations or budgets.
 
     Parameters
     ----------
     per_run : DataFrame
-        What `collect.mean_over_snapshots` gives.
+        Result of `collect.mean_over_snapshots`.
     cells : DataFrame
-        Rows of `tables.comparison_table`: what is averaged over, equal weights.
+        Rows of `tables.comparison_table` to average over, with equal weights.
     baseline : str
         Name of the baseline objective.
 
     Returns
     -------
     Change or None
-        None without a seed that all comparisons have, or where a score is not positive.
+        None if the comparisons have no common seed, or a score is not positive.
     """
     keys = ["dataset", "formulation", "metric", "library", "steps", "nfe"]
     treated = per_run.merge(cells[[*keys, "objective"]], on=[*keys, "objective"])

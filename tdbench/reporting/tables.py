@@ -20,7 +20,7 @@ from tdbench.runtime.files import atomic_path, write_text
 
 
 def needed(row: Any) -> Cell:
-    """Seeds that would decide an undecided row; a dash if there is nothing to decide or to estimate from."""
+    """Seeds that would decide an undecided row; a dash for other rows."""
     if row.verdict not in ("undecided", TWO_SEEDS):
         return NOTHING
     return Cell("> 1000" if math.isinf(row.seeds_needed) else f"{row.seeds_needed:.0f}", row.seeds_needed)
@@ -42,7 +42,7 @@ def comparison(found: Findings) -> pd.DataFrame:
 
 
 def comparison_final(found: Findings) -> pd.DataFrame:
-    """The comparison by the last snapshot alone."""
+    """The comparison by the last snapshot only."""
     return comparison_table(found.plan, of_last_snapshot(found.scores("comparison")))
 
 
@@ -52,12 +52,12 @@ def consistency(found: Findings) -> pd.DataFrame:
 
 
 def cost(found: Findings) -> pd.DataFrame:
-    """What training costs."""
+    """The cost of training."""
     return cost_table(found.plan, found.runs("comparison"))
 
 
 def ablation(found: Findings, name: str) -> pd.DataFrame:
-    """An ablation."""
+    """The table of an ablation."""
     return ablation_table(found.plan, name, found.cases(name))
 
 
@@ -67,7 +67,7 @@ def agreement_of_libraries(found: Findings) -> pd.DataFrame:
 
 
 def readable_agreement(table: pd.DataFrame) -> pd.DataFrame:
-    """The agreement of the libraries as people read it."""
+    """The agreement of the libraries, formatted for people."""
     if table.empty:
         return table
     largest = [str(name) for name in table if str(name).startswith("largest")]
@@ -76,13 +76,13 @@ def readable_agreement(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparison_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
-    """TD and its baseline: one row for each data set, formulation, objective, metric, library and step budget."""
+    """TD and its baseline: one row per data set, formulation, objective, metric, library and step budget."""
     treated = [n for n, o in plan.experiment.objectives.items() if o.kind != "baseline"]
     return compare(per_run, baseline_name(plan), treated)
 
 
 def readable_comparison(table: pd.DataFrame) -> pd.DataFrame:
-    """The comparison as people read it."""
+    """The comparison, formatted for people."""
     columns = {
         "data": table.dataset,
         "formulation": table.formulation,
@@ -114,7 +114,7 @@ def verdicts(table: pd.DataFrame) -> list[str]:
 
 
 def readable_consistency(table: pd.DataFrame) -> pd.DataFrame:
-    """What `comparison_table` gives of cross-time consistency, as people read it: smaller and larger, not better."""
+    """The comparison of cross-time consistency, formatted for people: "smaller" and "larger", not "better"."""
     what = {"residual": "residual, w‖δ‖²", "moves": "moves of D on the path"}
     columns = {
         "data": table.dataset,
@@ -138,14 +138,14 @@ def varies_objective_only(plan: Plan, name: str) -> bool:
 
 
 def ablation_table(plan: Plan, name: str, scores: pd.DataFrame) -> pd.DataFrame:
-    """One row a case (the baseline first), metric, library and step budget, with the difference to the baseline.
+    """One row per case (the baseline first), metric, library and step budget, with the difference to the baseline.
 
-    Only the data sets and formulations that the ablation varies have rows.
+    Contains only the data sets and formulations that the ablation varies.
 
     Parameters
     ----------
     scores : DataFrame
-        What `collect.scores_of_ablation` gives.
+        Result of `collect.scores_of_ablation`.
     """
     labels = labels_of_ablation(plan, name)
     means = summarise(scores)
@@ -164,7 +164,7 @@ def ablation_table(plan: Plan, name: str, scores: pd.DataFrame) -> pd.DataFrame:
     ]
     table = means.merge(differences[[*CELL, *kept]], on=CELL, how="left")
     if not varies_objective_only(plan, name):
-        # The baseline does not have the setting that was varied: the difference would credit TD with it.
+        # The baseline does not have the varied setting, so the difference would attribute its effect to TD.
         table[kept] = None
     keys = ["dataset", "formulation", "objective"]
     names = scores.drop_duplicates(keys).set_index(keys).objective_name
@@ -181,7 +181,7 @@ def ablation_table(plan: Plan, name: str, scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def readable_ablation(table: pd.DataFrame) -> pd.DataFrame:
-    """An ablation as people read it: one row for each case, one column for each step budget, with verdicts."""
+    """An ablation, formatted for people: one row per case, one column per step budget, with verdicts."""
     claims = table.verdict.where(table.verdict.isin(["better", "worse"]))
     cells = [
         spread(m, s) if pd.isna(c) else Cell(f"{spread(m, s)}, {c}", m)
@@ -234,17 +234,17 @@ def cost_table(plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_table(paths: list[Path], table: Table, columns: Sequence[str] = ()) -> list[str]:
-    """Write the numbers of a table as CSV, and what people read as Markdown and LaTeX.
+    """Write the numbers of a table as CSV, and the table for people as Markdown and LaTeX.
 
     Parameters
     ----------
     columns : sequence of str
-        Columns of the LaTeX table, in place of a paper's.
+        Columns of the LaTeX table, instead of the default ones.
 
     Returns
     -------
     list of str
-        The columns that may be chosen.
+        The columns that can be chosen.
     """
     for path in paths:
         if path.suffix == ".csv":
@@ -253,21 +253,21 @@ def write_table(paths: list[Path], table: Table, columns: Sequence[str] = ()) ->
         elif path.suffix == ".md":
             write_text(path, f"{_markdown(table.caption)}\n\n{markdown_table(table.readable)}\n")
         else:
-            # Of several experiments in one paper each label is its own.
+            # The name of the experiment keeps labels unique in a paper with several experiments.
             label = f"tab:{path.parents[1].name}-{path.stem}"
             write_text(path, latex_table(table.readable, table.caption, label, columns))
     return list(map(str, table.readable.columns))
 
 
 def markdown_table(readable: pd.DataFrame) -> str:
-    """What people read as a table of Markdown."""
+    """A table for people as Markdown."""
     escaped = readable.map(str).rename(columns=_markdown).map(_markdown)
     text: str = escaped.to_markdown(index=False, disable_numparse=True)
     return text
 
 
 def _markdown(text: str) -> str:
-    """Without what would end a cell, be HTML, or fetch a picture."""
+    """Escape characters that would end a cell, start HTML or load an image."""
     return re.sub(r"\||<(?=[A-Za-z/!?])|!(?=\[)", lambda found: f"\\{found[0]}", _one_line(text))
 
 

@@ -1,8 +1,7 @@
 """Interactive charts as Vega-Lite specifications, one for each kind and metric; the page fills in the rows.
 
-A group of charts is what stands in one place of the page: the comparison, an ablation, or cost against quality. Its
-cells lie side by side, each with one or two charts above each other, which show the rows of the chosen metric and
-library.
+A group contains the charts at one place of the page: the comparison, an ablation, or cost against quality. Its cells
+lie side by side. Each cell has one or two charts above each other with the rows of the chosen metric and library.
 """
 
 from collections.abc import Iterable
@@ -21,13 +20,13 @@ from tdbench.reporting.figures import beside, colours_of
 from tdbench.reporting.statistics import compare, summarise
 
 Json = dict[str, Any]
-"""An object of Vega-Lite's, or a row of data."""
+"""A Vega-Lite object, or a row of data."""
 Rows = dict[str, list[list[Json]]]
 """``cell|metric|library`` -> the rows of each chart of the cell."""
 
 
 class Group(TypedDict):
-    """Charts that stand in one place of the page."""
+    """The charts at one place of the page."""
 
     cells: list[dict[str, str]]
     """Key and title."""
@@ -41,7 +40,7 @@ class Group(TypedDict):
 _ROWS = alt.NamedData("rows")
 _HEIGHT, _LOWER_HEIGHT = 230, 130
 _KEYS = ["dataset", "formulation", "metric", "library", "objective", "steps", "nfe"]
-# Colours come from the page's style, so that they follow its dark and light mode.
+# Colours are variables of the page's style, so that they follow its dark and light mode.
 CONFIG: Json = {
     "background": "transparent",
     "font": "system-ui, sans-serif",
@@ -60,20 +59,19 @@ CONFIG: Json = {
 
 
 def scores_group(per_run: pd.DataFrame, labels: list[str], comparable: bool = True) -> Group:
-    """Scores against NFE, and differences to the baseline below: one cell for each data set and formulation.
+    """Scores against NFE, and differences to the baseline below: one cell per data set and formulation.
 
     Parameters
     ----------
     labels : list of str
         Objectives, or cases of an ablation, the baseline first; others are left out.
     comparable : bool
-        Whether differences to the baseline mean anything.
-
+        Whether differences to the baseline are meaningful.
     """
     baseline, *treated = labels
     shown = per_run[per_run.objective.isin(labels)]
     means = summarise(shown)
-    # On a logarithmic axis, and in percent of the baseline, only where that is possible.
+    # A logarithmic axis and percent of the baseline need positive means.
     positive = (means["mean"] > 0).groupby(means.metric).all()
     differences = compare(shown, baseline, treated) if comparable else compare(shown[:0], baseline, treated)
     differences = differences.assign(said=_said(differences))
@@ -96,12 +94,12 @@ def scores_group(per_run: pd.DataFrame, labels: list[str], comparable: bool = Tr
 
 
 def cost_group(costs: pd.DataFrame) -> Group:
-    """Scores against training time, and against memory below, all of them multiples of the baseline's.
+    """Scores against training time and, below, against memory, all as multiples of the baseline's.
 
     Parameters
     ----------
     costs : DataFrame
-        What `cost.cost_against_quality` gives.
+        Result of `cost.cost_against_quality`.
     """
     names = [pair_name(*pair) for pair in zip(costs.dataset, costs.formulation, strict=True)]
     colours = colours_of(list(dict.fromkeys(names)))
@@ -120,7 +118,7 @@ def cost_group(costs: pd.DataFrame) -> Group:
 
 
 def _ordered(metrics: Iterable[str]) -> list[str]:
-    """The better known ones first."""
+    """Metrics in the order of the registry, unknown ones last."""
     known = list(METRICS)
     return sorted(metrics, key=lambda name: known.index(name) if name in known else len(known))
 
@@ -148,7 +146,7 @@ def _by_cell(parts: list[pd.DataFrame]) -> Rows:
 def _value_rows(means: pd.DataFrame, differences: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
     std = means["std"].fillna(0)
     rows = means.assign(
-        # A band that reaches zero has no end on a logarithmic axis.
+        # A logarithmic axis cannot show a band that reaches zero.
         low=(means["mean"] - std).clip(lower=means["mean"].where(means["mean"] > 0) * 0.01),
         high=means["mean"] + std,
         value=[str(spread(m, s)) for m, s in zip(means["mean"], means["std"], strict=True)],
@@ -161,7 +159,7 @@ def _value_rows(means: pd.DataFrame, differences: pd.DataFrame, labels: list[str
 
 def _difference_rows(differences: pd.DataFrame, treated: list[str], positive: pd.Series) -> pd.DataFrame:
     scale = (100 / differences.baseline_mean).where(differences.metric.map(positive), 1.0)
-    # Without an interval (one seed) a point is left.
+    # Without an interval (one seed) only the point is drawn.
     low = differences.difference_low.fillna(differences.difference)
     high = differences.difference_high.fillna(differences.difference)
     rows = differences.assign(center=differences.difference * scale, low=low * scale, high=high * scale)
@@ -175,12 +173,12 @@ _COLOUR = alt.Color("colour:N", scale=None)
 
 
 def _zoom() -> alt.Parameter:
-    # The wheel alone scrolls the page.
+    # Without Shift the wheel scrolls the page.
     return alt.selection_interval(bind="scales", zoom="wheel![event.shiftKey]")
 
 
 def _x(field: str, title: str | None, whole: bool = False) -> alt.X:
-    # Between two budgets, such as 1 and 2, there is no number.
+    # NFE is an integer, so ticks at fractions have no label.
     axis = alt.Axis(
         tickCount=6, labelExpr="datum.value % 1 ? '' : format(datum.value, 'd')" if whole else alt.Undefined
     )
@@ -189,7 +187,7 @@ def _x(field: str, title: str | None, whole: bool = False) -> alt.X:
 
 def _y(field: str, title: str, log: bool, zero: bool = False) -> alt.Y:
     scale = alt.Scale(type="log", nice=False) if log else alt.Scale(zero=zero)
-    # The charts of a cell start at the same place, independent of their labels.
+    # A minimum width of labels aligns the charts of a cell.
     axis = alt.Axis(tickCount=5, minExtent=44, format="~g" if log else alt.Undefined)
     return alt.Y(f"{field}:Q", title=title, scale=scale, axis=axis)
 

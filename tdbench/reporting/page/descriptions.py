@@ -1,4 +1,4 @@
-"""What pictures show, in words and numbers, for those who do not see them."""
+"""Alternative texts of pictures, with the numbers that they show."""
 
 import pandas as pd
 
@@ -13,37 +13,37 @@ from tdbench.reporting.tables import objectives
 
 
 def comparison(found: Findings) -> str:
-    """Of the comparison against NFE."""
+    """Alternative text of the comparison against NFE."""
     return describe_scores(found.per_run("comparison"), objectives(found.plan))
 
 
 def costs(found: Findings) -> str:
-    """Of cost against quality."""
+    """Alternative text of cost against quality."""
     return describe_costs(found.table("cost-against-quality").numbers)
 
 
 def consistency(found: Findings) -> str:
-    """Of the cross-time residuals."""
+    """Alternative text of the cross-time residuals."""
     return describe_residuals(found.consistency, objectives(found.plan))
 
 
 def training(found: Findings, dataset: str, formulation: str) -> str:
-    """Of training curves."""
+    """Alternative text of training curves."""
     return describe_curves(found.runs("comparison"), dataset, formulation, objectives(found.plan))
 
 
 def samples(found: Findings, dataset: str, formulation: str) -> str:
-    """Of grids of samples."""
+    """Alternative text of grids of samples."""
     return describe_samples(found.plan, found.per_run("comparison"), dataset, formulation, objectives(found.plan))
 
 
 def nearest(found: Findings, dataset: str, formulation: str) -> str:
-    """Of samples and their nearest images."""
+    """Alternative text of samples and their nearest images."""
     return describe_nearest(found.nearest, dataset, formulation)
 
 
 def ablation(found: Findings, name: str) -> str:
-    """Of an ablation against NFE."""
+    """Alternative text of an ablation against NFE."""
     return describe_scores(found.cases(name), labels_of_ablation(found.plan, name))
 
 
@@ -65,7 +65,7 @@ def describe_scores(per_run: pd.DataFrame, labels: list[str]) -> str:
 
 
 def describe_costs(costs: pd.DataFrame) -> str:
-    """The costs and the span of scores of a figure of cost against quality."""
+    """The costs and the range of scores in a figure of cost against quality."""
     metric = leading(costs.metric)
     shown = _first_library(costs[costs.metric == metric])
     parts = []
@@ -92,7 +92,7 @@ def describe_residuals(consistency: pd.DataFrame, objectives: list[str]) -> str:
 
 
 def describe_nearest(nearest: pd.DataFrame, dataset: str, formulation: str) -> str:
-    """What pictures of samples and their nearest images show."""
+    """The share of samples near an image, for pictures of samples and their nearest images."""
     shown = nearest[(nearest.dataset == dataset) & (nearest.formulation == formulation)]
     shares = [f"{name} {number(100 * share, 2)} %" for name, share in zip(shown.objective, shown.share, strict=True)]
     return (
@@ -115,7 +115,7 @@ def describe_curves(runs: pd.DataFrame, dataset: str, formulation: str, objectiv
 
 
 def describe_samples(plan: Plan, per_run: pd.DataFrame, dataset: str, formulation: str, objectives: list[str]) -> str:
-    """What a figure of sample grids holds, with the score of each grid's budget."""
+    """The content of a figure of sample grids, with the score at each step budget."""
     metric = leading(per_run.metric)
     fid = per_run[(per_run.metric == metric) & (per_run.seed == plan.experiment.seeds[0])]
     fid = _first_library(fid[(fid.dataset == dataset) & (fid.formulation == formulation)])
@@ -131,5 +131,5 @@ def describe_samples(plan: Plan, per_run: pd.DataFrame, dataset: str, formulatio
 
 
 def _first_library(scores: pd.DataFrame) -> pd.DataFrame:
-    """Those of the library that figures show."""
+    """The scores by the first library of each data set and formulation, which figures show."""
     return scores[scores.library == scores.groupby(["dataset", "formulation"])["library"].transform("first")]

@@ -1,4 +1,4 @@
-"""Facts of data sets and runs, as the page shows them."""
+"""Tables of the page about data sets and runs."""
 
 from pkgutil import resolve_name
 
@@ -13,11 +13,11 @@ from tdbench.reporting.findings import Findings
 from tdbench.runtime import advice
 
 MOST_CLASSES_NAMED = 20
-"""A data set of more classes is described by the fewest and the most images of a class."""
+"""For a data set with more classes, the page shows only the smallest and largest number of images per class."""
 
 
 def data(found: Findings) -> pd.DataFrame:
-    """One row a data set."""
+    """One row per data set."""
     rows, plan = [], found.plan
     for name, dataset in plan.experiment.datasets.items():
         files = DatasetLayout(found.results, name)
@@ -43,7 +43,7 @@ def data(found: Findings) -> pd.DataFrame:
 
 
 def _images_a_class(facts: DataSummary) -> Cell | str:
-    """Images of each class by name, or the fewest and the most where classes have no names or are many."""
+    """Images of each class by name; the smallest and largest number if classes are unnamed or many."""
     counts, names = facts.class_counts, facts.class_names
     if not counts:
         return NOTHING
@@ -65,7 +65,7 @@ def _classes_of_samples(plan: Plan, dataset: str) -> str:
 
 
 def runs(found: Findings) -> pd.DataFrame:
-    """One row a run."""
+    """One row per run."""
     facts = found.runs("all")
     shown = facts.assign(
         training_seconds=facts.training_seconds.round(1),

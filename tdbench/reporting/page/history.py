@@ -1,4 +1,4 @@
-"""Where results come from: when each stage ran and where, what failed or was cut short, hardware, versions."""
+"""Provenance of results: time and host of each stage, failures and interruptions, hardware, versions."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -15,9 +15,9 @@ from tdbench.runtime.provenance import versions
 
 
 def stage_times(found: Findings) -> pd.DataFrame:
-    """Begin, end and host of every stage of every run, from its progress.jsonl (UTC); empty cells where it is silent.
+    """Begin, end and host of every stage of every run, from its progress.jsonl (UTC); empty cells if not logged.
 
-    The log of a stage holds its last attempt. A run that samples another one's weights has no training of its own.
+    The log of a stage holds its last attempt. A run that samples the weights of another run has no training.
     """
     rows = []
     for run in found.plan.runs.values():
@@ -36,18 +36,18 @@ def stage_times(found: Findings) -> pd.DataFrame:
 
 
 def span(found: Findings) -> str:
-    """From when to when the stages ran, ``2026-11-24 12:00:00 to 2026-11-24 12:20:00 UTC``; "" without any log."""
+    """Begin and end of all stages, ``2026-11-24 12:00:00 to 2026-11-24 12:20:00 UTC``; "" without any log."""
     logs = [found.records.of(run).progress for run in found.plan.runs.values()]
     times = [line.epoch for log in logs for line in log if line.epoch is not None]
     return f"{_clock(min(times))} to {_clock(max(times))} UTC" if times else ""
 
 
 def failures(found: Findings) -> pd.DataFrame:
-    """Runs that are not done, with their reason, and trainings that were cut short and went on; empty if none."""
+    """Runs that are not done, with the reason, and trainings that were interrupted and resumed; empty if none."""
     rows = []
     for run in found.plan.runs.values():
         expected = Expected(run.experiment, run.name, run.weights_name)
-        # What the stages wrote was read for the page, so it is complete: only the log can show a later attempt.
+        # The page has read the files of the stages, so they are complete; only the log can show a later attempt.
         stand = find_stand(found.results, expected, found.records.of(run).progress, lambda layout, stage: 1)
         if stand.state != "done":
             rows.append(
@@ -75,7 +75,7 @@ def hardware(found: Findings) -> pd.DataFrame:
 
 
 def library_versions(found: Findings) -> pd.DataFrame:
-    """Libraries that results depend on: the versions that trained and those that wrote the page."""
+    """Libraries that results depend on: their versions in the trainings and for this page."""
     here = versions()
     trained: dict[str, Counter[str]] = {name: Counter() for name in here}
     for name in _trained(found.plan):
@@ -90,7 +90,7 @@ def library_versions(found: Findings) -> pd.DataFrame:
 
 
 def installed() -> list[str]:
-    """Every package of the environment that writes the page, ``name==version``."""
+    """Every package of the current environment, ``name==version``."""
     found = {dist.name.lower(): f"{dist.name}=={dist.version}" for dist in metadata.distributions()}
     return [found[name] for name in sorted(found)]
 
@@ -100,5 +100,5 @@ def _trained(plan: Plan) -> list[str]:
 
 
 def _clock(epoch: float | None) -> str | None:
-    """UTC."""
+    """Date and time in UTC."""
     return None if epoch is None else datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M:%S")

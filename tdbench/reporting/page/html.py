@@ -59,7 +59,7 @@ def write_html(found: Findings) -> None:
 
 
 def _tables(found: Findings) -> dict[str, PageTable]:
-    """All tables by the name that the template knows them by; those without rows are left out."""
+    """Name in the template -> table; tables without rows are left out."""
     names = [one.name for row in TABLES for one in row.of(found.plan)]
     made = {name: found.table(name) for name in names}
     return {
@@ -70,7 +70,7 @@ def _tables(found: Findings) -> dict[str, PageTable]:
 
 
 def _choices(frame: pd.DataFrame) -> dict[str, str]:
-    """What a long table lets its reader choose: at first the first metric by the first library."""
+    """Column -> initial choice of a long table's filters: the first metric by the first library."""
     names = ["data", "formulation", "objective", "metric", "library"]
     if len(frame) < 12 or not {"metric", "library"} <= set(frame):
         return {}
@@ -79,7 +79,7 @@ def _choices(frame: pd.DataFrame) -> dict[str, str]:
 
 
 def _figures(found: Findings) -> dict[str, dict[str, str]]:
-    """All pictures by name, with what they show in numbers."""
+    """Name -> source and alternative text of every picture."""
     shown = [(figure, one) for figure in FIGURES for one in figure.of(found.plan)]
     return {
         one.name: {
@@ -91,7 +91,7 @@ def _figures(found: Findings) -> dict[str, dict[str, str]]:
 
 
 def _groups(found: Findings) -> dict[str, charts.Group]:
-    """The interactive charts by the place where they stand."""
+    """Place on the page -> its interactive charts."""
     plan = found.plan
     groups = {
         "comparison": charts.scores_group(found.per_run("comparison"), tables.objectives(plan)),
@@ -112,19 +112,19 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    # Names stay in the experiment's order; `tojson` writes no tag that would end the element around it.
+    # Names keep the experiment's order; `tojson` escapes tags that would end the surrounding element.
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False}
     return environment
 
 
 def _part(name: str) -> Markup:
-    """One of tdbench's styles or scripts; it is not a template."""
+    """A style sheet or script of tdbench, inserted as it is."""
     return Markup(resources.files("tdbench.reporting.page").joinpath("templates", name).read_text(encoding="utf-8"))
 
 
 def _embed(paths: list[Path]) -> str:
-    """A figure's pixels without loss, in less than half of PNG's bytes."""
+    """A figure as a data URL in lossless WebP, which takes less than half of PNG's bytes."""
     packed = io.BytesIO()
     with Image.open(next(path for path in paths if path.suffix == ".png")) as picture:
-        picture.save(packed, "WEBP", lossless=True, method=2, quality=50)  # of its effort
+        picture.save(packed, "WEBP", lossless=True, method=2, quality=50)  # effort, not loss
     return "data:image/webp;base64," + base64.b64encode(packed.getvalue()).decode()

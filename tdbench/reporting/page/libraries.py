@@ -14,20 +14,20 @@ CREDITS = (
 
 
 def chart_script() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script, which leaves ``vegaEmbed`` behind."""
-    # The version that the specifications are written for.
+    """Vega, Vega-Lite and Vega-Embed as one script, which defines the global ``vegaEmbed``."""
+    # The version for which altair writes specifications.
     version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
     return _inside_a_script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version))
 
 
 def table_module() -> str:
-    """DataTables as the address of a module that holds all of it."""
+    """DataTables as the data URL of a module."""
     script = resources.files("itables").joinpath("html", "dt_bundle.js").read_bytes()
     return "data:text/javascript;base64," + base64.b64encode(script).decode()
 
 
 def credits() -> str:
-    """What these libraries are, whose, and under which licence."""
+    """Names, versions, authors and licences of these libraries."""
     versions = {name: metadata.version(name) for name in ("itables", "vl-convert-python")}
     return CREDITS.format(
         vega=vl_convert.get_vega_version(), vl_convert=versions["vl-convert-python"], itables=versions["itables"]
@@ -35,5 +35,5 @@ def credits() -> str:
 
 
 def _inside_a_script(code: str) -> str:
-    """Code that does not end the element which holds it; in strings and regular expressions it means the same."""
+    """Code with escaped tags, so that it does not end its script element; strings and patterns keep their meaning."""
     return code.replace("</script", r"<\/script").replace("<!--", r"<\!--")

@@ -1,4 +1,4 @@
-"""Tables as the page shows them: every cell with what it is sorted by."""
+"""Tables of the page: every cell with its sort key."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from tdbench.reporting.cells import is_empty, sorts_by
 
 @dataclass(frozen=True)
 class Column:
-    """A column. Of a key column a reader chooses a value; ``choice`` is the one at first, "" for all."""
+    """A column. Key columns have a filter if ``choosable``; ``choice`` is its initial value, "" for all."""
 
     name: str
     numeric: bool
@@ -21,7 +21,7 @@ class Column:
 
 @dataclass(frozen=True)
 class PageTable:
-    """A table for the template: ``rows`` hold (text, what it is sorted by) of every cell."""
+    """A table for the template: ``rows`` hold (text, sort key) of every cell."""
 
     columns: list[Column]
     rows: list[list[tuple[str, str]]]
@@ -29,13 +29,12 @@ class PageTable:
 
 
 def page_table(frame: pd.DataFrame, caption: str, choices: dict[str, str] | None = None) -> PageTable:
-    """A readable table for the page.
+    """Convert a table for people into a table of the page.
 
     Parameters
     ----------
     choices : dict
-        Key columns, whose values a reader can choose from where there are several -> what is chosen at first, "" for
-        all.
+        Key column -> initial value of its filter, "" for all. Columns with one value have no filter.
     """
     choices = choices or {}
     cells = {str(name): frame[name].tolist() for name in frame}
@@ -59,13 +58,13 @@ def _text(value: Any) -> str:
 
 
 def _is_numeric(column: list[Any]) -> bool:
-    """Whether all cells that say something are sorted by a number."""
+    """Whether all cells that are not empty have a number as sort key."""
     said = [cell for cell in column if not is_empty(cell)]
     return bool(said) and all(sorts_by(cell) is not None for cell in said)
 
 
 def _key(cell: Any, numeric: bool) -> str:
-    """What a cell is sorted by: its number, "" where there is none, or in a column of words its text."""
+    """The sort key of a cell: its number or "" in a numeric column, otherwise its text."""
     if not numeric:
         return _text(cell)
     found = sorts_by(cell)

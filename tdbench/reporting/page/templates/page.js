@@ -1,4 +1,4 @@
-// Charts and tables of the page. Without this script its pictures and whole tables are there all the same.
+// Charts and tables of the page. Without this script the page shows pictures and full tables.
 const { groups, config, metrics, libraries } = JSON.parse(document.getElementById("chart-data").textContent);
 
 function element(name, properties = {}, ...children) {
@@ -71,13 +71,13 @@ async function drawCharts() {
     try {
       await group.draw();
     } catch (error) {
-      place.hidden = true; // the picture is there
+      place.hidden = true; // the picture remains
       throw error;
     }
   }
 }
 
-// Tables: sorted by a click on a header; those whose columns say so show a choice of rows.
+// Tables: a click on a header sorts; columns with data-choice have a filter.
 const openBeforePrint = [];
 const choosers = [];
 
@@ -108,7 +108,7 @@ class Chooser {
   change(changed) {
     this.apply();
     if (this.table.rows({ search: "applied" }).count()) return;
-    // What was chosen before does not go with it, such as a library that lacks this metric.
+    // Earlier choices can exclude every row, such as a library that lacks this metric, so they are reset.
     for (const [, select] of this.selects) if (select !== changed) select.value = "";
     this.apply();
   }
@@ -119,7 +119,7 @@ class Chooser {
       column.search.fixed("choice", value ? (cell) => cell === value : null);
     }
     this.table.draw();
-    // What is the same in all rows is said once, which leaves a phone's width to the numbers.
+    // Columns with one value are hidden and named once, which saves width on a phone.
     const shown = { search: "applied" };
     const same = [];
     for (const column of this.keys) {
@@ -147,7 +147,7 @@ async function sortTables() {
   }
 }
 
-// Nothing is lost in print: all rows, all folds.
+// Print shows all rows and all folded parts.
 addEventListener("beforeprint", () => {
   choosers.forEach((chooser) => chooser.apply(true));
   for (const fold of document.querySelectorAll("details:not([open])")) {
