@@ -137,7 +137,7 @@ def test_a_miss_exits_with_1(
 def test_settings_are_taken_and_shown_as_the_release_writes_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """None is "as usual" and 1 is True there; a line shows the settings in one order, whatever the file's."""
+    """The release takes None for the default and 1 for True. A line shows the settings in a fixed order."""
     kwargs = np.array(repr({"lambda_td": 0.5, "rho": 7, "one_idx": 0.25, "weight_td": 1, "sigma_min": None}))
     np.savez(tmp_path / "by_hand.npz", **by_hand(0.5, 1.5) | {"0/kwargs": kwargs})
     assert verify(tmp_path / "by_hand.npz", monkeypatch) == 0

@@ -26,16 +26,9 @@ _SERVER = Path(__file__).with_name("server.py")
 
 
 class Preloaded:
-    """A server of the programs with the package of one folder, and the folder of their commands.
+    """A server of the checkout's programs, and the folder of their commands."""
 
-    Parameters
-    ----------
-    source : Path
-        Folder that holds the package `tdbench`: the checkout, or a copy of it.
-    """
-
-    def __init__(self, source: Path) -> None:
-        self.source = source
+    def __init__(self) -> None:
         # Short: the address of a socket has at most 108 characters.
         self.folder = Path(tempfile.mkdtemp(prefix="tdbench-"))
         address = self.folder / "socket"
@@ -56,8 +49,8 @@ class Preloaded:
                 str(self.folder / "python"),
                 *(f"{name}={module}" for name, module in PROGRAMS.items()),
             ],
-            cwd=source,
-            env=os.environ | {"PYTHONPATH": str(source)},
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -88,6 +81,6 @@ class Preloaded:
 
 
 @cache
-def preloaded(source: Path = ROOT) -> Preloaded:
-    """The server for a folder, begun when it is first asked for; one serves all tests of a process."""
-    return Preloaded(source)
+def preloaded() -> Preloaded:
+    """The server, started when it is first needed; one serves all tests of a process."""
+    return Preloaded()

@@ -119,7 +119,8 @@ def _preset(formulation: Formulation, name: str) -> tuple[TDPreset, Target | Non
     target = named.pop("target", None)
     if named.keys() != set(TDPreset._fields):
         unknown, missing = sorted(named.keys() - set(TDPreset._fields)), sorted(set(TDPreset._fields) - named.keys())
-        said = [f"unknown: {', '.join(unknown)}"] * bool(unknown) + [f"missing: {', '.join(missing)}"] * bool(missing)
+        wrong = {"unknown": unknown, "missing": missing}
+        said = [f"{what}: {', '.join(names)}" for what, names in wrong.items() if names]
         known = f"it has {', '.join(TDPreset._fields)} and may have target"
         raise ValueError(f"preset {name!r} of formulation {formulation.kind!r}: {'; '.join(said)}; {known}")
     return TDPreset(**named), _TARGET.validate_python(target)
