@@ -18,6 +18,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from tdbench.errors import TdbenchError
+from tdbench.validation import Record
 
 Line = dict[str, Any]
 """An object of a JSON-lines file. A killed process or another version may have written it."""
@@ -158,7 +159,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def _json_of(part: Any) -> Any:
-    if not hasattr(part, "to_json"):
+    if not isinstance(part, Record):
         raise TypeError(f"{part!r:.200} ({type(part).__name__}) has no form in JSON")
     return part.to_json()
 
