@@ -18,7 +18,6 @@ from typing import Any
 from safetensors import SafetensorError
 
 from tdbench.errors import TdbenchError
-from tdbench.validation import Record
 
 Line = dict[str, Any]
 """An object of a JSON-lines file. A killed process or another version may have written it."""
@@ -159,7 +158,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def _json_of(part: Any) -> Any:
-    if not isinstance(part, Record):
+    if not hasattr(part, "to_json"):
         raise TypeError(f"{part!r:.200} ({type(part).__name__}) has no form in JSON")
     return part.to_json()
 
