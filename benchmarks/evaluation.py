@@ -115,7 +115,7 @@ def our_way(samples: list[Path], data: Path) -> dict[str, Any]:
     from tdbench.records.stored import read_samples
     from tdbench.runtime.distributed import ALONE
 
-    content = default_plan().run("edm-td-seed0").model_dump(by_alias=True)
+    content = default_plan().run("edm-td-seed0").alone().model_dump(by_alias=True)
     content["evaluation"] |= {
         "features": FEATURES,
         "batch_size": BATCH,

@@ -39,7 +39,7 @@ def _run(bench: Bench, objective: str, **formats: str) -> Run:
     name = f"edm-{objective}-seed0"
     if bench.quick:
         return varied(name, "unet-tiny", 512, **formats)
-    content = load_plan("cifar10").run(name).model_dump(by_alias=True)
+    content = load_plan("cifar10").run(name).alone().model_dump(by_alias=True)
     content["training"] |= formats
     return Run.model_validate(content)
 

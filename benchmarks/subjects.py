@@ -32,7 +32,7 @@ def default_plan() -> Plan:
 
 def varied(name: str, network: str, batch_size: int, **training: Any) -> Run:
     """Return a run of the default experiment, such as ``edm-td-seed0``, with another network and training settings."""
-    content = default_plan().run(name).model_dump(by_alias=True)
+    content = default_plan().run(name).alone().model_dump(by_alias=True)
     content["network"]["kind"] = network
     content["training"] |= {"batch_size": batch_size} | training
     return Run.model_validate(content)

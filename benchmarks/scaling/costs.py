@@ -10,6 +10,7 @@ from tdbench.data.sources import SOURCES
 from tdbench.errors import TdbenchError
 from tdbench.experiment.extractors import EXTRACTORS, LIBRARY_SPECIFIC
 from tdbench.experiment.run import Plan
+from tdbench.records.sample_sets import sample_jobs
 from tdbench.workflow.batches import Batch
 from tdbench.workflow.budget import run_budget
 from tdbench.workflow.flow import ExperimentFlow, Workflow
@@ -23,6 +24,10 @@ class Cost:
     shared_s: float = 0.0
     by: str = ""
     """The resource that shares the second part; empty for none."""
+
+
+FLOOR_SETS = 40
+"""Sets of perfect samples whose distances make a floor."""
 
 
 def costs_of(plans: list[Plan], results: Path, rates: Rates) -> dict[str, Cost]:
@@ -69,6 +74,9 @@ def _of_dataset(flow: ExperimentFlow, name: str, rates: Rates) -> Iterator[tuple
     for group in groups:
         path = files.references(features, group)[0]
         yield path, Cost(rates.start_s + nominal.images * rates.extraction_s(features, group))
+    for samples in flow.plan.floors[name]:
+        distances = sum(rates.distances_s(features, library, samples) for library in columns)
+        yield files.floor(features, samples), Cost(rates.start_s + FLOOR_SETS * distances)
 
 
 def _of_batch(flow: ExperimentFlow, batch: Batch, rates: Rates) -> Iterator[tuple[Path, Cost]]:
@@ -82,9 +90,11 @@ def _of_batch(flow: ExperimentFlow, batch: Batch, rates: Rates) -> Iterator[tupl
         )
         training += budget.training_flops / speed
         sampling += budget.sampling_flops / speed
-        features += budget.sampled * rates.extraction_s(flow.features, libraries)
-        sets = budget.sampled / run.sampling.images
-        distances += sets * sum(rates.distances_s(flow.features, library, run.sampling.images) for library in libraries)
+        # Curves are scored by the first library only.
+        for jobs, columns in zip(sample_jobs(run), (libraries, libraries[:1]), strict=True):
+            for job in jobs:
+                features += job.samples * rates.extraction_s(flow.features, columns)
+                distances += sum(rates.distances_s(flow.features, library, job.samples) for library in columns)
     if batch.trainings:
         yield flow.report.job(batch.name, "train"), Cost(rates.start_s, training, "gpu")
     yield flow.report.job(batch.name, "sample"), Cost(rates.start_s, sampling, "gpu")

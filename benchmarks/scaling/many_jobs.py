@@ -6,8 +6,8 @@ from typing import Any
 
 RUNS_A_SEED = 8
 """Runs per seed: baseline, TD, and an ablation of six values."""
-JOBS_BESIDES = 8
-"""Other jobs: data, classifier, reference, two jobs for tables, page, tracking, and the target `all`."""
+JOBS_BESIDES = 9
+"""Other jobs: data, classifier, reference, floor, two jobs for tables, page, tracking, and the target `all`."""
 
 
 def experiment_of(jobs: int) -> dict[str, Any]:
@@ -28,6 +28,8 @@ def experiment_of(jobs: int) -> dict[str, Any]:
             "snapshot_kimg": 25.6,
         },
         "sampling": {"steps": [4, 6], "images": 1000},
+        # Every run with three jobs.
+        "evaluation": {"curve": None, "equal_passes": False},
         "ablations": {"lambda": {"base": "td", "vary": {"objective.lambda": [0.011, 0.02, 0.03, 0.04, 0.05, 0.06]}}},
     }
 

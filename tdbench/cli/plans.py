@@ -1,5 +1,6 @@
 """Commands that check and plan an experiment, and the check of the TD objective."""
 
+import itertools
 from pathlib import Path
 from typing import Annotated
 
@@ -16,10 +17,12 @@ app = typer.Typer()
 def validate(experiment: Experiment) -> None:
     """Check an experiment file. Prints one line per mistake, with file, key and value."""
     from tdbench.experiment.load import load_plans
+    from tdbench.experiment.remarks import floor_remarks, score_remarks, source_remarks
 
     for plan in load_plans(experiment):
         typer.echo(f"{plan.path}: valid, {len(plan.runs)} runs")
-        for remark in (*plan.source_remarks(plan.experiment.datasets), *plan.score_remarks()):
+        remarks = (source_remarks(plan, plan.experiment.datasets), score_remarks(plan), floor_remarks(plan))
+        for remark in itertools.chain(*remarks):
             say(f"tdbench: warning: {remark}")
 
 

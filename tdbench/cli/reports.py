@@ -33,7 +33,7 @@ def report(
 ) -> None:
     """Write tables, figures, scores.parquet and report.html."""
     from tdbench.experiment.load import load_plans
-    from tdbench.records.report import PARTS
+    from tdbench.records.rows import PARTS
     from tdbench.reporting.findings import Findings
     from tdbench.reporting.latex import check_columns
     from tdbench.reporting.report import write_part

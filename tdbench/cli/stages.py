@@ -19,6 +19,7 @@ from tdbench.cli.arguments import (
 )
 from tdbench.errors import TdbenchError
 from tdbench.experiment.extractors import DEFAULT_FEATURES
+from tdbench.records.stages import STAGES
 from tdbench.runtime.advice import DEFAULT_RESULTS
 from tdbench.runtime.torchrun import process_count
 
@@ -162,6 +163,29 @@ def reference(
 
 
 @app.command()
+def floor(
+    dataset: DatasetName,
+    samples: Annotated[int, typer.Option(min=2, max=100_000_000, help="Number of samples that are scored.")],
+    features: Annotated[str, typer.Option(help="Feature extractor.")] = DEFAULT_FEATURES,
+    library: Annotated[
+        list[str] | None, typer.Option(help="Library; may be repeated; clean-fid and torch-fidelity by default.")
+    ] = None,
+    results: Results = DEFAULT_RESULTS,
+    threads: Threads = 1,
+) -> None:
+    """Compute what FID a perfect sampler would have with as many samples, from the reference features."""
+    from tdbench.experiment.extractors import DEFAULT_LIBRARIES, LIBRARIES
+
+    libraries = tuple(library or DEFAULT_LIBRARIES)
+    if unknown := [name for name in libraries if name not in LIBRARIES]:
+        raise TdbenchError(f"--library {unknown[0]!r}: no such library; known: {', '.join(LIBRARIES)}")
+    from tdbench.evaluation.floor import write_floors
+    from tdbench.records.layout import DatasetLayout
+
+    typer.echo(str(write_floors(DatasetLayout(results, dataset), features, libraries, samples, threads)))
+
+
+@app.command()
 def train(
     experiment: Experiment,
     runs: RunNames,
@@ -231,6 +255,9 @@ def _stage(
             regular_target(marker)
         plan = load_plan(experiment)
         chosen = [plan.run(run) for run in runs]
+        if STAGES[name].shared:
+            # The run that trains the weights of a run, if it is another one, trains them for as long as all need.
+            chosen = list({run.weights_name: plan.runs[run.weights_name] for run in chosen}.values())
         with joined() as world:
             if world.leader:
                 write_plan_file(plan, results)

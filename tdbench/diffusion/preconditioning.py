@@ -181,12 +181,25 @@ class Denoiser(nn.Module):
         return c_skip * x + c_out * raw
 
 
+FORWARD, BACKWARD = 1, 2
+"""Passes of an image. A backward pass computes the gradients of activations and of weights, a forward pass each."""
+
+
 class CountingDenoiser:
-    """A denoiser that counts its own calls, so that NFE is counted and never computed from a formula."""
+    """A denoiser that counts what it is used for, so that cost and NFE are counted and not computed from a formula.
+
+    Attributes
+    ----------
+    calls : int
+        Evaluations of a batch: NFE.
+    passes : int
+        Passes of images: `FORWARD` for each image, and `BACKWARD` if the call records a gradient.
+    """
 
     def __init__(self, denoiser: DenoiserCall) -> None:
-        self.denoiser, self.calls = denoiser, 0
+        self.denoiser, self.calls, self.passes = denoiser, 0, 0
 
     def __call__(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
         self.calls += 1
+        self.passes += len(x) * (FORWARD + BACKWARD * torch.is_grad_enabled())
         return self.denoiser(x, t, condition)

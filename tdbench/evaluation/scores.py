@@ -33,7 +33,7 @@ from tdbench.experiment.metrics import METRICS
 from tdbench.experiment.run import Run
 from tdbench.records.layout import DatasetLayout, RunLayout
 from tdbench.records.schema import Reference, SampleSet, Score, Scored
-from tdbench.records.stored import Records
+from tdbench.records.stored import Records, RunRecords
 from tdbench.runtime import advice
 from tdbench.runtime.device import choose_device
 from tdbench.runtime.distributed import ALONE, World
@@ -152,15 +152,18 @@ def evaluate_run(run: Run, layout: RunLayout, files: DatasetLayout, world: World
     references = {name: _matching_reference(run, files, name, extractors[name], data) for name in libraries}
     rows, nearest, last_set = [], None, max(sets, key=lambda entry: (entry.snapshot_images, entry.steps))
     log = ProgressLog(layout.progress, "evaluate")
-    with progress(f"{run.name} scores", len(sets) * len(references), "set", log=log) as bar:
+    with progress(
+        f"{run.name} scores", len(sets) * len(references) + len(records.curve_sampled), "set", log=log
+    ) as bar:
         for entry in sets:
-            pixels = records.images_of(entry).transpose(0, 3, 1, 2).copy()
+            pixels = _pixels(records, entry)
             for name, scored, samples in score_set(run, entry, pixels, extractors, references, world):
                 rows += scored
                 if samples is not None and entry is last_set and name == libraries[0]:
                     place = (entry.snapshot_images, entry.steps)
                     nearest = nearest_in_data(samples.features, references[name].features, *place)
                 bar.update(1)
+        curve = _score_curve(records, extractors, references, world, bar)
     if world.leader:
         assert nearest is not None, "the leader sees the last set"
         content = Scored(
@@ -169,9 +172,37 @@ def evaluate_run(run: Run, layout: RunLayout, files: DatasetLayout, world: World
             references=reference_checksums(run, files),
             scores=rows,
             nearest=nearest,
+            curve=curve,
             provenance=provenance(),
         )
         write_json(layout.scores, content)
+
+
+def _pixels(records: RunRecords, entry: SampleSet) -> np.ndarray:
+    """(N, C, H, W) uint8 images of a sample set."""
+    return records.images_of(entry).transpose(0, 3, 1, 2).copy()
+
+
+def _score_curve(
+    records: RunRecords,
+    extractors: Mapping[str, FeatureExtractor],
+    references: Mapping[str, ReferenceFeatures],
+    world: World,
+    bar: Bar,
+) -> list[Score]:
+    """The scores of the curve: the leading metric by the first library."""
+    run, metric = records.run, records.run.evaluation.curve_metric
+    if metric is None or not records.curve_sampled:
+        return []
+    library, subset = run.evaluation.libraries[0], min(run.evaluation.kid_subset_size, run.curve_images)
+    settings = run.evaluation.model_copy(update={"metrics": (metric,), "bootstrap": 0, "kid_subset_size": subset})
+    cheap, rows = run.model_copy(update={"evaluation": settings}), []
+    for entry in records.curve_sampled:
+        chosen = ({library: extractors[library]}, {library: references[library]})
+        for _, scored, _ in score_set(cheap, entry, _pixels(records, entry), *chosen, world):
+            rows += scored
+        bar.update(1)
+    return rows
 
 
 def reference_checksums(run: Run, files: DatasetLayout) -> dict[str, str]:

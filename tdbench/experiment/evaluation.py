@@ -1,5 +1,6 @@
 """The block `evaluation` of the experiment file."""
 
+import math
 import os
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -15,7 +16,7 @@ from tdbench.experiment.extractors import (
     PUBLISHERS,
     check_libraries,
 )
-from tdbench.experiment.metrics import METRICS
+from tdbench.experiment.metrics import METRICS, leading
 from tdbench.settings import Parameters, one_of
 
 FOLDER = "folder"
@@ -48,6 +49,53 @@ def _weights(value: Any, info: ValidationInfo) -> Any:
     return found
 
 
+class Curve(Parameters):
+    """Snapshots in the course of training that are sampled and scored cheaply, for the runs of the comparison.
+
+    Only the leading metric by the first library is computed.
+    """
+
+    points: Annotated[
+        int, Field(ge=4, le=1000, description="snapshots between begin and end of training; more of them early")
+    ] = 12
+    images: Annotated[
+        int | None, Field(ge=2, le=100_000_000, description="samples of each; null: sampling.images, at most 500")
+    ] = None
+    steps: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=10_000)], ...] | None,
+        Field(min_length=1, description="step budgets; null: the middle one of sampling.steps"),
+    ] = None
+    keep_snapshots: Annotated[
+        bool, Field(description="false: delete weights that only the curve needed once the report is written")
+    ] = True
+
+    @field_validator("steps")
+    @classmethod
+    def _rising(cls, steps: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if steps is not None and list(steps) != sorted(set(steps)):
+            raise ValueError(f"must increase without repetition, got {list(steps)}")
+        return steps
+
+    def images_shown(self, last: int, until: int | None = None) -> list[int]:
+        """Return the images shown at each point, ((i + 1) / (points + 1))^2 of ``last`` for i = 1..points.
+
+        Parameters
+        ----------
+        last : int
+            Images of the whole training.
+        until : int or None
+            Continue at the same density to so many images instead, without the points up to ``last``.
+        """
+        if until is None:
+            return [math.ceil(last * ((i + 1) / (self.points + 1)) ** 2) for i in range(1, self.points + 1)]
+        found, i = [], self.points + 1
+        # A point just before the end would tell nothing that the end does not.
+        while (shown := math.ceil(last * ((i + 1) / (self.points + 1)) ** 2)) < 0.97 * until:
+            found.append(shown)
+            i += 1
+        return [*found, until]
+
+
 class Evaluation(Parameters):
     """How samples are scored."""
 
@@ -73,6 +121,13 @@ class Evaluation(Parameters):
             description="bootstrap resamplings of the images, for the sampling variability of FID; 0: off",
         ),
     ] = 30
+    curve: Annotated[
+        Curve | None, Field(description="scores in the course of training; null: none, and nothing is said of its end")
+    ] = Curve()
+    equal_passes: Annotated[
+        bool,
+        Field(description="also train the baseline as long as each objective costs, in passes through the networks"),
+    ] = True
     kid_subsets: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     kid_subset_size: Annotated[int, Field(ge=2)] = 1000
     batch_size: Annotated[int, Field(ge=1, le=2**20)] = 256
@@ -83,6 +138,12 @@ class Evaluation(Parameters):
         if resamplings == 1:
             raise ValueError("one resampling has no spread; give at least 2, or 0 to turn it off")
         return resamplings
+
+    @property
+    def curve_metric(self) -> str | None:
+        """The metric of the curve: the leading one of those that every snapshot gets; None if there is none."""
+        quick = [name for name in self.metrics if not METRICS[name].last_only]
+        return leading(quick) if quick and self.curve is not None else None
 
     @property
     def publishers(self) -> list[str]:

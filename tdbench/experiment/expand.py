@@ -1,10 +1,9 @@
 """Expands an experiment to its runs: the matrix, the cases of its ablations, and the runs that share weights."""
 
 import itertools
-import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ from pydantic import ValidationError
 
 from tdbench.diffusion.formulations.base import Formulation
 from tdbench.errors import TdbenchError
+from tdbench.experiment.equal_passes import Compared, with_longer_baselines
+from tdbench.experiment.known import Known
 from tdbench.experiment.run import Case, NoSuchSetting, Plan, Run
 from tdbench.experiment.schema import Ablation, Experiment, pair_name
 from tdbench.experiment.yaml import Content
@@ -28,7 +29,7 @@ VARIABLE = ("objective", "formulation", "network", "training", "sampling", "eval
 def expand(experiment: Experiment, path: Path) -> Plan:
     """Return all runs of an experiment and the cases of its ablations; raises TdbenchError with all mistakes."""
     _check_size(experiment, path)
-    known, found = _Known(), _Found()
+    known, found = Known(), _Found()
     builder = _Builder(experiment, path)
     builder.check_names()
     built: list[Run] = []
@@ -36,13 +37,13 @@ def expand(experiment: Experiment, path: Path) -> Plan:
         with found.noted():
             built.append(builder.run(*cell, {}, f"{path}"))
     cases, runs = {}, {}
-    comparison = tuple(known.shared(run) for run in built)
+    compared = _compared(built, known, experiment.baseline, path) if not found else Compared((), (), ())
     for name, ablation in experiment.ablations.items():
         with found.noted(f"{path}: ablations.{name}.vary: "):
             cases[name], runs[name] = builder.ablation(name, ablation, known)
     found.end()
-    _check_comparable(comparison, experiment, path)
-    plan = Plan(experiment=experiment, path=path, comparison=comparison, ablations=cases, ablation_runs=runs)
+    _check_comparable(compared.comparison, experiment, path)
+    plan = Plan(experiment=experiment, path=path, **compared._asdict(), ablations=cases, ablation_runs=runs)
     given = experiment.training.distance_weights
     # Check all runs, since an override or an ablation may set the distance.
     if given is not None and not any(run.formulation.distance_weights_needed for run in plan.runs.values()):
@@ -52,11 +53,25 @@ def expand(experiment: Experiment, path: Path) -> Plan:
     return plan
 
 
+def _compared(built: Iterable[Run], known: Known, baseline: str, path: Path) -> Compared:
+    """Return the runs of the comparison and the longer baselines, with the weights that they share."""
+    sharing = Known()
+    first = with_longer_baselines(tuple(sharing.shared(run) for run in built), baseline, path)
+    # A longer baseline that trains its own weights may share them with another one.
+    longer = tuple(run if run.trained_as else sharing.shared(run) for run in first.longer)
+    for run in (*first.comparison, *longer):
+        known.add(run)
+    return first._replace(longer=longer)
+
+
 class _Found:
     """Mistakes found so far. A mistake that many runs share is kept once."""
 
     def __init__(self) -> None:
         self._lines: dict[str, str] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
 
     @contextmanager
     def noted(self, place: str = "") -> Iterator[None]:
@@ -123,38 +138,6 @@ def _check_comparable(comparison: tuple[Run, ...], experiment: Experiment, path:
                 )
 
 
-class _Known:
-    """Runs found so far, indexed so that a lookup takes constant time."""
-
-    def __init__(self) -> None:
-        self.names: set[str] = set()
-        self._by_weights: dict[str, Run] = {}
-        self._by_settings: dict[str, Run] = {}
-
-    def shared(self, run: Run) -> Run:
-        """Add ``run`` and return it. If an earlier run trains the same weights, the result refers to that run."""
-        key = _weights_key(run)
-        twin = self._by_weights.get(key)
-        found = run if twin is None else run.model_copy(update={"trained_as": twin.weights_name})
-        self._by_weights.setdefault(key, found)
-        self._by_settings.setdefault(_settings_key(run), found)
-        # Some file systems ignore case.
-        self.names.add(run.name.casefold())
-        return found
-
-    def same_as(self, run: Run) -> Run | None:
-        """Return an earlier run that differs only in its name, or None."""
-        return self._by_settings.get(_settings_key(run))
-
-
-def _weights_key(run: Run) -> str:
-    return json.dumps([run.dataset_name, run.training_settings()], sort_keys=True)
-
-
-def _settings_key(run: Run) -> str:
-    return json.dumps(run.model_dump(mode="json", exclude={"objective_name", "trained_as"}), sort_keys=True)
-
-
 class _Builder:
     """Builds the runs of one experiment."""
 
@@ -219,7 +202,7 @@ class _Builder:
             raise TdbenchError(f"{place}: {run.formulation.kind}: {wrong}")
         return run
 
-    def ablation(self, name: str, ablation: Ablation, known: _Known) -> tuple[tuple[Case, ...], tuple[Run, ...]]:
+    def ablation(self, name: str, ablation: Ablation, known: Known) -> tuple[tuple[Case, ...], tuple[Run, ...]]:
         """Return cases and runs of one ablation. A case that equals an existing run uses that run."""
         cases, runs, e = [], [], self.experiment
         datasets, formulations = ablation.datasets or tuple(e.datasets), ablation.formulations or tuple(e.formulations)
@@ -243,7 +226,7 @@ class _Builder:
             )
         return tuple(cases), tuple(runs)
 
-    def _known_or_new(self, run: Run, known: _Known, ablation: str) -> Run:
+    def _known_or_new(self, run: Run, known: Known, ablation: str) -> Run:
         if (other := known.same_as(run)) is not None:
             return other
         if run.name.casefold() in known.names:

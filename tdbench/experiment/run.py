@@ -2,8 +2,6 @@
 
 import difflib
 import itertools
-import os
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -13,12 +11,19 @@ from tdbench.diffusion.objectives.base import Objective
 from tdbench.errors import TdbenchError
 from tdbench.experiment.evaluation import Evaluation
 from tdbench.experiment.extractors import LIBRARIES
-from tdbench.experiment.metrics import impossible, left_out
+from tdbench.experiment.metrics import impossible
 from tdbench.experiment.schema import AnyFormulation, AnyObjective, Dataset, Experiment, Name, Sampling
 from tdbench.experiment.training import Training
 from tdbench.networks import NetworkSettings
 from tdbench.runtime import advice
 from tdbench.settings import Parameters
+
+FLOORED = "fid"
+"""The metric that has a floor above its ideal value, which depends on the number of samples."""
+FOR_OTHERS = ("continued_to", "further_snapshots", "curve_snapshots", "temporary_snapshots")
+"""Fields of a run that are derived from the other runs of its experiment."""
+MOST_CURVE_IMAGES = 500
+"""Samples of each snapshot of a curve, unless the experiment says otherwise."""
 
 
 class NoSuchSetting(ValueError):
@@ -42,6 +47,14 @@ class Run(Parameters):
     seed: int
     trained_as: str | None = None
     """Name of the run that trains the same weights, if there is one; its weights are sampled."""
+    continued_to: int = 0
+    """Images until which its training continues, for runs that sample later snapshots of it; 0 if there are none."""
+    further_snapshots: tuple[int, ...] = ()
+    """Images shown at the snapshots that its training keeps besides the regular ones."""
+    curve_snapshots: tuple[int, ...] = ()
+    """Images shown at the snapshots that are scored for curves (`Evaluation.curve`)."""
+    temporary_snapshots: tuple[int, ...] = ()
+    """Those of `further_snapshots` that only curves need, if they are deleted once the report is written."""
     file: Annotated[Path, Field(exclude=True, repr=False)] = Path()
     """The experiment file as the user gave it; not part of any record."""
 
@@ -77,7 +90,20 @@ class Run(Parameters):
             )
         if self.formulation.whole_indices and self.sampling.steps[-1] > last:
             raise ValueError(f"sampling.steps: {self.sampling.steps[-1]}: {self.formulation.kind} has {last} steps")
+        self._check_curve()
         return self
+
+    def _check_curve(self) -> None:
+        curve, last = self.evaluation.curve, self.formulation.grid.last
+        if curve is None:
+            return
+        if self.formulation.whole_indices and self.curve_steps[-1] > last:
+            raise ValueError(
+                f"evaluation.curve.steps: {self.curve_steps[-1]}: {self.formulation.kind} has {last} steps"
+            )
+        metric = self.evaluation.curve_metric
+        if metric is not None and (wrong := impossible([metric], self.curve_images)) is not None:
+            raise ValueError(f"evaluation.curve.images: {self.curve_images}: {wrong}; give more images")
 
     def check_data(self, images: int) -> None:
         """Reject metrics that need more images than the data set has, before any training.
@@ -114,8 +140,59 @@ class Run(Parameters):
         """Whether the training needs the published weights of the distance."""
         return self.formulation.distance_weights_needed and self.training.distance_weights is None
 
+    def alone(self) -> Self:
+        """Return the run without what its training does for other runs, and without its curve."""
+        return self.model_copy(update={name: type(self).model_fields[name].default for name in FOR_OTHERS})
+
+    @property
+    def last_images(self) -> int:
+        """Images shown at its last snapshot."""
+        return self.training.images_at(self.training.steps)
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of its training, those included that it continues for other runs."""
+        return max(self.training.steps, -(-self.continued_to // self.training.batch_size))
+
+    @property
+    def trained_images(self) -> int:
+        """Images shown in `total_steps`."""
+        return self.training.images_at(self.total_steps)
+
+    def snapshot_steps(self) -> list[int]:
+        """Return the steps at which its training keeps a snapshot."""
+        further = {images // self.training.batch_size for images in self.further_snapshots}
+        last = self.total_steps if self.continued_to else None
+        return sorted(further.union(self.training.snapshot_steps(last)))
+
+    @property
+    def curve_steps(self) -> tuple[int, ...]:
+        """The step budgets of its curve; empty without one."""
+        curve, steps = self.evaluation.curve, self.sampling.steps
+        if curve is None:
+            return ()
+        return curve.steps or (steps[(len(steps) - 1) // 2],)
+
+    @property
+    def curve_images(self) -> int:
+        """Samples of each snapshot of its curve."""
+        given = None if self.evaluation.curve is None else self.evaluation.curve.images
+        return given or min(self.sampling.images, MOST_CURVE_IMAGES)
+
+    def recipe(self) -> dict[str, Any]:
+        """Return the settings that the weights of a snapshot depend on.
+
+        The length of training is one of them only if a schedule depends on it.
+        """
+        settings = self.training_settings()
+        for key in ("images", "snapshots"):
+            del settings[key]
+        if self.formulation.length_dependence is None:
+            del settings["training"]["duration_kimg"]
+        return settings
+
     def training_settings(self) -> dict[str, Any]:
-        """Return exactly the settings that the trained weights depend on."""
+        """Return exactly the settings that the result of the training depends on: its weights and its snapshots."""
         keys = {"dataset", "formulation", "objective", "network", "training", "seed"}
         settings = self.model_dump(mode="json", by_alias=True, include=keys)
         for key in ("metrics_every_steps", "checkpoint_minutes", "processes"):
@@ -128,12 +205,16 @@ class Run(Parameters):
         settings["objective"].pop("preset", None)
         if self.objective.kind == "baseline":
             settings["formulation"] = self.formulation.baseline_settings()
-        return settings
+        return settings | {"images": self.trained_images, "snapshots": list(self.further_snapshots)}
 
     def sampling_settings(self) -> dict[str, Any]:
         """Return the settings that the samples depend on, besides the weights."""
         settings = self.model_dump(mode="json", by_alias=True, include={"sampling", "formulation", "seed"})
-        return settings | {"snapshots": self.scored_snapshots()}
+        settings |= {"snapshots": self.scored_snapshots()}
+        if self.curve_snapshots:
+            steps, images = list(self.curve_steps), self.curve_images
+            settings["curve"] = {"snapshots": list(self.curve_snapshots), "steps": steps, "images": images}
+        return settings
 
     def evaluation_settings(self) -> dict[str, Any]:
         """Return the settings that the scores depend on, besides the samples.
@@ -142,6 +223,9 @@ class Run(Parameters):
         checksums.
         """
         settings = self.evaluation.model_dump(mode="json")
+        del settings["equal_passes"], settings["curve"]
+        if self.curve_snapshots:
+            settings["curve"] = self.evaluation.curve_metric
         if weights := settings.pop("weights"):
             settings["weights"] = {library: Path(path).name for library, path in weights.items()}
         return settings
@@ -149,7 +233,7 @@ class Run(Parameters):
     def scored_snapshots(self) -> list[int]:
         """Return the images shown at each snapshot in the last `last_percent` of training, in rising order."""
         training = self.training
-        threshold = training.images_at(training.steps) * (1 - self.evaluation.last_percent / 100)
+        threshold = self.last_images * (1 - self.evaluation.last_percent / 100)
         shown = [training.images_at(step) for step in training.snapshot_steps()]
         return [images for images in shown if images > threshold]
 
@@ -164,19 +248,48 @@ class Case(Parameters):
     objective_name: str
 
 
+class EqualPasses(Parameters):
+    """The baseline's training that costs as many passes through the networks as an objective's."""
+
+    dataset_name: str
+    formulation_name: str
+    objective_name: str
+    baseline_name: str
+    """Objective name of the baseline's run to compare with."""
+    kimg: float
+    """Its length."""
+    passes: float
+    """Expected passes of the objective for each image shown: 1 forward, 2 backward."""
+    baseline_passes: float
+    """The baseline's."""
+    separate: str | None
+    """Why the longer baseline is trained by itself, and not as the continuation of the shorter one; None if it is not.
+    """
+
+
 class Plan(Parameters):
     """An expanded experiment."""
 
     experiment: Experiment
     path: Path
     comparison: tuple[Run, ...]
+    longer: tuple[Run, ...] = ()
+    """Longer baselines, for the comparison at equal passes."""
+    equal_passes: tuple[EqualPasses, ...] = ()
+    """For each objective, the baseline at equal passes; empty if it is turned off."""
     ablations: dict[str, tuple[Case, ...]]
     ablation_runs: dict[str, tuple[Run, ...]]
 
     @property
     def runs(self) -> dict[str, Run]:
         """All runs by name, those of the comparison first."""
-        return {run.name: run for run in itertools.chain(self.comparison, *self.ablation_runs.values())}
+        chained = itertools.chain(self.comparison, self.longer, *self.ablation_runs.values())
+        return {run.name: run for run in chained}
+
+    @property
+    def baselines_at_equal_passes(self) -> dict[tuple[str, str, str], str]:
+        """(data set, formulation, objective) -> objective name of the baseline that costs as many passes."""
+        return {(p.dataset_name, p.formulation_name, p.objective_name): p.baseline_name for p in self.equal_passes}
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
@@ -187,30 +300,17 @@ class Plan(Parameters):
         """Return the path of a data set's source, relative to the working folder."""
         return self.experiment.datasets[dataset].found_path(self.path)
 
-    def score_remarks(self) -> Iterator[str]:
-        """Yield a line for each metric that some runs skip, with the reason."""
-        few: dict[str, str] = {}
+    @property
+    def floors(self) -> dict[str, list[int]]:
+        """Data set -> numbers of samples at which the floor of FID is needed."""
+        found: dict[str, set[int]] = {}
         for run in self.runs.values():
-            for name, reason in left_out(run.evaluation.metrics, run.sampling.images).items():
-                few.setdefault(name, f"{reason}; sampling.images is {run.sampling.images}")
-        for name, reason in few.items():
-            yield f"{self.path}: evaluation.metrics: {name} is left out: it {reason}"
-
-    def source_remarks(self, names: Iterable[str]) -> Iterator[str]:
-        """Yield a line for each data set that is missing, or was found in the working folder only."""
-        for name in names:
-            dataset = self.experiment.datasets[name]
-            found, where = self.source_path(name), f"{self.path}: datasets.{name}.path: {str(dataset.path)!r}"
-            if found is None or dataset.path is None:
-                continue
-            beside = self.path.parent / dataset.path
-            if not found.exists():
-                also = "" if beside.absolute() == dataset.path.absolute() else f" and for {dataset.path.absolute()}"
-                yield f"{where}: no such file or folder; looked for {beside.absolute()}{also}"
-            elif found != beside:
-                written = os.path.relpath(found.absolute(), self.path.parent.absolute())
-                remark = "found in the working folder, not beside the experiment file; relative to that file it is"
-                yield f"{where}: {remark} {written}"
+            counts = found.setdefault(run.dataset_name, set())
+            if FLOORED in run.evaluation.metrics:
+                counts.add(run.sampling.images)
+            if run.curve_snapshots and run.evaluation.curve_metric == FLOORED:
+                counts.add(run.curve_images)
+        return {name: sorted(counts) for name, counts in found.items()}
 
     def libraries(self, dataset: str) -> list[str]:
         """Return the libraries that score the runs of a data set."""
@@ -233,7 +333,7 @@ class Plan(Parameters):
 def runs_of(plan: Plan, part: str) -> list[Run]:
     """Return the runs for a part of the report: ``comparison``, ``ablations`` (with the baselines) or ``all``."""
     if part == "comparison":
-        return list(plan.comparison)
+        return [*plan.comparison, *plan.longer]
     if part == "ablations":
         baselines = [run for run in plan.comparison if run.objective.kind == "baseline"]
         varied = [run for runs in plan.ablation_runs.values() for run in runs]

@@ -123,14 +123,23 @@ class Training(Parameters):
     def steps(self) -> int:
         return math.ceil(round(self.duration_kimg * 1000 / self.batch_size, 6))
 
-    def snapshot_steps(self) -> list[int]:
-        """Return the steps with a snapshot: the first at or past each multiple of the interval, and the last step."""
-        count = math.floor(round(self.duration_kimg / self.snapshot_kimg, 6))
+    def snapshot_steps(self, last: int | None = None) -> list[int]:
+        """Return the steps with a snapshot: the first at or past each multiple of the interval, and the last step.
+
+        ``last`` is the last step of a training that continues; its own last step stays among them.
+        """
+        kimg = self.duration_kimg if last is None else max(self.duration_kimg, last * self.batch_size / 1000)
+        count = math.floor(round(kimg / self.snapshot_kimg, 6))
         reached = {math.ceil(round(k * self.snapshot_kimg * 1000 / self.batch_size, 6)) for k in range(1, count + 1)}
-        return sorted(reached | {self.steps})
+        return sorted(reached | {self.steps} | ({last} if last is not None else set()))
 
     def images_at(self, step: int) -> int:
         return step * self.batch_size
+
+    def parts(self, share: slice) -> list[slice]:
+        """Return the parts of a process's share of the batch that go through the network one after the other."""
+        size = self.microbatch_size or self.batch_size
+        return [slice(start, min(start + size, share.stop)) for start in range(share.start, share.stop, size)]
 
     @model_validator(mode="before")
     @classmethod

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tdbench.errors import TdbenchError
-from tdbench.records import report
+from tdbench.records import report, rows
 from tdbench.records.stages import STAGES
 
 TABLE_FORMATS = ("csv", "md", "tex")
@@ -43,6 +43,10 @@ class DatasetLayout:
     def reference(self, features: str, library: str) -> Path:
         return self.folder / f"reference-{features}-{library}.npz"
 
+    def floor(self, features: str, samples: int | str) -> Path:
+        """The floor of FID with so many samples; ``samples`` may be a wildcard."""
+        return self.folder / f"floor-{features}-{samples}.json"
+
     def references(self, features: str, libraries: Iterable[str]) -> list[Path]:
         return [self.reference(features, library) for library in libraries]
 
@@ -77,6 +81,10 @@ class RunLayout:
     def sample_set(self, images: int, steps: int) -> Path:
         return self.folder / "samples" / f"{images:09d}" / f"steps-{steps:03d}.npz"
 
+    def curve_set(self, images: int, steps: int) -> Path:
+        """A sample set of the curve."""
+        return self.folder / "curve" / f"{images:09d}" / f"steps-{steps:03d}.npz"
+
     def sample_grid(self, images: int, steps: int) -> Path:
         return self.sample_set(images, steps).with_suffix(".png")
 
@@ -107,12 +115,12 @@ class ReportLayout:
     def figure(self, name: str) -> list[Path]:
         return [self.folder / "figures" / f"{name}.{suffix}" for suffix in FIGURE_FORMATS]
 
-    def tables(self, part: report.Part, plan: report.Named) -> list[Path]:
+    def tables(self, part: rows.Part, plan: rows.Named) -> list[Path]:
         """Every file of the tables of a part of the report."""
         rows = [row for row in report.TABLES if row.part == part and row.on_disk]
         return [path for row in rows for one in row.of(plan) for path in self.table(one.name)]
 
-    def figures(self, part: report.Part, plan: report.Named) -> list[Path]:
+    def figures(self, part: rows.Part, plan: rows.Named) -> list[Path]:
         """Every file of the figures of a part of the report."""
         rows = [row for row in report.FIGURES if row.part == part]
         return [path for row in rows for one in row.of(plan) for path in self.figure(one.name)]

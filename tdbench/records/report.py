@@ -1,106 +1,11 @@
 """The tables and figures of a report: the name of each, its part of the report, and the functions that make it.
 
-A row holds names only, so that the workflow knows every file without importing matplotlib. Functions are given as
-``module:name`` and imported when they are called. To add a table or a figure, write a function and add a row here:
-workflow, writer, page, crates and documentation iterate over these rows.
+A row (`records.rows`) holds names only, so that the workflow knows every file without importing matplotlib. Functions
+are given as ``module:name`` and imported when they are called. To add a table or a figure, write a function and add a
+row here: workflow, writer, page, crates and documentation iterate over these rows.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
-
-Part = Literal["comparison", "ablations", "page"]
-PARTS: tuple[Part, ...] = ("comparison", "ablations", "page")
-"""``comparison`` needs the runs of the comparison, ``ablations`` those of the ablations, ``page`` all."""
-
-
-class Named(Protocol):
-    """What the names of tables and figures depend on: a `Plan`."""
-
-    @property
-    def pairs(self) -> Iterable[tuple[str, str]]:
-        """Every data set with every formulation."""
-
-    @property
-    def ablations(self) -> Iterable[str]: ...
-
-
-class One(NamedTuple):
-    """A table or a figure of an experiment."""
-
-    name: str
-    """Used for its files and on the page."""
-    about: tuple[str, ...]
-    """Further arguments of its functions: data set and formulation, or an ablation, or nothing."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """The fields that tables and figures share.
-
-    Attributes
-    ----------
-    name : str
-    part : str
-    about : str
-        A line for the documentation.
-    each : str
-        ``pair`` for one per data set and formulation, ``ablation`` for one per ablation, empty for a single one.
-    """
-
-    name: str
-    part: Part
-    about: str
-    each: Literal["", "pair", "ablation"] = ""
-
-    def of(self, plan: Named) -> Iterator[One]:
-        """The tables or figures that an experiment has of this row."""
-        if self.each == "pair":
-            yield from (One(f"{self.name}-{'-'.join(pair)}", pair) for pair in plan.pairs)
-        elif self.each == "ablation":
-            yield from (One(f"{self.name}-{name}", (name,)) for name in plan.ablations)
-        else:
-            yield One(self.name, ())
-
-
-@dataclass(frozen=True)
-class Table(Row):
-    """A table.
-
-    Attributes
-    ----------
-    numbers : str
-        Function (`Findings`, about) -> DataFrame: what the CSV file holds.
-    readable : str
-        Function (that DataFrame) -> DataFrame for people, whose cells are texts (`cells.Cell`) or numbers; empty if
-        the numbers are shown as they are.
-    caption : str
-        A text, or a function (`Plan`, about) -> text.
-    on_disk : bool
-        Whether it has files of its own; otherwise it is only on the page.
-    """
-
-    numbers: str = ""
-    readable: str = ""
-    caption: str = ""
-    on_disk: bool = True
-
-
-@dataclass(frozen=True)
-class Figure(Row):
-    """A figure.
-
-    Attributes
-    ----------
-    draw : str
-        Function (`Findings`, about) -> matplotlib's Figure.
-    describe : str
-        Function (`Findings`, about) -> what it shows, in words and numbers.
-    """
-
-    draw: str = ""
-    describe: str = ""
-
+from tdbench.records.rows import Figure, Named, One, Table
 
 _TABLES, _CAPTIONS = "tdbench.reporting.tables", "tdbench.reporting.captions"
 _HISTORY = "tdbench.reporting.page.history"
@@ -115,9 +20,57 @@ TABLES: tuple[Table, ...] = (
         caption=f"{_CAPTIONS}:COMPARISON_CAPTION",
     ),
     Table(
+        "comparison-equal-passes",
+        "comparison",
+        "the same with a baseline that is trained until it costs as many passes through the networks",
+        numbers=f"{_TABLES}:comparison_at_equal_passes",
+        readable=f"{_TABLES}:readable_comparison",
+        caption=f"{_CAPTIONS}:EQUAL_PASSES_CAPTION",
+    ),
+    Table(
+        "overall",
+        "comparison",
+        "mean, interquartile mean and probability of improvement over all comparisons",
+        numbers="tdbench.reporting.answer:overall_table",
+        readable="tdbench.reporting.answer:readable_overall",
+        caption=f"{_CAPTIONS}:OVERALL_CAPTION",
+    ),
+    Table(
+        "levels",
+        "comparison",
+        "passes until levels of the baseline's curve are reached: the speed-up",
+        numbers="tdbench.reporting.levels:levels_table",
+        readable="tdbench.reporting.levels:readable_levels",
+        caption=f"{_CAPTIONS}:LEVELS_CAPTION",
+    ),
+    Table(
+        "learning",
+        "comparison",
+        "whether trainings have flattened, by their own curves",
+        numbers="tdbench.reporting.learning:learning_table",
+        readable="tdbench.reporting.learning:readable_learning",
+        caption=f"{_CAPTIONS}:LEARNING_CAPTION",
+    ),
+    Table(
+        "floor",
+        "comparison",
+        "the FID of perfect samplers with as many samples",
+        numbers="tdbench.reporting.limits:floor_table",
+        readable="tdbench.reporting.limits:readable_floor",
+        caption=f"{_CAPTIONS}:FLOOR_CAPTION",
+    ),
+    Table(
+        "curves",
+        "comparison",
+        "scores in the course of training, with the differences at equal images and at equal passes",
+        numbers="tdbench.reporting.curves:curve_table",
+        readable="tdbench.reporting.curves:readable_curves",
+        caption=f"{_CAPTIONS}:CURVES_CAPTION",
+    ),
+    Table(
         "comparison-final",
         "comparison",
-        "the same by the last snapshot only",
+        "the comparison at equal images by the last snapshot only",
         numbers=f"{_TABLES}:comparison_final",
         readable=f"{_TABLES}:readable_comparison",
         caption=f"{_CAPTIONS}:FINAL_CAPTION",
@@ -126,7 +79,7 @@ TABLES: tuple[Table, ...] = (
         "cost",
         "comparison",
         "forward passes, time and memory of training beside the baseline's",
-        numbers=f"{_TABLES}:cost",
+        numbers="tdbench.reporting.cost:cost",
         caption=f"{_CAPTIONS}:COST_CAPTION",
     ),
     Table(
@@ -238,6 +191,14 @@ FIGURES: tuple[Figure, ...] = (
         "the leading metric against NFE, and the paired differences",
         draw=f"{_FIGURES}:comparison",
         describe=f"{_WORDS}:comparison",
+    ),
+    Figure(
+        "curves",
+        "comparison",
+        "the curve's metric against images, passes and seconds, and the paired differences",
+        each="pair",
+        draw="tdbench.reporting.curve_figures:curves",
+        describe=f"{_WORDS}:curves",
     ),
     Figure(
         "cost-against-quality",

@@ -98,6 +98,10 @@ class MetricsLine(Record):
     memory_mb: float
     learning_rate: float | None = None
     ema_decay: float | None = None
+    network_passes: Count | None = None
+    """Passes of images through the trained network since step 0: 1 for a forward pass, 2 for a backward pass."""
+    target_passes: Count | None = None
+    """Passes of images through the target network since step 0."""
 
     @property
     def figures(self) -> dict[str, float | None]:
@@ -112,10 +116,22 @@ class SnapshotEntry(Record):
     kimg: float | None = None
     file: Below
     sha256: Checksum
+    seconds: Seconds | None = None
+    """Training time until it was taken."""
+    network_passes: Count | None = None
+    """Passes of images through the trained network until then; see `MetricsLine`."""
+    target_passes: Count | None = None
+
+    @property
+    def passes(self) -> int | None:
+        """Passes through both networks; None in results of a version that did not count them."""
+        if self.network_passes is None or self.target_passes is None:
+            return None
+        return self.network_passes + self.target_passes
 
 
 class Passes(Record):
-    """Forward passes per training step."""
+    """Evaluations of each network for a part of a batch."""
 
     network: Count
     target: Count
@@ -166,6 +182,8 @@ class Sampled(Record):
     """samples.json."""
 
     samples: Annotated[list[SampleSet], Field(min_length=1)]
+    curve: list[SampleSet] = Field(default_factory=list)
+    """Those of the curve (`Evaluation.curve`)."""
 
 
 class Score(Record):
@@ -221,6 +239,8 @@ class Scored(Written):
     """Library -> SHA-256 of the reference features."""
     scores: Annotated[list[Score], Field(min_length=1)]
     nearest: Nearest
+    curve: list[Score] = Field(default_factory=list)
+    """The scores of the curve (`Evaluation.curve`)."""
 
 
 class ResidualAt(Record):

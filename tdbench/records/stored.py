@@ -12,6 +12,7 @@ from tdbench.diffusion.consistency import IMAGES, POINTS, has_yardstick
 from tdbench.errors import TdbenchError
 from tdbench.experiment.run import Run
 from tdbench.records.layout import DatasetLayout, RunLayout
+from tdbench.records.sample_sets import sample_jobs, sample_key
 from tdbench.records.schema import (
     Consistency,
     Finished,
@@ -99,19 +100,29 @@ class RunRecords:
         """The record of a training with the run's settings."""
         record, command = self.origin, self.command("train")
         try:
-            trained = Run.model_validate(record.run).training_settings()
+            found = Run.model_validate(record.run)
+            trained, wanted = self._compared_settings(found)
         except Exception as error:  # damaged settings and those of another version raise many kinds
             raise TdbenchError(
                 f"{self.layout.settings}: its settings are damaged, or of another version of tdbench; "
                 f"run `{command}` again"
             ) from error
-        wanted, apart = self.run.training_settings(), {"dataset": None}
+        apart = {"dataset": None}
         but_for_the_source = trained | apart == wanted | apart
         if trained != wanted and not (but_for_the_source and self._same_images(record)):
             raise TdbenchError(
                 f"{self.layout.settings}: was trained with other settings than the experiment's; run `{command}` again"
             )
         return record
+
+    def _compared_settings(self, found: Run) -> tuple[Settings, Settings]:
+        """The settings of a stored training and of the run, as far as they must be equal.
+
+        A run that uses the weights of another run needs the same recipe. Its snapshots are looked for separately.
+        """
+        if self.run.trained_as is None:
+            return found.training_settings(), self.run.training_settings()
+        return found.recipe(), self.run.recipe()
 
     def check_trained(self) -> None:
         """Raise if there is no training with the run's settings."""
@@ -134,9 +145,10 @@ class RunRecords:
 
     @cached_property
     def snapshots(self) -> dict[int, SnapshotEntry]:
-        """Images shown -> snapshot; contains all snapshots that are scored."""
+        """Images shown -> snapshot; contains all snapshots that are sampled."""
         entries = {entry.images: entry for entry in self.finished.snapshots}
-        missing = [images for images in self.run.scored_snapshots() if images not in entries]
+        wanted = (*self.run.scored_snapshots(), *self.run.curve_snapshots)
+        missing = [images for images in wanted if images not in entries]
         if missing:
             raise TdbenchError(
                 f"{self.layout.snapshots}: no snapshot after {missing[0]} images; run `{self.command('train')}` again"
@@ -145,25 +157,47 @@ class RunRecords:
 
     @property
     def metrics(self) -> list[MetricsLine]:
-        """The lines of metrics.jsonl."""
+        """The lines of metrics.jsonl, those included of a training that continues for other runs."""
         return self._records.metrics(self.layout.metrics, self.command("train"))
+
+    @property
+    def own_metrics(self) -> list[MetricsLine]:
+        """The lines of metrics.jsonl up to the end of this run."""
+        return [line for line in self.metrics if line.images <= self.run.last_images]
+
+    @property
+    def last_line(self) -> MetricsLine:
+        """The last line of metrics before the end of the run."""
+        return next(reversed(self.own_metrics), self.finished.last_metrics)
+
+    @property
+    def seconds(self) -> float:
+        """Training time until the end of the run."""
+        found = self.snapshots[self.run.last_images].seconds
+        return self.last_line.seconds if found is None else found
 
     @cached_property
     def sampled(self) -> list[SampleSet]:
         """The sample sets, ordered by snapshot and step budget."""
+        return self._fitting_samples.samples
+
+    @property
+    def curve_sampled(self) -> list[SampleSet]:
+        """The sample sets of the curve, ordered alike; empty without one."""
+        return self._fitting_samples.curve
+
+    @cached_property
+    def _fitting_samples(self) -> Sampled:
         command = self.command("sample")
-        records = self._records.read(self.layout.samples, command, Sampled).samples
-        wanted = [
-            sample_key(self.run, self.snapshots[images].sha256, steps)
-            for images in self.run.scored_snapshots()
-            for steps in self.run.sampling.steps
-        ]
-        if [record.key for record in records] != wanted:
-            raise TdbenchError(
-                f"{self.layout.samples}: made with other snapshots or settings than the experiment's; "
-                f"run `{command}` again"
-            )
-        return records
+        found = self._records.read(self.layout.samples, command, Sampled)
+        for records, jobs in zip((found.samples, found.curve), sample_jobs(self.run), strict=True):
+            wanted = [sample_key(self.run, self.snapshots[j.images].sha256, j.steps, j.samples) for j in jobs]
+            if [record.key for record in records] != wanted:
+                raise TdbenchError(
+                    f"{self.layout.samples}: made with other snapshots or settings than the experiment's; "
+                    f"run `{command}` again"
+                )
+        return found
 
     def images_of(self, record: SampleSet) -> np.ndarray:
         """(N, H, W, C) uint8 images of a set of `sampled`; the file's checksum is compared with the record."""
@@ -205,7 +239,10 @@ class RunRecords:
         """The scores, one row for each library, metric and sample set, and the samples nearest to the data."""
         command = self.command("evaluate")
         stored = self._records.read(self.layout.scores, command, Scored)
-        same_samples = {row.samples for row in stored.scores} == {entry.sha256 for entry in self.sampled}
+        pairs = ((stored.scores, self.sampled), (stored.curve, self.curve_sampled))
+        same_samples = all(
+            {row.samples for row in rows} == {entry.sha256 for entry in entries} for rows, entries in pairs
+        )
         if stored.evaluation != self.run.evaluation_settings() or not same_samples:
             raise TdbenchError(
                 f"{self.layout.scores}: computed from other samples or settings than the experiment's; "
@@ -217,19 +254,6 @@ class RunRecords:
     def progress(self) -> list[LogLine]:
         """The lines of progress.jsonl."""
         return read_log(self.layout.progress)
-
-
-def sample_key(run: Run, snapshot: str, steps: int) -> Settings:
-    """The settings and inputs on which a sample set depends; ``snapshot`` is the SHA-256 of the weights."""
-    return {
-        "snapshot": snapshot,
-        "sampler": run.sampling.sampler.model_dump(mode="json"),
-        "steps": steps,
-        "images": run.sampling.images,
-        "classes": run.sampling.classes,
-        "seed": run.seed,
-        "formulation": run.formulation.model_dump(mode="json", by_alias=True),
-    }
 
 
 def read_samples(path: Path, made_by: str | None = None, checksum: str | None = None) -> np.ndarray:

@@ -1,14 +1,8 @@
-"""Captions of tables and figures, and the answer in a sentence."""
+"""Captions of tables and figures."""
 
-from typing import Any, NamedTuple
-
-import pandas as pd
-
-from tdbench.experiment.metrics import METRICS, direction, label, leading, lower_is_better
+from tdbench.experiment.metrics import METRICS, direction, label, lower_is_better
 from tdbench.experiment.run import Plan
 from tdbench.reporting import tables
-from tdbench.reporting.cells import budget, interval, number
-from tdbench.reporting.statistics import Change, by_first_library, overall_change
 
 
 def metric_title(metric: str) -> str:
@@ -16,16 +10,56 @@ def metric_title(metric: str) -> str:
     return f"{label(metric)} ({'lower' if lower_is_better(metric) else 'higher'} is better)"
 
 
+LIMITS = (
+    "A training that has not been shown to have flattened says nothing about the method: “better” becomes “undecided: "
+    "still learning”, and “worse” becomes “worse so far”. “Saturated”: perfect samplers would score as both sides do "
+    "with so few samples (“floor” is their mean)."
+)
 COMPARISON_CAPTION = (
-    "TD and its baseline: mean ± standard deviation over seeds. A run's score is its mean over the last snapshots; "
-    f"{direction(list(METRICS))}. Differences are paired by seed, with Student's 95 % interval. Some of many intervals "
-    "exclude zero by chance, so p and verdict are corrected for the number of rows of the same metric and library "
-    "(Benjamini and Hochberg): at most 5 % of all “better” and “worse” are expected to be false. “Seeds to decide” "
-    "estimates how many seeds would decide an undecided row in 80 % of cases, if difference and spread are as measured."
+    "TD and its baseline at equal images: mean ± standard deviation over seeds. A run's score is its mean over the "
+    f"last snapshots; {direction(list(METRICS))}. Differences are paired by seed, with Student's 95 % interval. Some "
+    "of many intervals exclude zero by chance, so p and verdict are corrected for the number of rows of the same "
+    "metric and library (Benjamini and Hochberg): at most 5 % of all “better” and “worse” are expected to be false. "
+    "“Seeds to decide” estimates how many seeds would decide an undecided row in 80 % of cases, if difference and "
+    f"spread are as measured. {LIMITS}"
+)
+EQUAL_PASSES_CAPTION = (
+    "The same comparison at equal passes: the baseline is trained for longer, until as many images have passed "
+    "through the networks as in the objective's training (1 for a forward pass, 2 for a backward pass). Each side's "
+    "score is its mean over the snapshots of the last part of its own training. What a distance's own network costs "
+    "is not in the passes, but in the seconds of the table of cost. Verdicts as at equal images."
+)
+OVERALL_CAPTION = (
+    "All comparisons in a few numbers. Mean change: geometric mean of the score over the baseline's, paired by "
+    "seed, with Student's 95 % interval over seeds. Interquartile mean: the same over the middle half of all ratios "
+    "of seeds and comparisons. Probability of improvement: that a random run of the objective scores better than "
+    "one of its baseline, mean over comparisons (both as in Agarwal et al. 2021)."
+)
+CURVES_CAPTION = (
+    "Scores in the course of training: mean ± standard deviation over seeds, from fewer samples than the scores of "
+    "the comparison and from single snapshots. Differences to the baseline are paired by seed, with Student's 95 % "
+    "interval, not corrected for their number. “At equal passes”: the baseline's curve at as many passes through "
+    "the networks, interpolated in the logarithms."
+)
+LEVELS_CAPTION = (
+    "How many passes through the networks an objective needs to reach what the baseline's mean curve reaches after "
+    "50, 75 and 100 % of its budget, over what the baseline needs: below 1 is faster. Both curves are means over "
+    "seeds, made monotone. In brackets the jackknife's 95 % interval over seeds; with fewer than five seeds the "
+    "range over seeds. “>”: the level is not reached in the objective's training."
+)
+LEARNING_CAPTION = (
+    "Would twice the length still improve the score? By each curve's own last third, extrapolated as a power of the "
+    "images shown, with the 90 % interval. A training has flattened if the interval lies below 10 %."
+)
+FLOOR_CAPTION = (
+    "The floor of FID: what perfect samplers would score, mean ± standard deviation over 20 draws. “Normal "
+    "distribution”: samples from the normal distribution with the mean and covariance of the reference's features. "
+    "“The data's own images”: so many images against the rest of the data, where there are as many. A score up to "
+    "the larger mean plus 2 standard deviations is saturated: it cannot be told from a perfect one."
 )
 FINAL_CAPTION = (
-    "The same comparison by the last snapshot only. A single snapshot varies more than the mean over the last "
-    "snapshots, from which the verdicts about TD come."
+    "The comparison at equal images by the last snapshot only. A single snapshot varies more than the mean over the "
+    "last snapshots, from which the verdicts about TD come."
 )
 NEAREST_CAPTION = (
     "Are samples copies of the data? The share of samples (last snapshot, largest budget) that lie near an image of "
@@ -41,8 +75,10 @@ CONSISTENCY_CAPTION = (
     "corrected like the scores."
 )
 COST_CAPTION = (
-    "Cost of training. Runs that share a machine slow each other. Memory is the GPU's peak during training; on a CPU "
-    "it is the memory that the process holds at the end, which may include memory of other runs in the same process."
+    "Cost of training. Passes are counted: each image that passes through a network, 1 for a forward pass and 2 for "
+    "a backward pass. A distance with its own network (LPIPS) costs more, which only the seconds show. Runs that "
+    "share a machine slow each other. Memory is the GPU's peak during training; on a CPU it is the memory that the "
+    "process holds at the end, which may include memory of other runs in the same process."
 )
 COST_QUALITY_CAPTION = (
     "Cost against quality: scores, training time and memory of TD as multiples of its baseline's, one row for each "
@@ -73,67 +109,3 @@ def ablation_caption(plan: Plan, name: str) -> str:
         f"{direction(list(METRICS))}"
     )
     return f"{text}: {means}. {compared}"
-
-
-class Answer(NamedTuple):
-    """The answer for a data set, formulation and objective, and all its differences."""
-
-    text: str
-    differences: str
-
-
-def summary(plan: Plan, table: pd.DataFrame, per_run: pd.DataFrame) -> tuple[str, list[Answer]]:
-    """The answer by the `leading` metric: one overall sentence, and one per data set, formulation and objective.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Result of `tables.comparison_table` for ``per_run``.
-
-    Returns
-    -------
-    (str, list of Answer)
-        The overall change of the metric by TD, with its interval over seeds, and how often TD is better, worse or
-        undecided; then the same for each, with every difference and its interval.
-    """
-    metric = leading(table.metric)
-    fid = by_first_library(table, metric)
-    if fid.empty:
-        return "No objective has scores to compare with the baseline's.", []
-    low, high = int(fid.n.min()), int(fid.n.max())
-    seeds = f"n = {low} seed{'s' if low != 1 else ''}" if low == high else f"n = {low} to {high} seeds"
-    change = overall_change(per_run, fid, plan.experiment.baseline)
-    name, better = label(metric), "lower" if lower_is_better(metric) else "higher"
-    overall = "" if change is None else f"changes the {name} of its baseline by {_percent(change)} on average and "
-    headline = (
-        f"TD {overall}is {_counts(fid)} of {len(fid)} comparisons ({name} by {', '.join(fid.library.unique())} on "
-        f"{fid.features.iloc[0]} features, {better} is better; {seeds}; verdicts corrected for their number)."
-    )
-    lines = []
-    for (dataset, formulation, objective), rows in fid.groupby(["dataset", "formulation", "objective"], sort=False):
-        differences = "; ".join(map(_difference, rows.itertuples()))
-        change = overall_change(per_run, rows, plan.experiment.baseline)
-        overall = "" if change is None else f"{_percent(change)} on average, "
-        cell = f"{dataset}, {formulation}, {objective}"
-        counts = f"{_counts(rows)} of {len(rows)} step budget{'s' if len(rows) != 1 else ''}"
-        lines.append(Answer(f"{cell}: {overall}{counts}.", f"{cell}: {differences}."))
-    return headline, lines
-
-
-def _percent(change: Change) -> str:
-    """``+31 % [+22 %, +40 %]``; without a spread (one seed) the mean alone."""
-    values = [value for value in change[:3] if not pd.isna(value)]
-    texts = [f"{'+' if value >= 0 else ''}{number(value, 2)} %" for value in values]
-    return texts[0] if len(texts) == 1 else f"{texts[0]} [{texts[1]}, {texts[2]}]"
-
-
-def _counts(rows: pd.DataFrame) -> str:
-    """``better in 2, worse in 1 and undecided in 3``."""
-    counts = {word: int(rows.verdict.str.startswith(word).sum()) for word in ("better", "worse", "undecided")}
-    parts = [f"{word} in {count}" for word, count in counts.items() if count]
-    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
-
-
-def _difference(row: Any) -> str:
-    text = interval(row.difference, row.difference_low, row.difference_high)
-    return f"{text} on {number(row.baseline_mean, 3)} at {budget(row.steps)}"

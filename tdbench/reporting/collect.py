@@ -1,16 +1,21 @@
 """Collects the results of all runs of an experiment into data frames."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+import numpy as np
 import pandas as pd
 
 from tdbench.errors import TdbenchError
 from tdbench.experiment.run import Case, Plan, Run
-from tdbench.records.schema import ResidualAt
+from tdbench.records.schema import ResidualAt, Score, SnapshotEntry
 from tdbench.records.stored import Records
 
 IDENTITY = ["dataset", "formulation", "objective", "seed", "run"]
 CELL = ["dataset", "formulation", "objective", "metric", "library", "features", "steps", "nfe"]
+
+CURVE = ["dataset", "formulation", "metric", "library", "features", "steps", "nfe", "samples"]
+"""Columns that curves have in common that are compared with each other."""
+CURVE_COLUMNS = [*CURVE, "objective", "seed", "run", "images", "kimg", "passes", "seconds", "value"]
 
 
 def _identity(run: Run) -> dict[str, str | int]:
@@ -43,23 +48,26 @@ def collect_scores(runs: Iterable[Run], records: Records) -> pd.DataFrame:
 
 def collect_runs(runs: Iterable[Run], records: Records) -> pd.DataFrame:
     """One row per run: size, cost, final losses, origin."""
-    rows = []
+    rows: list[dict[str, object]] = []
     for run in runs:
         record, finished = records.of(run).trained, records.of(run).finished
-        last, origin, passes = finished.last_metrics, record.provenance, finished.forward_passes_a_step
+        last, origin, calls = records.of(run).last_line, record.provenance, finished.forward_passes_a_step
+        end = records.of(run).snapshots[run.last_images]
         rows.append(
             _identity(run)
             | {
                 "parameters": record.parameters,
-                "training_seconds": finished.training_seconds,
+                "training_seconds": records.of(run).seconds,
                 "memory_mb": last.memory_mb,
-                "kimg": last.kimg,
+                "kimg": run.last_images / 1000,
                 "loss": last.loss,
                 "valid_share": last.valid_share,
                 "device": record.hardware.device,
                 "threads": record.hardware.threads,
-                "network_passes": passes.network,
-                "target_passes": passes.target,
+                "network_calls": calls.network,
+                "target_calls": calls.target,
+                "network_passes": end.network_passes,
+                "target_passes": end.target_passes,
                 "data": record.data.sha256,
                 "git_commit": origin.git_commit,
                 "torch": origin.versions.get("torch", "unknown"),
@@ -72,9 +80,52 @@ def collect_runs(runs: Iterable[Run], records: Records) -> pd.DataFrame:
 def collect_curves(runs: Iterable[Run], records: Records) -> pd.DataFrame:
     """The metrics of all trainings, one row for each line of metrics.jsonl."""
     frames = [
-        pd.DataFrame([line.to_json() for line in records.of(run).metrics]).assign(**_identity(run)) for run in runs
+        pd.DataFrame([line.to_json() for line in records.of(run).own_metrics]).assign(**_identity(run)) for run in runs
     ]
     return pd.concat(frames, ignore_index=True)
+
+
+def collect_curve_scores(plan: Plan, records: Records) -> pd.DataFrame:
+    """The scores of all curves, one row for each run and point.
+
+    Returns
+    -------
+    DataFrame
+        With ``images`` shown, ``passes`` through both networks (1 forward, 2 backward; NaN if they were not counted)
+        and ``seconds`` of training at each point. The points of a longer baseline continue those of the baseline.
+    """
+    rows: list[dict[str, object]] = []
+    for run in (*plan.comparison, *plan.longer):
+        if not run.curve_snapshots:
+            continue
+        stored = records.of(run)
+        stored.check_trained()
+        objective = run.objective_name if run in plan.comparison else plan.experiment.baseline
+        rows += [_curve_row(run, objective, score, stored.snapshots) for score in stored.scored.curve]
+    return pd.DataFrame(rows, columns=CURVE_COLUMNS)
+
+
+def _curve_row(run: Run, objective: str, score: Score, snapshots: Mapping[int, SnapshotEntry]) -> dict[str, object]:
+    images = round(score.snapshot_kimg * 1000)
+    entry = snapshots[images]
+    return {
+        "dataset": run.dataset_name,
+        "formulation": run.formulation_name,
+        "metric": score.metric,
+        "library": score.library,
+        "features": score.features,
+        "steps": score.steps,
+        "nfe": score.nfe,
+        "samples": score.n,
+        "objective": objective,
+        "seed": run.seed,
+        "run": run.name,
+        "images": images,
+        "kimg": score.snapshot_kimg,
+        "passes": np.nan if entry.passes is None else float(entry.passes),
+        "seconds": np.nan if entry.seconds is None else entry.seconds,
+        "value": score.value,
+    }
 
 
 def collect_residuals(runs: Iterable[Run], records: Records) -> pd.DataFrame:

@@ -1,10 +1,12 @@
-"""Cost against quality: training time, memory and scores, each relative to the baseline's."""
+"""Cost of training, alone and against quality, relative to the baseline's."""
+
+from typing import Any
 
 import pandas as pd
 
 from tdbench.experiment.metrics import label
 from tdbench.experiment.run import Plan
-from tdbench.reporting.cells import Cell, fixed, interval
+from tdbench.reporting.cells import NOTHING, Cell, fixed, interval, spread
 from tdbench.reporting.findings import Findings
 from tdbench.reporting.tables import baseline_name, verdicts
 
@@ -51,6 +53,66 @@ def cost_against_quality(plan: Plan, comparison: pd.DataFrame, runs: pd.DataFram
 def cost_of_quality(found: Findings) -> pd.DataFrame:
     """Cost against quality of the comparison."""
     return cost_against_quality(found.plan, found.table("comparison").numbers, found.runs("comparison"))
+
+
+def cost(found: Findings) -> pd.DataFrame:
+    """The cost of training."""
+    return cost_table(found.plan, found.runs("comparison"))
+
+
+def cost_table(plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:
+    """Training cost of each objective of the comparison, relative to the baseline."""
+    baseline = baseline_name(plan)
+    keys = ["dataset", "formulation", "objective"]
+    grouped = runs[runs.objective.isin(plan.experiment.objectives)].groupby(keys, sort=False)
+    table = grouped.agg(
+        seconds=("training_seconds", "mean"),
+        std=("training_seconds", "std"),
+        memory=("memory_mb", "mean"),
+        network=("network_calls", "max"),
+        target=("target_calls", "max"),
+        network_passes=("network_passes", "mean"),
+        target_passes=("target_passes", "mean"),
+        kimg=("kimg", "mean"),
+        n=("seed", "count"),
+    ).reset_index()
+    base = table[table.objective == baseline].set_index(["dataset", "formulation"])
+    lookup = [base.loc[(d, f)] for d, f in zip(table.dataset, table.formulation, strict=True)]
+    return pd.DataFrame(
+        {
+            "data": table.dataset,
+            "formulation": table.formulation,
+            "objective": table.objective,
+            "forward passes a step": [
+                Cell(f"{n} + {t} of the target", n + t) for n, t in zip(table.network, table.target, strict=True)
+            ],
+            "passes an image": [_passes_an_image(row) for row in table.itertuples()],
+            "passes, × baseline": [
+                _ratio(_passes(row), _passes(b)) for row, b in zip(table.itertuples(), lookup, strict=True)
+            ],
+            "training time, s": [spread(m, s) for m, s in zip(table.seconds, table["std"], strict=True)],
+            "time, × baseline": [fixed(s / b.seconds, 2) for s, b in zip(table.seconds, lookup, strict=True)],
+            "memory, MB": table.memory.round().astype(int),
+            "memory, × baseline": [fixed(m / b.memory, 2) for m, b in zip(table.memory, lookup, strict=True)],
+            "n": table.n,
+        }
+    )
+
+
+def _passes(row: Any) -> float:
+    return float(row.network_passes) + float(row.target_passes)
+
+
+def _ratio(value: float, base: float) -> Cell:
+    return NOTHING if pd.isna(value / base) else fixed(value / base, 2)
+
+
+def _passes_an_image(row: Any) -> Cell:
+    """``3 + 0.94 of the target``; a dash if they were not counted."""
+    network, target = (float(count) / (1000 * row.kimg) for count in (row.network_passes, row.target_passes))
+    if pd.isna(network + target):
+        return NOTHING
+    return Cell(f"{network:.3g}" + (f" + {target:.3g} of the target" if target else ""), network + target)
 
 
 def readable_cost_against_quality(table: pd.DataFrame) -> pd.DataFrame:

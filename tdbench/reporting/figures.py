@@ -1,7 +1,7 @@
 """Figures, each as PNG, SVG and PDF."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 
@@ -112,7 +112,7 @@ def fid_against_nfe(per_run: pd.DataFrame, labels: dict[str, str], title: str, c
         above.set(title=", ".join(map(str, cell)))
         if positive:
             above.set(yscale="log")
-            _plain_ticks(above)
+            plain_ticks(above)
         below.set(xlabel="NFE (network evaluations)", xticks=sorted(panel.nfe.unique()))
     for above, below in places[::columns]:
         above.set_ylabel(f"{name_of(metric)} on {means.features.iloc[0]} features")
@@ -178,18 +178,25 @@ def beside(data: pd.DataFrame, treated: list[str]) -> pd.Series:
     return data.nfe + gap * (data.objective.map(treated.index).astype(float) - (len(treated) - 1) / 2)
 
 
+def colours_for(names: list[str]) -> dict[str, Any]:
+    """The colours of a figure's lines, as matplotlib takes them."""
+    return dict(zip(names, _palette(len(names)), strict=True))
+
+
 def colours_of(names: list[str]) -> dict[str, str]:
     """The colours of a figure's lines as #rrggbb."""
     return dict(zip(names, _palette(len(names)).as_hex(), strict=True))
 
 
-def _plain_ticks(axis: Axes) -> None:
+def plain_ticks(axis: Axes, which: Literal["x", "y"] = "y") -> None:
     """Label a logarithmic axis with plain numbers: 3, 10, 30 rather than powers of ten."""
-    low, high = axis.get_ylim()
-    # Over many decades the labels would overlap.
-    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5) if high < 200 * low else (1,)))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.yaxis.set_minor_formatter(NullFormatter())
+    low, high = axis.get_ylim() if which == "y" else axis.get_xlim()
+    ticks = axis.yaxis if which == "y" else axis.xaxis
+    # Over many decades the labels would overlap; numbers beside each other need more room than above each other.
+    few, many = ((1, 2, 3, 5), 200) if which == "y" else ((1, 3), 500)
+    ticks.set_major_locator(LogLocator(subs=few if high < many * low else (1,)))
+    ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ticks.set_minor_formatter(NullFormatter())
 
 
 def cost_against_quality(costs: pd.DataFrame, title: str) -> Figure:
@@ -223,7 +230,7 @@ def cost_against_quality(costs: pd.DataFrame, title: str) -> Figure:
                 label=", ".join(map(str, names)),
             )
         axis.set(xlabel=label, yscale="log")
-        _plain_ticks(axis)
+        plain_ticks(axis)
     axes[0].set_ylabel(f"{metric_title(metric)}, × baseline")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=_COLUMNS)
     figure.suptitle(title)
@@ -256,7 +263,7 @@ def residuals_over_time(residuals: pd.DataFrame, labels: dict[str, str], title: 
             if len(found):
                 _line(axis, found.rename(columns={"index": "nfe"}), label, colours[objective])
         axis.set(title=", ".join(map(str, cell)), yscale="log", xlabel="grid index of t: noise left, data right")
-        _plain_ticks(axis)
+        plain_ticks(axis)
         axis.set_ylabel(r"$w\,\|\delta\|^2$")
     if panels:
         figure.legend(*places[0].get_legend_handles_labels(), loc="outside lower center", ncols=columns)
@@ -284,7 +291,7 @@ def training_curves(curves: pd.DataFrame, title: str) -> Figure:
                 std = smooth["std"].fillna(0)
                 axis.fill_between(smooth.index, smooth["mean"] - std, smooth["mean"] + std, alpha=0.2, color=colour)
         axis.set(title=label, xlabel="kimg", yscale="log")
-        _plain_ticks(axis)
+        plain_ticks(axis)
     axes[0].legend()
     figure.suptitle(title)
     return figure

@@ -12,10 +12,12 @@ import pandas as pd
 
 from tdbench.data.archive import ImageSet, read_archive
 from tdbench.experiment.run import Plan, Run, runs_of
-from tdbench.records import report
+from tdbench.records import report, rows
+from tdbench.records.floor import Floor, Floors
 from tdbench.records.layout import DatasetLayout, ReportLayout
 from tdbench.records.stored import Records
 from tdbench.reporting import collect
+from tdbench.runtime import advice
 
 GRID = 49
 """Number of samples of a set in a figure."""
@@ -106,6 +108,29 @@ class Findings:
         return collect.collect_curves(self.plan.comparison, self.records)
 
     @cached_property
+    def curve_scores(self) -> pd.DataFrame:
+        """`collect.collect_curve_scores`."""
+        return collect.collect_curve_scores(self.plan, self.records)
+
+    @cached_property
+    def floors(self) -> dict[tuple[str, str, int], Floor]:
+        """(data set, library, samples) -> floor of FID."""
+        features, found = self.plan.experiment.evaluation.features, {}
+        for dataset, counts in self.plan.floors.items():
+            files = DatasetLayout(self.results, dataset)
+            for samples in counts:
+                path = files.floor(features, samples)
+                command = advice.floor(path, features, samples, self.plan.libraries(dataset))
+                for floor in self.records.read(path, command, Floors).floors:
+                    found[dataset, floor.library, samples] = floor
+        return found
+
+    def samples(self, dataset: str, formulation: str) -> int:
+        """Number of samples of each set of a data set and formulation."""
+        place = (dataset, formulation)
+        return next(r.sampling.images for r in self.plan.comparison if (r.dataset_name, r.formulation_name) == place)
+
+    @cached_property
     def nearest(self) -> pd.DataFrame:
         """`collect.collect_nearest` of the comparison."""
         return collect.collect_nearest(self.plan.comparison, self.records)
@@ -134,18 +159,18 @@ class Findings:
         row, one = report.find_table(name, self.plan)
         return self._once(("table", name), lambda: self._made(row, one))
 
-    def _made(self, row: report.Table, one: report.One) -> Table:
+    def _made(self, row: rows.Table, one: rows.One) -> Table:
         numbers = resolve_name(row.numbers)(self, *one.about)
         return Table(numbers, readable(row, numbers), caption(row, one, self.plan))
 
 
-def readable(row: report.Table, numbers: pd.DataFrame) -> pd.DataFrame:
+def readable(row: rows.Table, numbers: pd.DataFrame) -> pd.DataFrame:
     """The numbers of a table, formatted for people."""
     found: pd.DataFrame = resolve_name(row.readable)(numbers) if row.readable else numbers
     return found
 
 
-def caption(row: report.Table, one: report.One, plan: Plan) -> str:
+def caption(row: rows.Table, one: rows.One, plan: Plan) -> str:
     """The caption of a table."""
     said = resolve_name(row.caption) if row.caption.startswith("tdbench.") else row.caption
     return str(said(plan, *one.about) if callable(said) else said)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pkgutil import resolve_name
 
+from tdbench.records.layout import RunLayout
 from tdbench.records.report import FIGURES, TABLES
 from tdbench.reporting.findings import Findings
 from tdbench.reporting.tables import write_table
@@ -46,3 +47,11 @@ def _write_page(found: Findings) -> None:
             frame.to_csv(temporary, index=False)
     write_html(found)
     write_json(layout.record, {"provenance": provenance()})
+    _delete_temporary(found)
+
+
+def _delete_temporary(found: Findings) -> None:
+    """Delete the weights that only the curves needed (`Curve.keep_snapshots`): all runs have been scored by now."""
+    for run in found.plan.runs.values():
+        for images in run.temporary_snapshots:
+            RunLayout(found.results, run).snapshot(images).unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from tdbench.experiment.metrics import leading
 from tdbench.experiment.run import Plan
 from tdbench.records.layout import ReportLayout
 from tdbench.records.report import find_table
-from tdbench.reporting.captions import summary
+from tdbench.reporting.answer import summary
 from tdbench.reporting.collect import mean_over_snapshots
 from tdbench.reporting.compare import read_scores
 from tdbench.reporting.findings import caption, readable
@@ -45,7 +45,9 @@ def printed_tables(plan: Plan, results: Path) -> str:
     Shows the first library only; the other metrics and libraries are in the files.
     """
     stored = _Stored(plan, results)
-    parts = [stored.answer(), stored.by_fid("comparison")]
+    parts = [stored.answer(), stored.whole("overall"), stored.by_fid("comparison")]
+    if plan.equal_passes:
+        parts.append(stored.by_fid("comparison-equal-passes"))
     parts += [stored.by_fid(f"ablation-{name}") for name in plan.ablations]
     return "\n\n".join([*parts, stored.whole("cost"), stored.whole("agreement")])
 
@@ -63,8 +65,9 @@ class _Stored:
         if not path.exists():
             raise self.commands.missing(path)
         numbers, per_run = self._numbers("comparison"), mean_over_snapshots(read_scores(path))
+        passes = self._numbers("comparison-equal-passes")
         made = self._made
-        return made(self._csv("comparison"), lambda: summary(self.plan, self._leading(numbers), per_run)[0])
+        return made(self._csv("comparison"), lambda: summary(self.plan, self._leading(numbers), per_run, passes)[0])
 
     def by_fid(self, name: str) -> str:
         """The rows of a table with FID by the first library of each data set and formulation."""

@@ -1,8 +1,6 @@
 """Differences between objectives, paired by seed, with intervals."""
 
-import bisect
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -103,36 +101,46 @@ def decide(table: pd.DataFrame, lower: bool = True) -> pd.DataFrame:
     less, more = ("better", "worse") if lower else ("worse", "better")
     few = np.where(table.n == 2, TWO_SEEDS, "undecided (one seed)")
     verdict = np.select([~known, high < 0, low > 0], [few, less, more], default="undecided")
-    needed = [seeds_needed(*row, level) for row in zip(table.difference, table.difference_std, strict=True)]
+    needed = seeds_needed(table.difference.to_numpy(float), table.difference_std.to_numpy(float), level)
     return table.assign(
         p_corrected=corrected, corrected_low=low, corrected_high=high, verdict=verdict, seeds_needed=needed
     )
 
 
-def seeds_needed(difference: float, std: float, level: float = FALSE_DISCOVERIES) -> float:
+def seeds_needed(
+    difference: np.ndarray | float, std: np.ndarray | float, level: float = FALSE_DISCOVERIES
+) -> np.ndarray:
     """The number of seeds with which a paired t-test at ``level`` has 80 % power, if all is as measured.
 
     Computed from the noncentral t distribution. With few seeds it is a rough estimate, as ``std`` and ``difference``
     are.
 
+    Parameters
+    ----------
+    difference, std : np.ndarray
+        Means and standard deviations of paired differences, of one shape.
+
     Returns
     -------
-    float
-        At least 2; infinity for more than 1,000 seeds or no difference, NaN without a standard deviation (one seed).
+    np.ndarray
+        Of that shape; at least 2, infinity for more than 1,000 seeds or no difference, NaN without a standard deviation
+        (one seed).
     """
-    if np.isnan(std):
-        return float("nan")
-    if std == 0:
-        return 2.0 if difference else float("inf")
-    effect = abs(difference) / std
-
-    def power(n: int) -> float:
+    difference, std = np.abs(difference), np.asarray(std, float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        effect = difference / std
+    # Bisection of all rows at once. Power rises with n.
+    least, most = np.full(std.shape, 2), np.full(std.shape, _MOST_SEEDS + 1)
+    while (least < most).any():
+        n = (least + most) // 2
         bound = special.stdtrit(n - 1, 1 - level / 2)
-        # At a power of 80 % the other tail is negligible.
-        return 1 - float(special.nctdtr(n - 1, effect * math.sqrt(n), bound))
-
-    enough = 2 + bisect.bisect_left(range(2, _MOST_SEEDS + 1), POWER, key=power)
-    return float(enough) if enough <= _MOST_SEEDS else float("inf")
+        # At a power of 80 % the other tail is negligible. Far above it scipy's function is NaN.
+        missed = special.nctdtr(n - 1, np.where(std > 0, effect, 0) * np.sqrt(n), bound)
+        enough = ~(missed > 1 - POWER)
+        least, most = np.where(enough, least, n + 1), np.where(enough, n, most)
+    found = np.where(least <= _MOST_SEEDS, least.astype(float), np.inf)
+    found = np.where(std == 0, np.where(difference > 0, 2.0, np.inf), found)
+    return np.where(np.isnan(std), np.nan, found)
 
 
 def bootstrap_intervals(samples: Sequence[np.ndarray]) -> np.ndarray:
@@ -176,7 +184,13 @@ def summarise(per_run: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def compare(per_run: pd.DataFrame, baseline: str, treated: list[str]) -> pd.DataFrame:
+Baselines = Mapping[tuple[str, str, str], str]
+"""(data set, formulation, objective) -> name of the baseline to compare with, where it is another one."""
+
+
+def compare(
+    per_run: pd.DataFrame, baseline: str, treated: list[str], baselines: Baselines | None = None
+) -> pd.DataFrame:
     """One row per cell of each treated objective: means, standard deviations, paired difference and verdict.
 
     Verdicts are corrected for the number of rows of the same metric and library (`decide`).
@@ -187,6 +201,8 @@ def compare(per_run: pd.DataFrame, baseline: str, treated: list[str]) -> pd.Data
         Result of `collect.mean_over_snapshots`.
     baseline : str
         Name of the baseline objective.
+    baselines : mapping or None
+        Other baselines, such as longer ones (`Plan.baselines_at_equal_passes`).
     treated : list of str
         Names of the objectives to compare with it.
 
@@ -195,17 +211,17 @@ def compare(per_run: pd.DataFrame, baseline: str, treated: list[str]) -> pd.Data
     DataFrame
         Without rows for cells (data set, formulation, library, steps, NFE) that one side lacks.
     """
-    rows, sides_of = [], []
+    rows, values_of = [], []
     keys = [k for k in CELL if k != "objective"]
     for objective in treated:
-        sides = per_run[per_run.objective.isin([objective, baseline])]
-        for cell, group in sides.groupby(keys, sort=False):
+        both = sides_of(per_run, baseline, objective, baselines or {})
+        for cell, group in both.groupby(keys, sort=False):
             wide = group.pivot(index="seed", columns="objective", values="value").dropna()
             if objective not in wide or baseline not in wide or wide.empty:
                 continue
             td, base = wide[objective], wide[baseline]
             difference = paired_difference(td.to_numpy(), base.to_numpy())
-            sides_of += [base.to_numpy(float), td.to_numpy(float)]
+            values_of += [base.to_numpy(float), td.to_numpy(float)]
             rows.append(
                 dict(zip(keys, cell, strict=True))
                 | {
@@ -223,12 +239,20 @@ def compare(per_run: pd.DataFrame, baseline: str, treated: list[str]) -> pd.Data
                 }
             )
     table = pd.DataFrame(rows, columns=[*CELL, *_COMPARED])
-    table[list(_BOOTSTRAP)] = bootstrap_intervals(sides_of).reshape(-1, 4)
+    table[list(_BOOTSTRAP)] = bootstrap_intervals(values_of).reshape(-1, 4)
     return _decided(table).sort_values(
         ["dataset", "formulation", "objective", "metric", "library", "steps"],
         key=in_order(per_run, objective=treated, metric=list(METRICS)),
         ignore_index=True,
     )
+
+
+def sides_of(per_run: pd.DataFrame, baseline: str, objective: str, baselines: Baselines) -> pd.DataFrame:
+    """The rows of an objective and of its baseline, which is called ``baseline`` whatever its name."""
+    pairs = zip(per_run.dataset, per_run.formulation, strict=True)
+    wanted = [baselines.get((dataset, formulation, objective), baseline) for dataset, formulation in pairs]
+    control = per_run[(per_run.objective == pd.Series(wanted, per_run.index, dtype=object)).to_numpy(bool)]
+    return pd.concat([per_run[per_run.objective == objective], control.assign(objective=baseline)])
 
 
 def _decided(table: pd.DataFrame) -> pd.DataFrame:
@@ -277,48 +301,3 @@ def agreement(scores: pd.DataFrame) -> pd.DataFrame:
     table.insert(0, "libraries", " / ".join(wide.columns))
     table["agree to 1e-3"] = np.where(table["largest"] <= 1e-3, "yes", "NO")
     return table.rename(columns={"largest": "largest relative difference", "sample_sets": "sample sets"})
-
-
-class Change(NamedTuple):
-    """Change of a score in percent of the baseline's, with its 95 % interval over ``n`` seeds (NaN for one)."""
-
-    percent: float
-    low: float
-    high: float
-    n: int
-
-
-def overall_change(per_run: pd.DataFrame, cells: pd.DataFrame, baseline: str) -> Change | None:
-    """The geometric mean of score / baseline's score over comparisons, seed by seed, as a change in percent.
-
-    Each seed gives one number, the mean of log ratios over all comparisons; the interval is Student's over seeds. It
-    covers the variation over seeds, not over other formulations or budgets.
-
-    Parameters
-    ----------
-    per_run : DataFrame
-        Result of `collect.mean_over_snapshots`.
-    cells : DataFrame
-        Rows of `tables.comparison_table` to average over, with equal weights.
-    baseline : str
-        Name of the baseline objective.
-
-    Returns
-    -------
-    Change or None
-        None if the comparisons have no common seed, or a score is not positive.
-    """
-    keys = ["dataset", "formulation", "metric", "library", "steps", "nfe"]
-    treated = per_run.merge(cells[[*keys, "objective"]], on=[*keys, "objective"])
-    control = per_run[per_run.objective == baseline]
-    both = treated.merge(control, on=[*keys, "seed"], suffixes=("", "_baseline"))
-    if both.empty or not (both[["value", "value_baseline"]] > 0).to_numpy().all():
-        return None
-    ratios = np.log(both.value / both.value_baseline)
-    wide = both.assign(ratio=ratios).pivot(index="seed", columns=[*keys, "objective"], values="ratio").dropna()
-    if wide.empty or wide.shape[1] < len(cells):
-        return None
-    mean = wide.mean(axis=1).to_numpy()
-    result = paired_difference(mean, np.zeros_like(mean))
-    percent, low, high = (100 * float(np.expm1(value)) for value in (result.mean, result.low, result.high))
-    return Change(percent, low, high, result.n)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from tdbench.errors import printable
@@ -15,8 +16,11 @@ from tdbench.reporting.cells import NOTHING, Cell, budget, fixed, interval, numb
 from tdbench.reporting.collect import BASELINE, CELL, labels_of_ablation, of_last_snapshot
 from tdbench.reporting.findings import Findings, Table
 from tdbench.reporting.latex import latex_table
+from tdbench.reporting.limits import limit_ablation, limit_comparison
 from tdbench.reporting.statistics import TWO_SEEDS, agreement, compare, in_order, summarise
 from tdbench.runtime.files import atomic_path, write_text
+
+KEYS = ["dataset", "formulation", "objective"]
 
 
 def needed(row: Any) -> Cell:
@@ -37,13 +41,34 @@ def objectives(plan: Plan) -> list[str]:
 
 
 def comparison(found: Findings) -> pd.DataFrame:
-    """The comparison by the mean over the last snapshots."""
-    return comparison_table(found.plan, found.per_run("comparison"))
+    """The comparison at equal images, by the mean over the last snapshots."""
+    table = comparison_table(found.plan, found.per_run("comparison"))
+    return limit_comparison(found, _with_passes(found, table))
+
+
+def comparison_at_equal_passes(found: Findings) -> pd.DataFrame:
+    """The comparison with the baseline that costs as many passes; both by the mean over their last snapshots."""
+    table = comparison_table(found.plan, found.per_run("comparison"), equal_passes=True)
+    if not found.plan.equal_passes:
+        table = table[:0]
+    return limit_comparison(found, _with_passes(found, table, equal_passes=True), equal_passes=True)
+
+
+def _with_passes(found: Findings, table: pd.DataFrame, equal_passes: bool = False) -> pd.DataFrame:
+    """Add the passes of both sides through the networks in training, counted, means over seeds."""
+    runs, names = found.runs("comparison"), found.plan.baselines_at_equal_passes if equal_passes else {}
+    counted = (runs.network_passes + runs.target_passes).groupby([runs[key] for key in KEYS]).mean()
+    cells = list(table[KEYS].itertuples(index=False, name=None))
+    baseline = found.plan.experiment.baseline
+    passes = np.array([counted.get(cell, np.nan) for cell in cells], float)
+    base = np.array([counted.get((*cell[:2], names.get(cell, baseline)), np.nan) for cell in cells], float)
+    return table.assign(baseline_passes=base, td_passes=passes, passes_ratio=passes / base)
 
 
 def comparison_final(found: Findings) -> pd.DataFrame:
-    """The comparison by the last snapshot only."""
-    return comparison_table(found.plan, of_last_snapshot(found.scores("comparison")))
+    """The comparison at equal images, by the last snapshot only."""
+    table = comparison_table(found.plan, of_last_snapshot(found.scores("comparison")))
+    return limit_comparison(found, _with_passes(found, table))
 
 
 def consistency(found: Findings) -> pd.DataFrame:
@@ -51,14 +76,9 @@ def consistency(found: Findings) -> pd.DataFrame:
     return comparison_table(found.plan, found.consistency)
 
 
-def cost(found: Findings) -> pd.DataFrame:
-    """The cost of training."""
-    return cost_table(found.plan, found.runs("comparison"))
-
-
 def ablation(found: Findings, name: str) -> pd.DataFrame:
     """The table of an ablation."""
-    return ablation_table(found.plan, name, found.cases(name))
+    return limit_ablation(found, ablation_table(found.plan, name, found.cases(name)))
 
 
 def agreement_of_libraries(found: Findings) -> pd.DataFrame:
@@ -75,10 +95,13 @@ def readable_agreement(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(metric=table.metric.map(label), **shown)
 
 
-def comparison_table(plan: Plan, per_run: pd.DataFrame) -> pd.DataFrame:
-    """TD and its baseline: one row per data set, formulation, objective, metric, library and step budget."""
+def comparison_table(plan: Plan, per_run: pd.DataFrame, equal_passes: bool = False) -> pd.DataFrame:
+    """TD and its baseline: one row per data set, formulation, objective, metric, library and step budget.
+
+    ``equal_passes`` compares with the baseline that costs as many passes instead of the one that saw as many images.
+    """
     treated = [n for n, o in plan.experiment.objectives.items() if o.kind != "baseline"]
-    return compare(per_run, baseline_name(plan), treated)
+    return compare(per_run, baseline_name(plan), treated, plan.baselines_at_equal_passes if equal_passes else None)
 
 
 def readable_comparison(table: pd.DataFrame) -> pd.DataFrame:
@@ -101,6 +124,10 @@ def readable_comparison(table: pd.DataFrame) -> pd.DataFrame:
         "verdict": verdicts(table),
         "seeds to decide": [needed(row) for row in table.itertuples()],
     }
+    if "passes_ratio" in table:
+        columns["passes, × baseline"] = [NOTHING if pd.isna(v) else fixed(v, 2) for v in table.passes_ratio]
+    if "floor" in table and table.floor.notna().any():
+        columns["floor"] = [NOTHING if pd.isna(value) else number(value, 3) for value in table.floor]
     return pd.DataFrame(columns)
 
 
@@ -199,38 +226,6 @@ def readable_ablation(table: pd.DataFrame) -> pd.DataFrame:
     empty: Any = NOTHING
     filled = ordered.where(ordered.notna(), empty).reset_index()
     return filled.rename(columns={"dataset": "data"}).rename_axis(columns=None)
-
-
-def cost_table(plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:
-    """Training cost of each objective of the comparison, relative to the baseline."""
-    baseline = baseline_name(plan)
-    keys = ["dataset", "formulation", "objective"]
-    grouped = runs[runs.objective.isin(plan.experiment.objectives)].groupby(keys, sort=False)
-    table = grouped.agg(
-        seconds=("training_seconds", "mean"),
-        std=("training_seconds", "std"),
-        memory=("memory_mb", "mean"),
-        network=("network_passes", "max"),
-        target=("target_passes", "max"),
-        n=("seed", "count"),
-    ).reset_index()
-    base = table[table.objective == baseline].set_index(["dataset", "formulation"])
-    lookup = [base.loc[(d, f)] for d, f in zip(table.dataset, table.formulation, strict=True)]
-    return pd.DataFrame(
-        {
-            "data": table.dataset,
-            "formulation": table.formulation,
-            "objective": table.objective,
-            "forward passes a step": [
-                Cell(f"{n} + {t} of the target", n + t) for n, t in zip(table.network, table.target, strict=True)
-            ],
-            "training time, s": [spread(m, s) for m, s in zip(table.seconds, table["std"], strict=True)],
-            "time, × baseline": [fixed(s / b.seconds, 2) for s, b in zip(table.seconds, lookup, strict=True)],
-            "memory, MB": table.memory.round().astype(int),
-            "memory, × baseline": [fixed(m / b.memory, 2) for m, b in zip(table.memory, lookup, strict=True)],
-            "n": table.n,
-        }
-    )
 
 
 def write_table(paths: list[Path], table: Table, columns: Sequence[str] = ()) -> list[str]:

@@ -58,6 +58,13 @@ def reference(
     return command("reference", file.parent.name, "--features", features, *options, *given, results=file.parents[2])
 
 
+def floor(file: Path, features: str, samples: int, libraries: Iterable[str]) -> str:
+    """Return the command that computes the floor in ``file`` again."""
+    options = [word for library in libraries for word in ("--library", library)]
+    given = ["--features", features, "--samples", samples, *options]
+    return command("floor", file.parent.name, *given, results=file.parents[2])
+
+
 def again(made_by: str | None) -> str:
     """Return advice about a damaged file; ``made_by`` is the command that writes it, if known."""
     return "make it again" if made_by is None else f"run `{made_by}` again"

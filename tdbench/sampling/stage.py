@@ -18,8 +18,9 @@ from tdbench.diffusion.samplers import FreshNoise
 from tdbench.errors import TdbenchError
 from tdbench.experiment.run import Run
 from tdbench.records.layout import RunLayout
+from tdbench.records.sample_sets import SampleJob, sample_jobs, sample_key
 from tdbench.records.schema import Sampled, SampleSet, Settings, read_record
-from tdbench.records.stored import Records, sample_key
+from tdbench.records.stored import Records, RunRecords
 from tdbench.records.weights import check_snapshot, load_snapshot
 from tdbench.runtime import advice
 from tdbench.runtime.advice import DEFAULT_RESULTS
@@ -104,54 +105,94 @@ class Latents:
                     f"has; run `{advice.stage('train', run, results)}` again, or set sampling.classes: even"
                 )
             order = class_order(data.class_counts)
-        drawn = [image_noise(run.seed, i, shape, order) for i in range(run.sampling.images)]
+        count = max(run.sampling.images, run.curve_images if run.curve_snapshots else 0)
+        drawn = [image_noise(run.seed, i, shape, order) for i in range(count)]
         noise, labels = torch.stack([n for n, _ in drawn]), torch.tensor([c for _, c in drawn])
         return cls(noise, labels, data.classes)
+
+    def first(self, count: int) -> "Latents":
+        """Those of the first ``count`` samples."""
+        return Latents(self.noise[:count], self.labels[:count], self.num_classes)
 
     def condition(self, index: Tensor, device: torch.device) -> Condition:
         return Condition(one_hot(self.labels[index], self.num_classes).float().to(device) if self.num_classes else None)
 
 
 def sample_run(run: Run, layout: RunLayout, world: World = ALONE) -> None:
-    """Sample every scored snapshot at every step budget; sets that exist already and fit are kept.
+    """Sample every scored snapshot at every step budget, then those of the curve; sets that fit are kept.
 
     Several processes share the batches. Batches and images do not depend on the number of processes.
     """
     device = choose_device(run.training.device, run.training.threads)
     records = Records(layout.results).of(run)
-    data, snapshots = records.trained.data, records.snapshots
+    data = records.trained.data
     denoiser = build_denoiser(run, data, seed=0).to(device).eval()
-    latents = Latents.of(run, data, layout.results)
-    sets = []
-    jobs = [(images, steps) for images in run.scored_snapshots() for steps in run.sampling.steps]
+    scored, curve = sample_jobs(run)
     log = ProgressLog(layout.progress, "sample")
-    with progress(f"{run.name} samples", len(jobs) * run.sampling.images, "img", log=log) as bar:
-        for images in run.scored_snapshots():
-            path = layout.snapshot(images)
-            command = records.command("train")
-            check_snapshot(path, snapshots[images], command)
-            load_snapshot(path, denoiser, command)
-            for steps in run.sampling.steps:
-                key = sample_key(run, snapshots[images].sha256, steps)
-                kept = _existing(layout, images, steps, key) if world.leader else None
-                if world.broadcast(kept is not None):
-                    bar.skip(run.sampling.images)
-                else:
-                    begun = time.perf_counter()
-                    pixels, moves = _sample_set(run, denoiser, latents, steps, f"{path}", world, bar)
-                    if world.leader:
-                        kept = _store(layout, key, (images, steps), moves, pixels, latents, begun)
-                sets.append(kept)
+    with progress(f"{run.name} samples", sum(j.samples for j in (*scored, *curve)), "img", log=log) as bar:
+        work = _Sampling(records, denoiser, Latents.of(run, data, layout.results), world, bar)
+        sets = [work.done(job, layout.sample_set(job.images, job.steps), picture=True) for job in scored]
+        cheap = [work.done(job, layout.curve_set(job.images, job.steps), picture=False) for job in curve]
     if world.leader:
-        write_json(layout.samples, Sampled(samples=[kept for kept in sets if kept is not None]))
+        content = Sampled(samples=[r for r in sets if r is not None], curve=[r for r in cheap if r is not None])
+        write_json(layout.samples, content)
 
 
-def _existing(layout: RunLayout, images: int, steps: int, key: Settings) -> SampleSet | None:
+@dataclass
+class _Sampling:
+    """Sampling of a run under way."""
+
+    records: RunRecords
+    denoiser: Denoiser
+    latents: Latents
+    world: World
+    bar: Any
+    loaded: int = 0
+    """Images shown at the snapshot whose weights the denoiser has."""
+
+    def done(self, job: SampleJob, path: Path, picture: bool) -> SampleSet | None:
+        """The record of a set at ``path``, which is sampled unless it exists and fits; in the leader only."""
+        run, entry = self.records.run, self.records.snapshots[job.images]
+        key = sample_key(run, entry.sha256, job.steps, job.samples)
+        kept = _existing(path, key, picture) if self.world.leader else None
+        if self.world.broadcast(kept is not None):
+            self.bar.skip(job.samples)
+            return kept
+        self._load(job.images)
+        begun, latents = time.perf_counter(), self.latents.first(job.samples)
+        weights = f"{self.records.layout.snapshot(job.images)}"
+        pixels, moves = _sample_set(run, self.denoiser, latents, job.steps, weights, self.world, self.bar)
+        if not self.world.leader:
+            return None
+        _write_set(path, pixels, latents, picture)
+        record = SampleSet(
+            key=key,
+            snapshot_images=job.images,
+            steps=job.steps,
+            nfe=len(moves) + 1,
+            estimate_moves=moves,
+            file=str(path.relative_to(self.records.layout.folder)),
+            sha256=sha256(path),
+            seconds=time.perf_counter() - begun,
+            provenance=provenance(),
+        )
+        write_json(path.with_suffix(".json"), record)
+        return record
+
+    def _load(self, images: int) -> None:
+        if self.loaded != images:
+            path, command = self.records.layout.snapshot(images), self.records.command("train")
+            check_snapshot(path, self.records.snapshots[images], command)
+            load_snapshot(path, self.denoiser, command)
+            self.loaded = images
+
+
+def _existing(path: Path, key: Settings, picture: bool) -> SampleSet | None:
     """The record of a set that was sampled before, if it is complete and this code would sample the same."""
-    path = layout.sample_set(images, steps)
     try:
         record = read_record(path.with_suffix(".json"), "", SampleSet)
-        fits = record.key == key and same_code(record.provenance) and layout.sample_grid(images, steps).exists()
+        whole = not picture or path.with_suffix(".png").exists()
+        fits = record.key == key and same_code(record.provenance) and whole
         return record if fits and record.sha256 == sha256(path) else None
     except TdbenchError:
         return None
@@ -186,31 +227,10 @@ def _sample_set(
     return world.sum(pixels).permute(0, 2, 3, 1).contiguous().numpy(), moves.tolist()
 
 
-def _store(
-    layout: RunLayout,
-    key: Settings,
-    place: tuple[int, int],
-    moves: list[float],
-    pixels: np.ndarray,
-    latents: Latents,
-    begun: float,
-) -> SampleSet:
-    """Write a sample set of (images shown, steps) with its picture and its record."""
-    path = layout.sample_set(*place)
+def _write_set(path: Path, pixels: np.ndarray, latents: Latents, picture: bool) -> None:
+    """Write the images of a set with their classes, and a picture of some."""
     with atomic_path(path) as temporary:
         arrays = [pixels, latents.labels.numpy()] if latents.num_classes else [pixels]
         np.savez(temporary, *arrays)
-    save_grid(layout.sample_grid(*place), pixels)
-    record = SampleSet(
-        key=key,
-        snapshot_images=place[0],
-        steps=place[1],
-        nfe=len(moves) + 1,
-        estimate_moves=moves,
-        file=str(path.relative_to(layout.folder)),
-        sha256=sha256(path),
-        seconds=time.perf_counter() - begun,
-        provenance=provenance(),
-    )
-    write_json(path.with_suffix(".json"), record)
-    return record
+    if picture:
+        save_grid(path.with_suffix(".png"), pixels)

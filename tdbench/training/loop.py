@@ -161,7 +161,8 @@ def _begin(training: Trainer, checkpoint: Checkpoint | None) -> None:
     if checkpoint is not None:
         facts, tensors = checkpoint.facts, checkpoint.tensors()
         try:
-            training.metrics.restore(facts.step, tensors.pop("metrics"), Written(facts.metrics_bytes, facts.seconds))
+            written = Written(facts.metrics_bytes, facts.seconds)
+            training.metrics.restore(facts.step, tensors.pop("metrics"), written, facts.line)
             training.state.load(tensors)
         except (LookupError, RuntimeError, TypeError, ValueError) as error:
             # Its name has the checksum of its content: it was written so.
@@ -203,15 +204,17 @@ def _record(training: Trainer, data: ImageSet) -> None:
 def _train_steps(training: Trainer, stop: StopRequest) -> None:
     """All steps that are left, with snapshots, metrics and checkpoints on the way."""
     run, settings, vote = training.run, training.run.training, Vote(training.world)
-    snapshot_steps, kept_at = set(settings.snapshot_steps()), time.monotonic()
+    snapshot_steps, kept_at = set(run.snapshot_steps()), time.monotonic()
+    # Not at the further snapshots: lines of metrics stay as far apart as without curves.
+    line_steps = set(settings.snapshot_steps(run.total_steps if run.continued_to else None))
     size = settings.batch_size
     log = ProgressLog(training.layout.progress, "train")
-    with progress(run.name, settings.steps * size, "img", initial=training.step * size, log=log) as bar:
-        while training.step < settings.steps:
+    with progress(run.name, run.trained_images, "img", initial=training.step * size, log=log) as bar:
+        while training.step < run.total_steps:
             batch = training.batches.at(training.step)
             rate, decay = one_step(run, training.state, batch, training.step, training.metrics)
             training.step += 1
-            if training.step in snapshot_steps or training.step % settings.metrics_every_steps == 0:
+            if training.step in line_steps or training.step % settings.metrics_every_steps == 0:
                 training.line = training.metrics.flush(rate, decay)
                 bar.set_postfix_str(f"loss {training.line.loss:.3g}", refresh=False)
             if training.step in snapshot_steps:
@@ -220,7 +223,7 @@ def _train_steps(training: Trainer, stop: StopRequest) -> None:
             due = time.monotonic() - kept_at >= settings.checkpoint_minutes * 60
             stopping = stop or training.world.lost_parent()
             wish = vote(STOP if stopping else KEEP if due and training.world.leader else GO_ON)
-            if wish != GO_ON and training.step < settings.steps:
+            if wish != GO_ON and training.step < run.total_steps:
                 _keep(training)
                 kept_at = time.monotonic()
                 if wish == STOP:
@@ -244,7 +247,7 @@ def _stop(training: Trainer, stop: StopRequest) -> None:
     training.world.broadcast(0)
     raise Stopped(
         stop.signal_number or signal.SIGTERM,
-        f"{training.run.name}: stopped after step {training.step} of {training.run.training.steps}; "
+        f"{training.run.name}: stopped after step {training.step} of {training.run.total_steps}; "
         f"a checkpoint is kept; the same command resumes from it",
     )
 
@@ -253,13 +256,20 @@ def _take_snapshot(training: Trainer) -> None:
     network, step = training.state.average.network, training.step
     if not _finite(network):
         raise TrainingDiverged(f"diverged by step {step}: a weight is not finite")
+    passes = training.metrics.passes()
     if training.world.leader:
         images = training.run.training.images_at(step)
         path = training.layout.snapshot(images)
-        checksum = save_snapshot(path, network, {"images": images, "step": step})
-        training.entries.append(
-            SnapshotEntry(images=images, kimg=images / 1000, file=f"snapshots/{path.name}", sha256=checksum)
+        entry = SnapshotEntry(
+            images=images,
+            kimg=images / 1000,
+            file=f"snapshots/{path.name}",
+            sha256=save_snapshot(path, network, {"images": images, "step": step}),
+            seconds=training.metrics.seconds,
+            network_passes=passes.network,
+            target_passes=passes.target,
         )
+        training.entries.append(entry)
 
 
 def _finite(network: nn.Module) -> bool:

@@ -25,8 +25,25 @@ FIELDS = {
     "td_loss": "mean of w ||delta||^2 over the images with a valid pair",
     "valid_share": "share of images with a valid pair",
     "grad_norm": "mean 2-norm of the gradient",
+    "network_passes": "passes of images through the trained network since step 0: 1 forward, 2 backward",
+    "target_passes": "passes of images through the target network since step 0",
 }
 _SUMS = ("loss", "base loss", "TD loss", "valid pairs")
+_COLUMNS = len(_SUMS) + 3
+"""Columns of the table of steps: sums, norm of the gradient, passes through the network and through its target."""
+
+
+class PassCount(NamedTuple):
+    """Passes of images: 1 for a forward pass, 2 for a backward pass."""
+
+    network: int = 0
+    """Through the network that is trained."""
+    target: int = 0
+    """Through the target network."""
+
+    def plus(self, other: "PassCount") -> "PassCount":
+        """The sum of both."""
+        return PassCount(self.network + other.network, self.target + other.target)
 
 
 def loss_sums(losses: Losses) -> Tensor:
@@ -62,8 +79,9 @@ class MetricsWriter:
         with writing(path):
             self._file = path.open("a", encoding="utf-8", buffering=1) if world.leader else None
         self._device, self._batch_size = device, batch_size
-        self._pending: list[tuple[Tensor, Tensor]] = []
-        self._table = torch.zeros(0, 5, dtype=torch.float64)
+        self._pending: list[tuple[Tensor, Tensor, PassCount]] = []
+        self._table = torch.zeros(0, _COLUMNS, dtype=torch.float64)
+        self._passes = PassCount()
         self._step = self._restored = 0
         self._begun = self._last = time.perf_counter()
 
@@ -81,20 +99,36 @@ class MetricsWriter:
         """Time of training so far, that of earlier processes included."""
         return time.perf_counter() - self._begun
 
-    def add(self, step: int, sums: Tensor, grad_norm: Tensor) -> None:
-        """Note step ``step`` (from 1): its `loss_sums` in this process, and the norm of the whole gradient."""
-        self._pending.append((sums, grad_norm))
+    def add(self, step: int, sums: Tensor, grad_norm: Tensor, passes: PassCount) -> None:
+        """Note step ``step`` (from 1).
+
+        Parameters
+        ----------
+        sums : Tensor
+            `loss_sums` of the images of this process.
+        grad_norm : Tensor
+            Norm of the whole gradient.
+        passes : PassCount
+            Of the images of this process.
+        """
+        self._pending.append((sums, grad_norm, passes))
         self._step = step
 
+    def passes(self) -> PassCount:
+        """Passes since step 0, over all processes; to be called by every process after the same step."""
+        return self._passes.plus(PassCount(*(int(total) for total in self._collect()[:, 5:].sum(0))))
+
     def _collect(self) -> Tensor:
-        """(steps, 5) float64 on the CPU: each step's sums over all processes, and its gradient's norm.
+        """(steps, 7) float64 on the CPU: each step's sums over all processes, its gradient's norm, and its passes.
 
         Waits for the device and for the other processes, which call it after the same step.
         """
         if self._pending:
-            sums = torch.stack([sums for sums, _ in self._pending]).double().cpu()
-            norms = torch.stack([norm for _, norm in self._pending]).double().cpu()
-            self._table = torch.cat([self._table, torch.cat([self._world.sum(sums), norms[:, None]], dim=1)])
+            sums = torch.stack([sums for sums, _, _ in self._pending]).double().cpu()
+            norms = torch.stack([norm for _, norm, _ in self._pending]).double().cpu()
+            passes = torch.tensor([passes for _, _, passes in self._pending], dtype=torch.float64)
+            added = [self._world.sum(sums), norms[:, None], self._world.sum(passes)]
+            self._table = torch.cat([self._table, torch.cat(added, dim=1)])
             self._pending = []
         return self._table
 
@@ -110,10 +144,11 @@ class MetricsWriter:
         finite = table.isfinite().all(1)
         if not finite.all():
             first = int((~finite).nonzero()[0])
-            values = [*(table[first, :3] / self._batch_size).tolist(), *table[first, 3:].tolist()]
+            values = [*(table[first, :3] / self._batch_size).tolist(), *table[first, 3:5].tolist()]
             names = (*_SUMS, "gradient norm")
             bad = [f"{n} {v:g}" for n, v in zip(names, values, strict=True) if not math.isfinite(v)]
             raise TrainingDiverged(f"diverged at step {self._step - len(table) + 1 + first}: {', '.join(bad)}")
+        self._passes = self.passes()
         line = self._line(table, learning_rate, ema_decay)
         if self._file is not None:
             with writing(self._path):
@@ -142,6 +177,8 @@ class MetricsWriter:
             memory_mb=memory_mb(self._device),
             learning_rate=learning_rate,
             ema_decay=ema_decay,
+            network_passes=self._passes.network,
+            target_passes=self._passes.target,
         )
 
     def state(self) -> tuple[Tensor, Written]:
@@ -157,8 +194,20 @@ class MetricsWriter:
             size = self._path.stat().st_size
         return self._collect(), Written(size, self.seconds)
 
-    def restore(self, step: int, table: Tensor, written: Written) -> None:
-        """Continue after step ``step`` from what `state` gave; lines written since then are removed."""
+    def restore(self, step: int, table: Tensor, written: Written, line: MetricsLine | None) -> None:
+        """Continue after step ``step`` from what `state` gave; lines written since then are removed.
+
+        ``line`` is the last line written before; None if there was none.
+
+        Raises
+        ------
+        ValueError
+            If a version that counted no passes wrote them.
+        """
+        counts = (0, 0) if line is None else (line.network_passes, line.target_passes)
+        if table.ndim != 2 or table.shape[1] != _COLUMNS or None in counts:
+            raise ValueError("metrics of another version of tdbench")
+        self._passes = PassCount(*(int(count or 0) for count in counts))
         self._step, self._table, self._restored = step, table, len(table)
         self._begun = time.perf_counter() - written.seconds
         if self._file is not None:

@@ -183,6 +183,4 @@ def _try_out(call: DenoiserCall, run: Run, data: ImageSet, state: TrainingState)
 
 def parts(run: Run, world: World) -> list[slice]:
     """The parts of a batch that go through this process's network one after the other."""
-    share = world.share(run.training.batch_size)
-    size = run.training.microbatch_size or run.training.batch_size
-    return [slice(start, min(start + size, share.stop)) for start in range(share.start, share.stop, size)]
+    return run.training.parts(world.share(run.training.batch_size))

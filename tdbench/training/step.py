@@ -17,7 +17,7 @@ from tdbench.records.schema import Passes
 from tdbench.seeds import derive_seed, generator
 from tdbench.training.augmentation import AugmentationSettings, Transforms, apply_transforms, draw_transforms
 from tdbench.training.ema import average_decay
-from tdbench.training.metrics import MetricsWriter, loss_sums
+from tdbench.training.metrics import MetricsWriter, PassCount, loss_sums
 from tdbench.training.state import TrainingState, parts
 
 
@@ -59,10 +59,13 @@ def batch_losses(run: Run, state: TrainingState, batch: Batch, step: int, part: 
         Where they are in the whole batch; None for all of it.
     """
     draws = draw_step(run, step, tuple(batch.images.shape), batch.images.device)
-    return _part_losses(run, state, batch, step, slice(0, run.training.batch_size) if part is None else part, draws)
+    part = slice(0, run.training.batch_size) if part is None else part
+    return _part_losses(run, state, batch, step, part, draws)[0]
 
 
-def _part_losses(run: Run, state: TrainingState, batch: Batch, step: int, part: slice, draws: Draws) -> Losses:
+def _part_losses(
+    run: Run, state: TrainingState, batch: Batch, step: int, part: slice, draws: Draws
+) -> tuple[Losses, PassCount]:
     images, told = batch.images, None
     if draws.flips is not None:
         flips = draws.flips[part].to(images.device, non_blocking=True).view(-1, 1, 1, 1)
@@ -72,13 +75,13 @@ def _part_losses(run: Run, state: TrainingState, batch: Batch, step: int, part: 
         images, told = apply_transforms(images, transforms), transforms.labels_for(images)
     # Dropout draws from the global generator; its masks belong to the place of the part in the batch.
     torch.manual_seed(derive_seed(run.seed, "dropout", step, part.start))
-    formulation = run.formulation.at(step / run.training.steps)
+    formulation = run.formulation.at(step / run.total_steps)
     counted, call = CountingDenoiser(state.trained_call()), state.target_call()
     target = None if call is None else CountingDenoiser(call)
     noise = draws.noise.part(part)
     losses = run.objective.losses(counted, target, formulation, images, Condition(batch.labels, told), noise)
     state.evaluations = Passes(network=counted.calls, target=target.calls if target else 0)
-    return losses
+    return losses, PassCount(counted.passes, target.passes if target else 0)
 
 
 def one_step(run: Run, state: TrainingState, batch: Batch, step: int, metrics: MetricsWriter) -> tuple[float, float]:
@@ -94,14 +97,14 @@ def one_step(run: Run, state: TrainingState, batch: Batch, step: int, metrics: M
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     state.optimizer.zero_grad(set_to_none=True)
-    sums = _gradients(run, state, batch, step)
+    sums, passes = _gradients(run, state, batch, step)
     norm = torch.nn.utils.get_total_norm([p.grad for p in state.denoiser.parameters() if p.grad is not None])
-    metrics.add(step + 1, sums, norm)
+    metrics.add(step + 1, sums, norm, passes)
     if training.gradient_clip_norm is not None:
         torch.nn.utils.clip_grads_with_norm_(state.denoiser.parameters(), training.gradient_clip_norm, norm)
     state.optimizer.step()
     if state.target is not None and state.target_rule is not None:
-        kept = state.target_rule.decay(step + 1, step / training.steps, run.formulation)
+        kept = state.target_rule.decay(step + 1, step / run.total_steps, run.formulation)
         if kept < 1:
             state.target.update(kept)
     decay = average_decay(training, shown + training.batch_size)
@@ -115,9 +118,9 @@ def _learning_rate(run: Run, shown: int) -> float:
     return training.learning_rate * (min((shown + training.batch_size) / rampup, 1.0) if rampup else 1.0)
 
 
-def _gradients(run: Run, state: TrainingState, batch: Batch, step: int) -> Tensor:
-    """Gradients of the mean loss over the whole batch, part by part; returns this process's sums for the metrics."""
-    own = parts(run, state.world)
+def _gradients(run: Run, state: TrainingState, batch: Batch, step: int) -> tuple[Tensor, PassCount]:
+    """Gradients of the mean loss over the whole batch, part by part; returns this process's sums and passes."""
+    own, passes = parts(run, state.world), PassCount()
     draws, first, sums = draw_step(run, step, tuple(batch.images.shape), state.device), own[0].start, []
     # Several processes' gradients are averaged, where those of a batch's parts add up.
     scale = state.world.count / run.training.batch_size
@@ -125,7 +128,8 @@ def _gradients(run: Run, state: TrainingState, batch: Batch, step: int) -> Tenso
         here = slice(part.start - first, part.stop - first)
         labels = None if batch.labels is None else batch.labels[here]
         with state.adding_up(last=part is own[-1]):
-            losses = _part_losses(run, state, Batch(batch.images[here], labels), step, part, draws)
+            losses, counted = _part_losses(run, state, Batch(batch.images[here], labels), step, part, draws)
             (losses.total.sum() * scale).backward()
         sums.append(loss_sums(losses))
-    return torch.stack(sums).sum(0)
+        passes = passes.plus(counted)
+    return torch.stack(sums).sum(0), passes

@@ -58,9 +58,12 @@ def batches(plan: Plan) -> dict[str, Batch]:
 def _groups(plan: Plan) -> Iterator[tuple[str, list[Run]]]:
     """Group runs by data set, part and formulation. A run that an ablation shares belongs to the comparison."""
     left = plan.runs
-    parts = [("comparison", plan.comparison)]
+    parts = [("comparison", (*plan.comparison, *plan.longer))]
     parts += [(f"ablation-{name}", runs) for name, runs in plan.ablation_runs.items()]
     for part, runs in parts:
         own = [left.pop(run.name) for run in runs if run.name in left]
+        # A longer baseline belongs beside the runs of its formulation.
+        order = list(dict.fromkeys((run.dataset_name, run.formulation_name) for run in own))
+        own.sort(key=lambda run: order.index((run.dataset_name, run.formulation_name)))
         for (dataset, formulation), group in groupby(own, key=lambda run: (run.dataset_name, run.formulation_name)):
             yield f"{dataset}/{part}/{formulation}", list(group)

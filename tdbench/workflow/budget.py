@@ -1,12 +1,15 @@
 """Estimates of what an experiment costs, before anything runs."""
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tdbench.diffusion.samplers import count_evaluations
+from tdbench.experiment.equal_passes import step_passes
 from tdbench.experiment.extractors import EXTRACTORS, LIBRARY_SPECIFIC
 from tdbench.experiment.run import Plan, Run
 from tdbench.networks import NOMINAL, forward_flops, nominal_parameters
+from tdbench.records.sample_sets import sample_jobs
 from tdbench.workflow.batches import batches
 
 # Besides the batches, the workflow has jobs for the published weights (Inception, LPIPS), for each data set (archive,
@@ -56,9 +59,9 @@ class Budget:
     """Cost of one run or of several runs added up."""
 
     trained: int
-    """Images that pass through the trained network, forward and backward."""
-    target: int
-    """Images that pass through the target network, forward only."""
+    """Images shown in training."""
+    passes: float
+    """Expected passes of images through the networks in training: 1 forward, 2 backward."""
     sampled: int
     """Images sampled."""
     evaluations: int
@@ -74,26 +77,26 @@ class Budget:
         return Budget(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
 
 
-NOTHING = Budget(0, 0, 0, 0, 0.0, 0.0, 0)
+NOTHING = Budget(0, 0.0, 0, 0, 0.0, 0.0, 0)
 
 
 def run_budget(run: Run) -> Budget:
     """Return the cost of one run. Training counts only if the run trains its own weights."""
     resolution, channels = image_size(run)
     flops = forward_flops(run.network.kind, resolution)
-    snapshots, sampling = len(run.scored_snapshots()), run.sampling
-    sampled = snapshots * len(sampling.steps) * sampling.images
-    nfe = sum(count_evaluations(sampling.sampler, run.formulation, steps) for steps in sampling.steps)
-    evaluations = snapshots * sampling.images * nfe
-    samples = Budget(0, 0, sampled, evaluations, 0.0, flops * evaluations, sampled * resolution**2 * channels)
+    jobs = list(itertools.chain(*sample_jobs(run)))
+    sampled = sum(job.samples for job in jobs)
+    budgets = {job.steps for job in jobs}
+    nfe = {steps: count_evaluations(run.sampling.sampler, run.formulation, steps) for steps in budgets}
+    evaluations = sum(job.samples * nfe[job.steps] for job in jobs)
+    samples = Budget(0, 0.0, sampled, evaluations, 0.0, flops * evaluations, sampled * resolution**2 * channels)
     if run.trained_as is not None:
         return samples
-    trained = run.training.images_at(run.training.steps)
-    target = 0 if run.objective.target_rule(run.formulation) is None else trained
+    trained, passes = run.trained_images, run.total_steps * step_passes(run)
     # Snapshots hold float32 weights.
-    weights = len(run.training.snapshot_steps()) * 4 * nominal_parameters(run.network.kind, resolution)
-    operations = flops * (FORWARD_AND_BACKWARD * trained + target) + 1e9 * run.formulation.loss_gflops * trained
-    return samples + Budget(trained, target, 0, 0, operations, 0.0, weights)
+    weights = len(run.snapshot_steps()) * 4 * nominal_parameters(run.network.kind, resolution)
+    operations = flops * passes + 1e9 * run.formulation.loss_gflops * trained
+    return samples + Budget(trained, passes, 0, 0, operations, 0.0, weights)
 
 
 def describe_plans(plans: list[Plan], throughput: Throughput = PUBLISHED) -> str:
@@ -113,10 +116,11 @@ def _describe(title: str, plans: list[Plan], throughput: Throughput, names: bool
     lines = [f"{title}{len(runs)} runs, {sum(run.trained_as is None for run in runs)} of them trained"]
     if names:
         lines += [f"  {r.name}" + (f"   (weights of {r.trained_as})" if r.trained_as else "") for r in runs]
+        lines += _equal_passes(plans[0])
     lines += [
         f"jobs                      {_jobs(plans):>15,}",
-        f"images shown in training  {total.trained:>15,}   (forward and backward)",
-        f"target network            {total.target:>15,}   images forward",
+        f"images shown in training  {total.trained:>15,}",
+        f"passes of images          {round(total.passes):>15,}   in training (1 forward, 2 backward; target included)",
         f"images sampled            {total.sampled:>15,}",
         f"network evaluations       {total.evaluations:>15,}   in sampling (images x NFE)",
         f"{throughput.hours:<24} {_hours(training + sampling):>15}   training {_hours(training)}, sampling "
@@ -124,6 +128,29 @@ def _describe(title: str, plans: list[Plan], throughput: Throughput, names: bool
         f"disk, MB                  {total.disk / 1e6:>15,.0f}   snapshots, samples; {_assumed(runs)}",
     ]
     return "\n".join(lines)
+
+
+def _equal_passes(plan: Plan) -> list[str]:
+    """Return where the baseline has the passes of each objective, and what its longer training costs, as lines."""
+    if not plan.equal_passes:
+        return []
+    seeds = len(plan.experiment.seeds)
+    bases = {(run.dataset_name, run.formulation_name): run for run in reversed(plan.comparison)}
+    lines = [
+        "comparison at equal passes, for each objective; one pass is one image forward, two are one image backward"
+    ]
+    for point in plan.equal_passes:
+        base = bases[point.dataset_name, point.formulation_name]
+        place = f"  {point.dataset_name}/{point.formulation_name}-{point.objective_name}"
+        costs = f"{point.passes:.3g} passes an image, the baseline {point.baseline_passes:.3g}"
+        own = base.training.duration_kimg
+        if point.baseline_name == plan.experiment.baseline:
+            lines.append(f"{place}: {costs}: the same length")
+            continue
+        what = f"trained by itself, since {point.separate}" if point.separate else f"continues from {own:g} kimg"
+        more = (point.kimg - (0 if point.separate else own)) * point.baseline_passes * seeds
+        lines.append(f"{place}: {costs}: the baseline to {point.kimg:g} kimg, {what}; {more:,.0f} thousand passes more")
+    return lines
 
 
 def _hours(value: float) -> str:
@@ -148,7 +175,13 @@ def _jobs(plans: list[Plan]) -> int:
     }
     weights = any(run.evaluation.publishers for plan in plans for run in plan.runs.values())
     distance = any(run.published_distance for plan in plans for run in plan.runs.values())
-    count = len(sets) + len(references) + classifiers + weights + distance
+    floors = {
+        (name, plan.experiment.evaluation.features, samples)
+        for plan in plans
+        for name, counts in plan.floors.items()
+        for samples in counts
+    }
+    count = len(sets) + len(references) + len(floors) + classifiers + weights + distance
     for plan in plans:
         of_runs = batches(plan).values()
         count += sum(1 for batch in of_runs if batch.trainings) + 2 * len(of_runs)

@@ -15,6 +15,7 @@ from tdbench.errors import TdbenchError
 from tdbench.experiment.extractors import EXTRACTORS
 from tdbench.experiment.load import load_plans
 from tdbench.experiment.plugins import plugin_argument
+from tdbench.experiment.remarks import score_remarks, source_remarks
 from tdbench.experiment.run import Plan, Run, runs_of
 from tdbench.experiment.schema import Dataset
 from tdbench.records.layout import DatasetLayout, ReportLayout, RunLayout, published_file
@@ -136,6 +137,12 @@ class ExperimentFlow:
         return _readable({run.name: getattr(run, name)() for run in _of_stage(stage, self.batches[batch])})
 
     @property
+    def floors(self) -> list[Path]:
+        """The floors of FID that the report shows."""
+        needed = self.plan.floors.items()
+        return [self.dataset(name).floor(self.features, samples) for name, counts in needed for samples in counts]
+
+    @property
     def reporting_settings(self) -> str:
         """The settings that a report depends on, besides the scores."""
         content = self.plan.experiment.model_dump(mode="json", by_alias=True)
@@ -216,7 +223,7 @@ class Workflow:
         if main_process and workflow.hold.free:
             for flow in workflow.flows.values():
                 unmade = (name for name in flow.plan.experiment.datasets if not flow.dataset(name).archive.exists())
-                for remark in (*flow.plan.source_remarks(unmade), *flow.plan.score_remarks()):
+                for remark in (*source_remarks(flow.plan, unmade), *score_remarks(flow.plan)):
                     say(f"tdbench: warning: {remark}")
                 flow.refresh_markers()
                 write_plan_file(flow.plan, results)
@@ -280,6 +287,20 @@ class Workflow:
         path = self._owner(name).plan.source_path(name)
         known = path is not None and (path.exists() or self.dataset(name).archive.exists())
         return [path] if path is not None and known else []
+
+    def floor_references(self, dataset: str, features: str) -> list[Path]:
+        """Return the reference features from which a floor is computed."""
+        return self.dataset(dataset).references(features, self._libraries(dataset, features))
+
+    def floor_libraries(self, dataset: str, features: str) -> str:
+        """Return the libraries of a floor as options of `tdbench floor`."""
+        return shlex.join(word for name in self._libraries(dataset, features) for word in ("--library", name))
+
+    def _libraries(self, dataset: str, features: str) -> list[str]:
+        flows = [flow for flow in self.flows.values() if flow.features == features]
+        return _unique(
+            name for flow in flows if dataset in flow.plan.experiment.datasets for name in flow.plan.libraries(dataset)
+        )
 
     def extractor_files(self, dataset: str, features: str) -> list[Path]:
         """Return the files of a feature extractor that the libraries share."""

@@ -123,7 +123,7 @@ EXPERIMENT_JOBS = {"report": Needs.from_estimate(4_000, 30 * 60)}
 def training_needs(batch: Batch, cores: int) -> Needs:
     """Of a job that trains; on GPUs activations and the images of a step are not in the host's memory."""
     seconds = sum(
-        _seconds(run, cores, run_budget(run).training_flops, run.training.steps * (1 + _has_target(run)))
+        _seconds(run, cores, run_budget(run).training_flops, run.total_steps * (1 + _has_target(run)))
         for run in batch.trainings
     )
     return Needs.from_estimate(max((_training_mb(run) for run in batch.trainings), default=START_MB), seconds)

@@ -47,7 +47,11 @@ def is_trained(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
     """Return whether stage ``train`` is done."""
     records = Records(layout.results).of(run)
     record = records.trained
-    whole = all(sha256(layout.training / entry.file) == entry.sha256 for entry in records.finished.snapshots)
+    whole = all(
+        sha256(layout.training / entry.file) == entry.sha256
+        for entry in records.snapshots.values()
+        if entry.images not in run.temporary_snapshots or (layout.training / entry.file).exists()
+    )
     return (
         whole
         and record.data.same_data(records.data)
@@ -79,9 +83,11 @@ def sample(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> N
 def is_sampled(run: Run, layout: RunLayout, _: DatasetLayout) -> bool:
     """Return whether stage ``sample`` is done."""
     records = Records(layout.results).of(run)
-    files = {layout.folder / record.file: record.sha256 for record in records.sampled}
-    whole = all(sha256(path) == found and path.with_suffix(".png").is_file() for path, found in files.items())
-    origins = [record.provenance for record in records.sampled]
+    both = [*records.sampled, *records.curve_sampled]
+    whole = all(sha256(layout.folder / record.file) == record.sha256 for record in both) and all(
+        (layout.folder / record.file).with_suffix(".png").is_file() for record in records.sampled
+    )
+    origins = [record.provenance for record in both]
     if records.consistency is not None:
         origins.append(records.consistency.provenance)
     return whole and all(map(same_code, origins))

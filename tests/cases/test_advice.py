@@ -30,6 +30,7 @@ def made(prepared: DatasetLayout, tmp_path_factory: pytest.TempPathFactory) -> P
     content["training"] |= {"duration_kimg": 0.128, "snapshot_kimg": 0.064, "rampup_kimg": 0.0}
     content["sampling"] = {"steps": [2], "images": 20, "batch_size": 20}
     content["evaluation"] = {"kid_subsets": 2, "kid_subset_size": 10, "bootstrap": 0}
+    content["evaluation"] |= {"curve": None, "equal_passes": False}
     (folder / "my files").mkdir()
     (folder / "my files" / "base.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     shutil.copytree(prepared.folder, folder / RESULTS / "datasets" / "digits")
@@ -148,6 +149,8 @@ def test_the_report_and_the_crate(folder: Path) -> None:
     typed(said, folder)
     for stage in ("sample", "evaluate"):
         assert tdbench(stage, call[0], RUN, *call[1:], cwd=folder).code == 0
+    # The report also shows what a perfect sampler would score.
+    typed(stopped("report", *call, cwd=folder), folder)
     assert tdbench("report", *call, cwd=folder).code == 0
     report = folder / RESULTS / "mine"
     (report / "scores.csv").unlink()

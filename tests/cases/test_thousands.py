@@ -40,7 +40,7 @@ def test_the_number_of_images(tmp_path: Path) -> None:
 
 
 def test_in_a_block_it_is_a_text(tmp_path: Path) -> None:
-    said = validated(tmp_path, "runs_per_job: 4", "runs_per_job: 50,000")
+    said = validated(tmp_path, "runs_per_job: 6", "runs_per_job: 50,000")
     assert "runs_per_job: '50,000': should be a valid integer" in said and "write 50000 or 50_000" in said
 
 

@@ -26,7 +26,7 @@ OF_THE_SITE = (
     "--workflow-profile",
     "slurm",
     "--slurm-init-seconds-before-status-checks",
-    "6",
+    "2",
     "--latency-wait",
     "10",
 )

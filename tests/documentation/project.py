@@ -84,6 +84,7 @@ class Project:
             f"train digits {runs}",
             f"sample digits {runs}",
             f"evaluate digits {runs}",
+            "floor digits --samples 96",
             "report digits",
         ):
             done = self.call(f"tdbench {command}")

@@ -11,7 +11,8 @@ from tdbench.diffusion.samplers import SAMPLERS
 from tdbench.experiment.extractors import EXTRACTORS, LIBRARIES
 from tdbench.experiment.metrics import METRICS
 from tdbench.networks import NETWORKS, nominal_parameters
-from tdbench.records.report import FIGURES, TABLES, Row
+from tdbench.records.report import FIGURES, TABLES
+from tdbench.records.rows import Row
 from tests.conftest import ROOT
 
 DOCS = ROOT / "docs"

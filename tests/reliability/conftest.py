@@ -8,7 +8,7 @@ import pytest
 
 from tdbench.records.layout import DatasetLayout
 from tests.conftest import results_with_data
-from tests.reliability.calls import STAGES, reported, stage
+from tests.reliability.calls import STAGES, reported, stage, tdbench
 from tests.reliability.calls import outcome as outcome_of
 from tests.reliability.disks import Disk, mounted
 
@@ -20,6 +20,9 @@ def stages_done(prepared: DatasetLayout, tmp_path_factory: pytest.TempPathFactor
     """Stage -> a results folder in which all was done up to it, undisturbed; ``data`` comes before the first."""
     folder = tmp_path_factory.mktemp("undisturbed")
     results = results_with_data(folder / "data", prepared)
+    # What the report needs besides the stages.
+    done = tdbench("floor", "digits", "--samples", "96", "--results", str(results))
+    assert done.code == 0, done.said
     made = {"data": results}
     for name in (*STAGES, "report"):
         made[name] = shutil.copytree(results, folder / name)

@@ -119,7 +119,7 @@ def test_what_a_reader_looks_for_is_in_it_and_what_is_large_is_not(packed: Path)
     }
     assert not {name for name in names if name.endswith((".safetensors", ".npz", "archive.zip"))}
     assert reference["facts"]["library"] == "clean-fid" and len(reference["sha256"]) == 64
-    assert settings[RUN]["objective"]["kind"] == "td" and len(settings) == 4
+    assert settings[RUN]["objective"]["kind"] == "td" and len(settings) == 6
     assert COMMIT in readme and "--with-weights packs them" in readme and "seeds 0, 1" in readme
 
 
@@ -130,7 +130,8 @@ def ids(action: Entity, key: str) -> set[str]:
 def test_each_stage_of_a_run_says_by_what_from_what_and_when(crate: ROCrate) -> None:
     actions = {action.id: action for action in crate.get_by_type("CreateAction")}
     assert {f"#{stage}/{RUN}" for stage in ("train", "sample", "evaluate")} <= set(actions)
-    assert len(actions) == 4 * 3 + 2 + 1  # and the references of two libraries, and the report
+    # The longer baselines have no training of their own. The references of two libraries, and the report.
+    assert len(actions) == 4 * 3 + 2 * 2 + 2 + 1
     assert {action.id for action in crate.root_dataset["mentions"]} == set(actions)
     for action in actions.values():
         software = action["instrument"]
@@ -341,11 +342,11 @@ def test_an_unfinished_experiment_names_the_run_and_is_packed_only_when_asked(co
     said = refusal(copy, tmp_path / "a.zip")
     command = f"tdbench evaluate {copy / 'short.yaml'} {RUN} --results {copy / 'results'}"
     assert f"runs/{RUN}/scores.json: no such file; `{command}` writes it" in said
-    assert "1 more of 4 runs are not finished" in said and "--unfinished" in said
+    assert "1 more of 6 runs are not finished" in said and "--unfinished" in said
     result = exported(copy, tmp_path / "a.zip", "--unfinished")
     assert result.exit_code == 0 and "unfinished: 2 runs are not complete, and there is no report" in result.output
     crate = ROCrate(tmp_path / "a.zip")
-    assert crate.creativeWorkStatus == "Incomplete" and "Unfinished: 2 of 4 runs" in crate.description
+    assert crate.creativeWorkStatus == "Incomplete" and "Unfinished: 2 of 6 runs" in crate.description
     assert crate.get(f"#sample/{RUN}") and not crate.get(f"#evaluate/{RUN}") and not crate.get("short/report.html")
     assert not crate.get("#train/digits/edm-td-seed1")
     said = checked(tmp_path / "a.zip")

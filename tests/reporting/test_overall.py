@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tdbench.reporting.statistics import compare, overall_change
+from tdbench.reporting.aggregates import interquartile_mean, overall_change, probability_of_improvement
+from tdbench.reporting.statistics import compare
 
 
 def scores(ratios: dict[int, dict[int, float]], baseline: float = 20.0) -> pd.DataFrame:
@@ -58,3 +59,11 @@ def test_only_seeds_that_all_comparisons_have_count() -> None:
 
 def test_scores_that_are_not_positive_have_no_ratio() -> None:
     assert change(scores({4: {0: 1.1, 1: -0.1}})) is None
+
+
+def test_the_interquartile_mean_and_the_probability_of_improvement_are_rliables() -> None:
+    """The example of its own tests (google-research/rliable, tests/rliable/metrics_test.py)."""
+    x, y = np.array([[1, 2], [2, 2], [1, 1], [2, 1]]), np.array([[1, 1], [2, 2], [3, 3]])
+    assert interquartile_mean(x) == 1.5 and interquartile_mean(y) == 2
+    assert probability_of_improvement(x, y) == pytest.approx(1 / 3)
+    assert probability_of_improvement(y, y) == pytest.approx(0.5)

@@ -123,6 +123,43 @@ def test_without_a_difference_few_tables_claim_one(name: str) -> None:
     assert better / tables < 0.05 and claimed / tables < 0.065  # 5 % and two standard errors
 
 
+def no_difference(rng: np.random.Generator, equal_passes: bool) -> pd.DataFrame:
+    """Scores of an objective without an effect: drawn like those of the baseline that it is compared with.
+
+    The longer baseline continues the shorter one, so its scores are like those, and lower.
+    """
+    rows = []
+    for formulation in "abcdef":
+        level = rng.uniform(5, 100)
+        for seed in range(3):
+            short = rng.normal(0, 0.1)
+            longer = 0.8 * short + 0.6 * rng.normal(0, 0.1) - 0.1
+            for objective, log in {
+                "baseline": short,
+                "baseline-longer": longer,
+                "td": rng.normal(-0.1 if equal_passes else 0, 0.1),
+            }.items():
+                place = {"dataset": "d", "formulation": formulation, "objective": objective, "metric": "fid"}
+                common = {"library": "clean-fid", "features": "classifier", "seed": seed, "run": objective}
+                for steps in (4, 6, 9):
+                    value = level * np.exp(log + rng.normal(0, 0.03)) * (1 + 1 / steps)
+                    rows.append(place | common | {"steps": steps, "nfe": steps, "value": value})
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("equal_passes", [False, True])
+def test_without_a_difference_neither_comparison_says_better_often(equal_passes: bool) -> None:
+    """Simulated: in at most 5 % of tables at equal images and at equal passes."""
+    rng, tables, better = np.random.default_rng(6), 300, 0
+    baselines = {("d", name, "td"): "baseline-longer" for name in "abcdef"} if equal_passes else None
+    for _ in range(tables):
+        found = compare(no_difference(rng, equal_passes), "baseline", ["td"], baselines)
+        assert len(found) == 18 and (found.n == 3).all()
+        better += (found.verdict == "better").any()
+    assert better / tables <= 0.05
+
+
 @pytest.mark.slow
 def test_few_of_the_claims_are_false() -> None:
     """Simulated: half of the rows differ in truth; at most 5 % of what is called better or worse does not."""

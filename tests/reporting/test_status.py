@@ -94,9 +94,9 @@ def shown(*arguments: str) -> str:
 
 def test_a_run_that_is_done_and_others_that_wait(results: Path) -> None:
     (experiment,) = read_status(results)
-    assert experiment.counts() == {"done": 1, "waiting": 5} and experiment.path is not None
+    assert experiment.counts() == {"done": 1, "waiting": 7} and experiment.path is not None
     text = shown(str(results))
-    assert "6 runs: 1 done, 5 waiting" in text and "time left: – (nothing is at work)" in text
+    assert "8 runs: 1 done, 7 waiting" in text and "time left: – (nothing is at work)" in text
     assert re.search(r"^edm-td +2 +1 +1$", text, re.M) and "edm-td-seed0" not in text
     assert re.search(r"^edm-td-seed0 +done$", shown(str(results), "--all"), re.M)
     assert shown(str(results / "tiny")) == text
@@ -125,7 +125,8 @@ def test_less_than_the_plan_asks_for_is_not_done(results: Path, short: Plan) -> 
     path.write_text(json.dumps(content))
     found = status(results)
     assert found.state == "waiting" and found.total == 2 * (found.done or 0)
-    assert "scores.json: 2 set, of 4" in found.note and found.note in shown(str(results))
+    # A set by each library, and five of the curve.
+    assert "scores.json: 7 set, of 14" in found.note and found.note in shown(str(results))
 
 
 def begin(results: Path, plan: Plan, name: str) -> subprocess.Popen[bytes]:
@@ -180,7 +181,7 @@ def test_a_run_that_failed_says_why(results: Path, short: Plan) -> None:
     assert (found.state, found.stage) == ("failed", "evaluate")
     assert "changed since it was sampled" in found.note
     text = shown(str(results))
-    assert "5 waiting, 1 failed" in text and "changed since" in text
+    assert "7 waiting, 1 failed" in text and "changed since" in text
     DatasetLayout(results, "digits").archive.unlink()
     with pytest.raises(TdbenchError):
         do_stage("train", [run], results, keep_finished=False, marker=None)
@@ -346,7 +347,7 @@ def test_it_waits_for_no_library_of_the_stages(results: Path) -> None:
         [sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert "6 runs" in done.stdout
+    assert "8 runs" in done.stdout
 
 
 def test_watching_shows_it_again_until_interrupted(results: Path) -> None:

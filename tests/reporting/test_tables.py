@@ -12,7 +12,7 @@ from tdbench.diffusion.samplers import count_evaluations
 from tdbench.errors import TdbenchError
 from tdbench.experiment.load import load_plan
 from tdbench.experiment.run import Plan
-from tdbench.reporting.captions import summary
+from tdbench.reporting.answer import summary
 from tdbench.reporting.cells import NOTHING
 from tdbench.reporting.collect import scores_of_ablation
 from tdbench.reporting.figures import fid_against_nfe

@@ -1,13 +1,15 @@
 """What stages leave behind, as they write it, without the hours: to be damaged."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tdbench.experiment.metrics import METRICS
 from tdbench.experiment.run import Plan, Run
-from tdbench.records.layout import RunLayout
-from tdbench.records.stored import Records, sample_key
+from tdbench.records.layout import DatasetLayout, RunLayout
+from tdbench.records.sample_sets import SampleJob, sample_jobs, sample_key
+from tdbench.records.stored import Records
 from tdbench.reporting.status.plan_file import write_plan_file
 from tdbench.runtime.files import write_json
 from tdbench.runtime.provenance import provenance
@@ -39,10 +41,12 @@ def write_results(plan: Plan, results: Path) -> None:
         origin = provenance().to_json()
         part = {"from_step": 0, "hardware": HARDWARE, "engine": {}, "provenance": origin}
         record = {"name": run.name, "run": run.model_dump(mode="json", by_alias=True), "data": DATA, "parameters": 9}
-        write_json(layout.settings, record | {"hardware": HARDWARE, "provenance": origin, "parts": [part]})
-        write_json(layout.snapshots, snapshots(run))
-        layout.metrics.write_text("".join(json.dumps(LINE | {"step": step}) + "\n" for step in (20, 40)))
-        write_json(layout.samples, {"samples": samples(run)})
+        if run.trained_as is None:
+            write_json(layout.settings, record | {"hardware": HARDWARE, "provenance": origin, "parts": [part]})
+            write_json(layout.snapshots, snapshots(run))
+            layout.metrics.write_text("".join(json.dumps(LINE | {"step": step}) + "\n" for step in (20, 40)))
+        scored, curve = sample_jobs(run)
+        write_json(layout.samples, {"samples": samples(run, scored), "curve": samples(run, curve)})
         write_json(layout.scores, scores(run))
         write_json(
             layout.consistency,
@@ -55,47 +59,61 @@ def write_results(plan: Plan, results: Path) -> None:
             },
         )
         layout.progress.write_text("".join(json.dumps(line) + "\n" for line in log()))
+    for dataset, counts in plan.floors.items():
+        for count in counts:
+            path = DatasetLayout(results, dataset).floor("classifier", count)
+            write_json(path, floors(plan.libraries(dataset), count))
+
+
+def floors(libraries: list[str], samples: int) -> dict[str, Any]:
+    spread = {"mean": 3.0, "std": 0.2, "draws": 20}
+    same = {"samples": samples, "images": 1797, "normal": spread, "data": spread}
+    return {
+        "floors": [same | {"library": library} for library in libraries],
+        "references": dict.fromkeys(libraries, "9" * 64),
+        "provenance": provenance().to_json(),
+    }
 
 
 def snapshots(run: Run) -> dict[str, Any]:
     entries = [
         {"images": images, "kimg": images / 1000, "file": f"snapshots/{images:09d}.safetensors", "sha256": "e" * 64}
-        for images in run.scored_snapshots()
+        | {"seconds": images / 500, "network_passes": 3 * images, "target_passes": 0}
+        for images in map(run.training.images_at, run.snapshot_steps())
     ]
     passes = {"network": 1, "target": 1}
     return {"snapshots": entries, "training_seconds": 9.0, "last_metrics": LINE, "forward_passes_a_step": passes}
 
 
-def samples(run: Run) -> list[dict[str, Any]]:
+def samples(run: Run, jobs: list[SampleJob]) -> list[dict[str, Any]]:
     return [
         {
-            "key": sample_key(run, "e" * 64, steps),
-            "snapshot_images": images,
-            "steps": steps,
-            "nfe": 2 * steps - 1,
+            "key": sample_key(run, "e" * 64, job.steps, job.samples),
+            "snapshot_images": job.images,
+            "steps": job.steps,
+            "nfe": 2 * job.steps - 1,
             "estimate_moves": [0.1, 0.2],
-            "file": f"samples/{images:09d}/steps-{steps:03d}.npz",
+            "file": f"samples/{job.images:09d}/steps-{job.steps:03d}.npz",
             "sha256": "f" * 64,
             "seconds": 1.0,
             "provenance": provenance().to_json(),
         }
-        for images in run.scored_snapshots()
-        for steps in run.sampling.steps
+        for job in jobs
     ]
 
 
-def scores(run: Run) -> dict[str, Any]:
-    rows = [
+def score_rows(run: Run, jobs: list[SampleJob], libraries: Sequence[str], metrics: list[str]) -> list[dict[str, Any]]:
+    return [
         {
-            "snapshot_kimg": images / 1000,
-            "steps": steps,
-            "nfe": 2 * steps - 1,
+            "snapshot_kimg": job.images / 1000,
+            "steps": job.steps,
+            "nfe": 2 * job.steps - 1,
             "sampler": "heun",
             "library": library,
             "library_version": "1",
             "features": "classifier",
             "resize": "native",
-            "n": 128,
+            "n": job.samples,
             "reference_n": 1797,
             "reference_data": "d" * 64,
             "samples": "f" * 64,
@@ -104,11 +122,14 @@ def scores(run: Run) -> dict[str, Any]:
             "value": 20.0 + run.seed,
             "spread_of_images": None,
         }
-        for images in run.scored_snapshots()
-        for steps in run.sampling.steps
-        for library in run.evaluation.libraries
-        for metric in list(METRICS)[:2]
+        for job in jobs
+        for library in libraries
+        for metric in metrics
     ]
+
+
+def scores(run: Run) -> dict[str, Any]:
+    scored, curve = sample_jobs(run)
     nearest = {
         "snapshot_images": run.scored_snapshots()[-1],
         "steps": run.sampling.steps[-1],
@@ -121,7 +142,8 @@ def scores(run: Run) -> dict[str, Any]:
     return {
         "run": run.name,
         "evaluation": run.evaluation_settings(),
-        "scores": rows,
+        "scores": score_rows(run, scored, run.evaluation.libraries, list(METRICS)[:2]),
+        "curve": score_rows(run, curve, run.evaluation.libraries[:1], ["fid"]),
         "nearest": nearest,
         "references": dict.fromkeys(run.evaluation.libraries, "a" * 64),
         "provenance": provenance().to_json(),

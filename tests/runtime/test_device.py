@@ -47,7 +47,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def changed(plan: Plan, objective: str = "td", formulation: Any = "edm", target: Any = None, **training: Any) -> Run:
-    content = plan.run(f"edm-{objective}-seed0").model_dump(by_alias=True)
+    content = plan.run(f"edm-{objective}-seed0").alone().model_dump(by_alias=True)
     content["formulation"] = {"kind": formulation} if isinstance(formulation, str) else formulation
     if objective == "td":
         content["objective"] = {"kind": "td"} | ({} if target is None else {"target": target})

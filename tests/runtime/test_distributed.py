@@ -183,7 +183,7 @@ def test_the_snakefile_starts_them(
     batch = f"digits/{NAME}"
     content = plan.path.read_text()
     experiment = tmp_path / "shared.yaml"
-    experiment.write_text(content.replace("runs_per_job: 4", "runs_per_job: 1"))
+    experiment.write_text(content.replace("runs_per_job: 6", "runs_per_job: 1"))
     target = results / "shared" / "jobs" / batch / "sample.json"
     command = [preloaded().program("snakemake"), "--cores", "2", str(target), "--config"]
     config = [f"experiment={experiment}", f"results={results}"]

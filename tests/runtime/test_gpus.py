@@ -236,7 +236,7 @@ class Project:
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "Snakefile", folder)
         (folder / "tdbench" / "workflow" / "stages.py").write_text(STAGES)
-        self.experiment.write_text(TINY.read_text().replace("runs_per_job: 4", "runs_per_job: 1"))
+        self.experiment.write_text(TINY.read_text().replace("runs_per_job: 6", "runs_per_job: 1"))
         files = DatasetLayout(self.results, "digits")
         files.archive.parent.mkdir(parents=True)
         shutil.copy(archive, files.archive)

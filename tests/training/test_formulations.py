@@ -92,7 +92,7 @@ def test_ddim_samples_the_weights_of_ddpms_baseline(plan: Plan, tmp_path: Path) 
 @pytest.mark.slow
 def test_noise_of_a_stochastic_sampler_belongs_to_the_image(plan: Plan, archive: Path, tmp_path: Path) -> None:
     """Another batch size gives the same images."""
-    run, sets = plan.run("ddpm-baseline-seed0"), []
+    run, sets = plan.run("ddpm-baseline-seed0").alone(), []
     layout = trained(run, archive, tmp_path)
     for size in (64, 50):
         content = run.model_dump(by_alias=True)
@@ -110,7 +110,7 @@ def test_targets_follow_as_they_say(target: Any, plan: Plan, archive: Path, imag
     from tdbench.training.state import build_state
     from tdbench.training.step import one_step
 
-    content = plan.run("edm-td-seed0").model_dump(by_alias=True)
+    content = plan.run("edm-td-seed0").alone().model_dump(by_alias=True)
     content["objective"]["target"] = target
     run = Run.model_validate(content)
     state = build_state(run, images, torch.device("cpu"))
@@ -133,7 +133,7 @@ def test_augmentation_is_told_to_the_network_and_shared_by_twins(plan: Plan, ima
 
     losses = {}
     for objective, probability in (("baseline", 0.0), ("baseline", 0.3), ("td", 0.3)):
-        content = plan.run(f"edm-{objective}-seed0").model_dump(by_alias=True)
+        content = plan.run(f"edm-{objective}-seed0").alone().model_dump(by_alias=True)
         content["training"]["augmentation"] = probability
         run = Run.model_validate(content)
         state = build_state(run, images, torch.device("cpu"))

@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 
 def shorter(run: Run, **training: float) -> Run:
-    content = run.model_dump(by_alias=True)
+    content = run.alone().model_dump(by_alias=True)
     content["training"] |= {"duration_kimg": 0.64, "snapshot_kimg": 0.32} | training
     return Run.model_validate(content)
 
@@ -86,7 +86,7 @@ def test_sampling_does_not_depend_on_the_batch_size(trained: tuple[Run, RunLayou
     run, layout = trained
     sets = []
     for size in (64, 50):
-        content = run.model_dump(by_alias=True)
+        content = run.alone().model_dump(by_alias=True)
         content["sampling"] |= {"batch_size": size, "steps": [3]}
         changed = Run.model_validate(content)
         layout.sample_set(640, 3).unlink(missing_ok=True)
@@ -136,7 +136,7 @@ def test_samples_of_other_settings_or_snapshots_are_refused(tiny: Plan, archive:
     train(run, archive, layout)
     sample_run(run, layout)
     assert [record.steps for record in Records(tmp_path).of(run).sampled] == [2, 4]
-    content = run.model_dump(by_alias=True)
+    content = run.alone().model_dump(by_alias=True)
     content["sampling"]["steps"] = [2, 5]
     with pytest.raises(TdbenchError, match=r"samples\.json: made with other snapshots or settings"):
         Records(tmp_path).of(Run.model_validate(content)).sampled  # noqa: B018

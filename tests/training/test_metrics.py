@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tdbench.training.metrics import MetricsWriter, Written
+from tdbench.training.metrics import MetricsWriter, PassCount, Written
 
 CPU = torch.device("cpu")
 
@@ -16,13 +16,14 @@ def test_the_speed_is_that_of_this_process_alone(tmp_path: Path, monkeypatch: py
     now = [100.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     with MetricsWriter(tmp_path / "metrics.jsonl", CPU, batch_size=10) as metrics:
-        metrics.restore(8, torch.ones(8, 5, dtype=torch.float64), Written(bytes=0, seconds=50.0))
+        metrics.restore(8, torch.ones(8, 7, dtype=torch.float64), Written(bytes=0, seconds=50.0), None)
         for step in (9, 10):
             now[0] += 1
-            metrics.add(step, torch.tensor([31.0, 31.0, 31.0, 10.0]), torch.tensor(1.0))
+            metrics.add(step, torch.tensor([31.0, 31.0, 31.0, 10.0]), torch.tensor(1.0), PassCount(30, 10))
         line = metrics.flush(0.1, 0.9)
         assert line.images_per_s == pytest.approx(10) and line.seconds == pytest.approx(52)
+        assert (line.network_passes, line.target_passes) == (8 + 60, 8 + 20)
         assert line.loss == pytest.approx((8 * 1 + 2 * 31) / 100)
         now[0] += 2
-        metrics.add(11, torch.ones(4), torch.tensor(1.0))
+        metrics.add(11, torch.ones(4), torch.tensor(1.0), PassCount(30, 10))
         assert metrics.flush(0.1, 0.9).images_per_s == pytest.approx(5)

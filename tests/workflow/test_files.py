@@ -84,7 +84,7 @@ def test_published_weights_are_fetched_by_one_job_and_given_ones_are_an_input(tm
     """Inception's, for the references, and those of LPIPS, for the trainings by it; in one experiment."""
     path, results, mine, vgg = (tmp_path / name for name in ("mine.yaml", "results", "mine.pth", "vgg.pth"))
     text = TINY.read_text().replace("edm: {}", "edm: {}\n  ct: {distance: lpips}")
-    text = text.replace(", target: {decay: 0.9}", "").replace("runs_per_job: 4", "runs_per_job: 1")
+    text = text.replace(", target: {decay: 0.9}", "").replace("runs_per_job: 6", "runs_per_job: 1")
     libraries = "[clean-fid, clean-fid-legacy-tensorflow, torch-fidelity]"
     given = f"evaluation: {{features: inception, libraries: {libraries}, "
     path.write_text(text.replace("evaluation: {", given))

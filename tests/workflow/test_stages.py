@@ -22,7 +22,7 @@ def results(prepared: DatasetLayout, tmp_path: Path) -> Path:
 
 
 def short(plan: Plan, name: str, **training: float) -> Run:
-    content = plan.run(name).model_dump(by_alias=True)
+    content = plan.run(name).alone().model_dump(by_alias=True)
     content["training"] |= {"duration_kimg": 0.32, "snapshot_kimg": 0.32} | training
     content["sampling"] |= {"steps": [2], "images": 64}
     return Run.model_validate(content)

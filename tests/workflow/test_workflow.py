@@ -22,7 +22,10 @@ from tests.preloaded import preloaded
 
 pytestmark = pytest.mark.slow
 
-RUNS = 6
+# Baseline and TD, the longer baseline, and a case of the ablation, with two seeds each.
+RUNS, TRAININGS = 8, 6
+# Two scored snapshots of each run, and four of the longer baseline.
+SNAPSHOTS = 6 * 2 + 2 * 4
 COMPARISON, ABLATION = "digits/comparison/edm-1", "digits/ablation-weight/edm-1"
 BASELINES = {"digits/edm-baseline-seed0", "digits/edm-baseline-seed1"}
 
@@ -90,10 +93,11 @@ def test_everything_is_made(project: Project) -> None:
     for name in ("scores.parquet", "scores.csv", "runs.csv", "report.html", "mlflow.json"):
         assert output(project, name).stat().st_size > 0
     tables = ("comparison", "comparison-final", "consistency", "nearest", "cost", "cost-against-quality", "agreement")
-    for table in (*tables, "ablation-weight"):
+    fair = ("comparison-equal-passes", "overall", "levels", "learning", "floor", "curves")
+    for table in (*tables, *fair, "ablation-weight"):
         for suffix in ("csv", "md", "tex"):
             assert output(project, "tables", f"{table}.{suffix}").stat().st_size > 0
-    kinds = ("training", "samples", "nearest")
+    kinds = ("training", "samples", "nearest", "curves")
     pictures = ("fid-against-nfe", "cost-against-quality", "consistency", *(f"{kind}-digits-edm" for kind in kinds))
     for figure in (*pictures, "ablation-weight"):
         assert output(project, "figures", f"{figure}.png").read_bytes().startswith(b"\x89PNG")
@@ -103,8 +107,8 @@ def test_everything_is_made(project: Project) -> None:
 
 def test_scores_are_complete_and_counted(project: Project) -> None:
     scores = pd.read_parquet(output(project, "scores.parquet"))
-    # runs x budgets x (snapshots x (metrics of both libraries and of one) and what only the last snapshot has)
-    assert len(scores) == RUNS * 2 * (2 * (2 * 2 + 3) + 1)
+    # budgets x (snapshots x (metrics of both libraries and of one) and what only the last snapshot of a run has)
+    assert len(scores) == 2 * (SNAPSHOTS * (2 * 2 + 3) + RUNS)
     assert dict(zip(scores.steps, scores.nfe, strict=True)) == {2: 3, 4: 7}
     assert set(scores.library) == {"clean-fid", "torch-fidelity"} and set(scores.metric) == set(METRICS)
     assert (scores.n == 128).all() and (scores.reference_n == 1797).all() and (scores.features == "classifier").all()
@@ -114,7 +118,7 @@ def test_scores_are_complete_and_counted(project: Project) -> None:
 def test_libraries_agree(project: Project) -> None:
     agreed = pd.read_csv(output(project, "tables", "agreement.csv"))
     assert set(agreed["agree to 1e-3"]) == {"yes"} and set(agreed.metric) == {"fid", "kid"}
-    assert (agreed["sample sets"] == RUNS * 2 * 2).all()
+    assert (agreed["sample sets"] == SNAPSHOTS * 2).all()
 
 
 def test_comparison_is_recomputed_from_the_scores(project: Project) -> None:
@@ -131,6 +135,61 @@ def test_comparison_is_recomputed_from_the_scores(project: Project) -> None:
         means["baseline"].std()
     )
     assert row.difference == pytest.approx((means["td"] - means["baseline"]).mean())
+
+
+def table_of(project: Project, name: str) -> pd.DataFrame:
+    return pd.read_csv(output(project, "tables", f"{name}.csv"))
+
+
+def test_curves_are_scored_with_their_own_samples_and_stand_beside_images_passes_and_seconds(project: Project) -> None:
+    curves = table_of(project, "curves")
+    assert (curves.samples == 100).all() and set(curves.steps) == {4} and (curves.n == 2).all()
+    td, base = (curves[curves.objective == name].sort_values("kimg") for name in ("td", "baseline"))
+    assert len(td) == 6 and td.kimg.max() == 2.56 and base.kimg.max() == 3.392
+    # Of the first images nearly all have a valid pair: 3 passes and the target's.
+    assert (
+        base.passes.to_numpy() == pytest.approx(3000 * base.kimg.to_numpy())
+        and (td.passes / td.kimg).between(3900, 4000).all()
+    )
+    assert td.seconds.is_monotonic_increasing and td[["difference", "at_passes"]].notna().to_numpy().all()
+    stored = json.loads(output(project, "runs", "digits", "edm-td-seed0", "scores.json").read_text())["curve"]
+    assert len(stored) == 6 and {row["metric"] for row in stored} == {"fid"} and stored[0]["n"] == 100
+
+
+def test_both_comparisons_levels_floor_and_marks_are_in_tables_and_page(project: Project) -> None:
+    images, passes = table_of(project, "comparison"), table_of(project, "comparison-equal-passes")
+    assert len(images) == len(passes) and (images.td_mean == passes.td_mean).all()
+    assert not (images.baseline_mean == passes.baseline_mean).any()
+    assert images.passes_ratio.between(1.3, 4 / 3).all() and passes.passes_ratio.between(0.98, 1.02).all()
+    floor = table_of(project, "floor").set_index(["library", "samples"])
+    assert set(floor.index.get_level_values("samples")) == {100, 128} and (floor.normal_std > 0).all()
+    fid = images[images.metric == "fid"]
+    assert (fid.floor == fid.library.map(floor.xs(128, level="samples").data_mean)).all()
+    assert set(fid.baseline_training) | set(fid.objective_training) <= {
+        "flattened",
+        "still learning",
+        "not shown to have flattened",
+    }
+    levels = table_of(project, "levels")
+    assert levels.share.tolist() == [0.5, 0.75, 1.0] and (levels.n == 2).all() and (levels.ratio > 0).all()
+    assert table_of(project, "overall")["at"].tolist() == ["equal images", "equal passes"]
+    page = output(project, "report.html").read_text()
+    for name in ("comparison-equal-passes", "overall", "levels", "learning", "floor", "curves"):
+        assert f'id="table-{name}"' in page
+    assert "At equal images TD changes the FID" in page and "at equal passes" in page and 'id="curves"' in page
+
+
+def test_the_shorter_baseline_is_a_snapshot_of_the_longer_one(project: Project) -> None:
+    runs = output(project, "runs", "digits")
+    assert not (runs / "edm-baseline-3.392kimg-seed0" / "snapshots").exists()
+    shown = {int(path.stem) for path in (runs / "edm-baseline-seed0" / "snapshots").iterdir()}
+    assert {2560, 3392} <= shown
+    cost = table_of(project, "cost").set_index("objective")
+    assert cost["passes, × baseline"].to_dict() == {"baseline": 1.0, "td": pytest.approx(4 / 3, abs=0.02)}
+    costs = pd.read_csv(output(project, "runs.csv")).set_index("run")
+    short, longer = (costs.loc[f"digits/edm-baseline-{name}seed0"] for name in ("", "3.392kimg-"))
+    assert short.network_passes == 3 * 2560 and longer.network_passes == 3 * 3392
+    assert short.training_seconds < longer.training_seconds
 
 
 def test_latex_is_booktabs_and_markdown_is_readable(project: Project) -> None:
@@ -215,7 +274,7 @@ def test_changing_lambda_retrains_exactly_the_runs_it_touches(project: Project) 
         )
     assert done.returncode == 0, done.stderr[-3000:]
     kept = {f"digits/{path.parent.name}" for path, before in made.items() if path.stat().st_mtime_ns == before}
-    assert len(made) == RUNS and kept == BASELINES
+    assert len(made) == TRAININGS and kept == BASELINES
     assert "already finished, kept" in done.stderr
 
 
@@ -269,13 +328,13 @@ def test_the_same_run_twice_gives_the_same_bytes(project: Project) -> None:
         assert done.returncode == 0, done.stderr
     first, second = (folder / "tiny" / "runs" / run for folder in (project.results, again))
     weights = sorted(p.name for p in (first / "snapshots").iterdir())
-    assert len(weights) == 8
+    # One each 320 images, and four of the six points of its curve between them.
+    assert len(weights) == 8 + 4
     for name in weights:
         assert digest(first / "snapshots" / name) == digest(second / "snapshots" / name)
     kept = ("metric", "library", "steps", "snapshot_kimg", "samples", "value")
-    values = [
-        [[s[k] for k in kept] for s in json.loads((f / "scores.json").read_text())["scores"]] for f in (first, second)
-    ]
+    stored = [json.loads((f / "scores.json").read_text()) for f in (first, second)]
+    values = [[[s[k] for k in kept] for s in (*scores["scores"], *scores["curve"])] for scores in stored]
     assert values[0] == values[1]
 
 
@@ -291,7 +350,7 @@ def test_mlflow_has_every_run_once_however_often_tracked(project: Project) -> No
         experiment = client.get_experiment_by_name("tiny")
         found = client.search_runs([experiment.experiment_id])
         runs = {r.data.tags["tdbench.run"]: r for r in found if r.data.tags["tdbench.kind"] != "snapshot"}
-        assert len(runs) == RUNS + 1 and len(found) == len(runs) + RUNS * 2
+        assert len(runs) == RUNS + 1 and len(found) == len(runs) + SNAPSHOTS
         run = runs["digits/edm-td-seed0"]
         assert run.data.params["objective.lambda"] == "0.5" and run.info.status == "FINISHED"
         assert len(run.data.tags["tdbench.data_sha256"]) == 64 and run.data.tags["mlflow.source.git.commit"]
@@ -358,10 +417,15 @@ def test_the_plan_says_what_it_took(project: Project) -> None:
     assert total is not None and numbers["jobs"] == int(total[1]) - 1  # less the target rule `all`
     scores = pd.read_parquet(output(project, "scores.parquet"))
     sets = scores[(scores.metric == "fid") & (scores.library == "clean-fid")]
-    assert numbers["images sampled"] == sets.n.sum() and numbers["network evaluations"] == (sets.n * sets.nfe).sum()
-    runs = pd.read_csv(output(project, "runs.csv"))
-    assert numbers["images shown in training"] == pytest.approx(runs.kimg.sum() * 1000)
     folder = output(project, "runs", "digits")
+    stored = [json.loads(path.read_text()) for path in folder.glob("*/scores.json")]
+    curve = pd.DataFrame([row for scores in stored for row in scores["curve"]])
+    every = pd.concat([sets[["n", "nfe"]], curve[["n", "nfe"]]])
+    assert numbers["images sampled"] == every.n.sum() and numbers["network evaluations"] == (every.n * every.nfe).sum()
+    finished = [json.loads(path.read_text())["snapshots"][-1] for path in folder.glob("*/snapshots.json")]
+    assert numbers["images shown in training"] == sum(entry["images"] for entry in finished)
+    passes = sum(entry["network_passes"] + entry["target_passes"] for entry in finished)
+    assert numbers["passes of images"] == pytest.approx(passes, rel=0.01)
     disk = sum(p.stat().st_size for p in folder.rglob("*") if p.suffix in (".safetensors", ".npz"))
     assert numbers["disk, MB"] * 1e6 == pytest.approx(disk, rel=0.1)
 

@@ -72,6 +72,25 @@ rule reference:
         "tdbench reference {wildcards.dataset:q} --features {wildcards.features:q} {params.plugin} --results {W.results:q} --threads {threads}"
 
 
+# What perfect samplers score with as many samples; for the report only.
+rule floor:
+    input:
+        lambda wildcards: W.floor_references(wildcards.dataset, wildcards.features),
+    output:
+        W.dataset("{dataset}").floor("{features}", "{samples}"),
+    wildcard_constraints:
+        samples="[0-9]+",
+    priority: 2500
+    threads: 1
+    resources:
+        mem_mb=ask.mem_mb("reference"),
+        runtime=ask.minutes("reference"),
+    params:
+        libraries=lambda wildcards: W.floor_libraries(wildcards.dataset, wildcards.features),
+    shell:
+        "tdbench floor {wildcards.dataset:q} --features {wildcards.features:q} --samples {wildcards.samples:q} {params.libraries} --results {W.results:q} --threads {threads}"
+
+
 # Each library has its own weights or resize, so each has its own job.
 rule reference_by_library:
     input:

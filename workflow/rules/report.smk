@@ -9,6 +9,7 @@ for flow in W.flows.values():
             f"comparison_tables_{flow.name}"
         input:
             flow.scores("comparison"),
+            flow.floors,
         output:
             report(
                 flow.comparison_tables,
@@ -39,6 +40,7 @@ for flow in W.flows.values():
                 f"ablation_tables_{flow.name}"
             input:
                 flow.scores("ablations"),
+                flow.floors,
             output:
                 report(
                     flow.ablation_files,

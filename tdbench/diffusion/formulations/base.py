@@ -36,6 +36,10 @@ BETWEEN_STEPS = WHOLE_STEPS._replace(stride=0.25)
 """The same in continuous time, where tau' < t' < tau < t: the stride is below the span. Span and stride as for EDM."""
 
 
+SCHEDULE_POINTS = 64
+"""Shares of training at which a schedule is compared with its beginning."""
+
+
 class Noise(NamedTuple):
     """The standard normal draws behind the loss of one batch."""
 
@@ -174,6 +178,19 @@ class Formulation(Parameters):
     def target_decay(self, fraction: float) -> float:
         """Share of the old target that a step keeps, where `own_target`."""
         raise NotImplementedError
+
+    @property
+    def length_dependence(self) -> str | None:
+        """What depends on the length of training, or None.
+
+        Without such a schedule, a longer training of a baseline has the shorter one as its beginning.
+        """
+        shares = [i / SCHEDULE_POINTS for i in range(SCHEDULE_POINTS)]
+        if any(self.at(share) != self.at(0.0) for share in shares):
+            return f"the schedule of {self.kind} depends on the length of training"
+        if self.own_target and any(self.target_decay(share) != self.target_decay(0.0) for share in shares):
+            return f"the decay of the target of {self.kind} depends on the length of training"
+        return None
 
     def pair_times(self, t: Tensor, span: float, stride: float) -> PairTimes:
         """t' = t "+ span", tau = t "+ stride", tau' = t' "+ stride": indices that count towards the data.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tdbench.diffusion.formulations.base import Estimates, Formulation, Losses, Noise
 from tdbench.diffusion.objectives.targets import Target, TargetOwn
-from tdbench.diffusion.preconditioning import Condition, DenoiserCall
+from tdbench.diffusion.preconditioning import BACKWARD, FORWARD, Condition, DenoiserCall
 from tdbench.settings import Parameters
 
 
@@ -34,6 +34,21 @@ class Objective(Parameters):
     def target_rule(self, formulation: Formulation) -> Target | None:
         """How the target network follows, or None where none is needed."""
         return TargetOwn() if formulation.own_target else None
+
+    def expected_passes(self, formulation: Formulation, images: int) -> float:
+        """Expected passes of images through both networks in one call of `losses`: 1 forward, 2 backward.
+
+        Here: every image forward and backward through the network, and forward through the target if there is one. An
+        objective that evaluates networks differently overrides this. It decides how long the baseline is trained for
+        the comparison at equal passes; reports count the passes of the trainings.
+
+        Parameters
+        ----------
+        images : int
+            Images of the batch, or of the part of it that goes through the network at once.
+        """
+        target = FORWARD * (self.target_rule(formulation) is not None)
+        return float(images * (FORWARD + BACKWARD + target))
 
     @abstractmethod
     def losses(

@@ -28,8 +28,9 @@ from tdbench.diffusion.formulations.base import (
     per_image_mean,
 )
 from tdbench.diffusion.objectives.base import Objective
+from tdbench.diffusion.objectives.passes import expected_target_images, rounded_up, valid_share
 from tdbench.diffusion.objectives.targets import Target, TargetEMA, TargetOwn
-from tdbench.diffusion.preconditioning import Condition, DenoiserCall
+from tdbench.diffusion.preconditioning import BACKWARD, FORWARD, Condition, DenoiserCall
 from tdbench.diffusion.processes import Coupling, Level, Posterior, couple_behind, like, posterior_coefficients
 
 Preset = Literal["paper", "release"]
@@ -141,6 +142,16 @@ class TD(Objective):
 
     def target_rule(self, formulation: Formulation) -> Target | None:
         return self.target
+
+    def expected_passes(self, formulation: Formulation, images: int) -> float:
+        """As for every objective, but the target sees only the images with a valid pair, rounded up.
+
+        See `_target_estimate`. Their number is binomial.
+        """
+        if formulation.own_target:
+            return super().expected_passes(formulation, images)
+        share = valid_share(formulation, self.span, self.stride)
+        return images * (FORWARD + BACKWARD) + FORWARD * expected_target_images(share, images)
 
     def losses(
         self,
@@ -292,10 +303,6 @@ def td_losses(
     return Losses(paired + like(share, base).flatten() * base, base, paired, times.valid.flatten())
 
 
-SHARES = 16
-"""Number of batch sizes that a target network sees: each other shape would be compiled or tuned again."""
-
-
 @torch.no_grad()
 def _target_estimate(
     target: DenoiserCall, x_prime: Tensor, t_prime: Tensor, condition: Condition, needed: Tensor
@@ -305,8 +312,7 @@ def _target_estimate(
     The network sees only the images that are needed, and those that round its batch up to a sixteenth of the batch.
     """
     total = len(needed)
-    step = -(-total // SHARES)
-    count = min(-(-int(needed.sum()) // step) * step, total)
+    count = rounded_up(int(needed.sum()), total)
     if count == 0:
         return x_prime
     if count == total:

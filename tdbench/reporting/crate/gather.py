@@ -122,7 +122,9 @@ def _add_training(contents: Contents, records: RunRecords, command: str) -> list
 
 def _add_weights(contents: Contents, records: RunRecords) -> list[str]:
     names, command = [], records.command("train")
-    for images in records.run.scored_snapshots():
+    temporary = records.run.temporary_snapshots
+    wanted = {*records.run.scored_snapshots(), *(i for i in records.run.curve_snapshots if i not in temporary)}
+    for images in sorted(wanted):
         path = records.layout.snapshot(images)
         if WEIGHTS in contents.options:
             check_snapshot(path, records.snapshots[images], command)
@@ -139,6 +141,10 @@ def _add_sample_sets(contents: Contents, records: RunRecords) -> list[str]:
         what = f"{records.run.sampling.images} samples at {record.steps} steps"
         names += contents.add_large(path, what, command, SAMPLES)
         names += contents.add_large(path.with_suffix(".png"), f"Picture of {what}", command, SAMPLES)
+    for record in records.curve_sampled:
+        path = records.layout.folder / record.file
+        what = f"{records.run.curve_images} samples of the curve at {record.steps} steps"
+        names += contents.add_large(path, what, command, SAMPLES)
     return names
 
 
@@ -166,6 +172,10 @@ def _add_dataset(contents: Contents, plan: Plan, name: str, records: Records) ->
         contents.add_large(files.classifier, what, trained, DATA)
     for library in dict.fromkeys(library for run in runs for library in run.evaluation.libraries):
         _add_reference(contents, files, library, [records.of(run) for run in runs])
+    for samples in plan.floors[name] if runs else ():
+        path = files.floor(features, samples)
+        made_by = advice.floor(path, features, samples, plan.libraries(name))
+        contents.add(path, f"What perfect samplers score with {samples} samples of data set {name}", made_by)
 
 
 def _add_reference(contents: Contents, files: DatasetLayout, library: str, runs: list[RunRecords]) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 from tdbench.errors import TdbenchError
 from tdbench.experiment.run import Plan
 from tdbench.records.layout import ReportLayout, RunLayout
-from tdbench.records.report import PARTS
+from tdbench.records.rows import PARTS
 from tdbench.records.schema import Written, read_record
 from tdbench.records.stored import Records
 from tdbench.reporting.collect import collect_scores

@@ -4,7 +4,7 @@ A group contains the charts at one place of the page: the comparison, an ablatio
 lie side by side. Each cell has one or two charts above each other with the rows of the chosen metric and library.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, TypedDict
 
@@ -58,7 +58,12 @@ CONFIG: Json = {
 }
 
 
-def scores_group(per_run: pd.DataFrame, labels: list[str], comparable: bool = True) -> Group:
+def scores_group(
+    per_run: pd.DataFrame,
+    labels: list[str],
+    comparable: bool = True,
+    limits: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
+) -> Group:
     """Scores against NFE, and differences to the baseline below: one cell per data set and formulation.
 
     Parameters
@@ -67,6 +72,8 @@ def scores_group(per_run: pd.DataFrame, labels: list[str], comparable: bool = Tr
         Objectives, or cases of an ablation, the baseline first; others are left out.
     comparable : bool
         Whether differences to the baseline are meaningful.
+    limits : callable or None
+        Adds to the differences what limits their verdicts (`limits`).
     """
     baseline, *treated = labels
     shown = per_run[per_run.objective.isin(labels)]
@@ -74,6 +81,8 @@ def scores_group(per_run: pd.DataFrame, labels: list[str], comparable: bool = Tr
     # A logarithmic axis and percent of the baseline need positive means.
     positive = (means["mean"] > 0).groupby(means.metric).all()
     differences = compare(shown, baseline, treated) if comparable else compare(shown[:0], baseline, treated)
+    if limits is not None and not differences.empty:
+        differences = limits(differences)
     differences = differences.assign(said=_said(differences))
     colours = colours_of(labels)
     parts = [_value_rows(means, differences, labels)]

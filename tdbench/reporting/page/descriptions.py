@@ -17,6 +17,12 @@ def comparison(found: Findings) -> str:
     return describe_scores(found.per_run("comparison"), objectives(found.plan))
 
 
+def curves(found: Findings, dataset: str, formulation: str) -> str:
+    """Alternative text of scores in the course of training."""
+    table = found.table("curves").numbers
+    return describe_score_curves(table[(table.dataset == dataset) & (table.formulation == formulation)])
+
+
 def costs(found: Findings) -> str:
     """Alternative text of cost against quality."""
     return describe_costs(found.table("cost-against-quality").numbers)
@@ -62,6 +68,22 @@ def describe_scores(per_run: pd.DataFrame, labels: list[str]) -> str:
                 sides.append(f"{label} {points}")
         cells.append(f"{', '.join(map(str, pair))}: {'; '.join(sides)}")
     return f"{name_of(metric)} by NFE, means over seeds. {'. '.join(cells)}."
+
+
+def describe_score_curves(rows: pd.DataFrame) -> str:
+    """Begin, middle and end of each curve: ``at 9 steps baseline 120 at 0.6, 31 at 9.9, 16 at 25.6 kimg; ...``."""
+    if rows.empty:
+        return "No curves were scored."
+    parts = []
+    for (steps, objective), mine in rows.astype({"steps": int}).groupby(["steps", "objective"], sort=False):
+        ordered = mine.sort_values("kimg")
+        chosen = ordered.iloc[sorted({0, len(ordered) // 2, len(ordered) - 1})]
+        points = ", ".join(
+            f"{number(mean, 3)} at {number(kimg, 3)}" for mean, kimg in zip(chosen["mean"], chosen.kimg, strict=True)
+        )
+        parts.append(f"at {budget(int(str(steps)))} {objective} {points} kimg")
+    metric = name_of(str(rows.metric.iloc[0]))
+    return f"{metric} in the course of training, means over seeds, {'; '.join(parts)}."
 
 
 def describe_costs(costs: pd.DataFrame) -> str:

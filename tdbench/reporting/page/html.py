@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from pkgutil import resolve_name
@@ -16,7 +17,9 @@ from tdbench.experiment.extractors import LIBRARY_SPECIFIC
 from tdbench.experiment.metrics import label, leading
 from tdbench.records.report import FIGURES, TABLES
 from tdbench.reporting import captions, collect, tables
+from tdbench.reporting.answer import summary
 from tdbench.reporting.findings import Findings
+from tdbench.reporting.limits import limit_ablation, limit_comparison, saturation_advice
 from tdbench.reporting.page import charts, history, libraries
 from tdbench.reporting.page.table import PageTable, page_table
 from tdbench.runtime.files import write_text
@@ -26,7 +29,9 @@ from tdbench.runtime.provenance import provenance
 def write_html(found: Findings) -> None:
     """Write report.html from the findings and the figures beside it."""
     plan, per_run = found.plan, found.per_run("all")
-    headline, answers = captions.summary(plan, found.table("comparison").numbers, found.per_run("comparison"))
+    compared = found.table("comparison").numbers
+    passes = found.table("comparison-equal-passes").numbers
+    headline, answers = summary(plan, compared, found.per_run("comparison"), passes)
     page = (
         _environment()
         .get_template("report.html.j2")
@@ -34,6 +39,7 @@ def write_html(found: Findings) -> None:
             experiment=plan.experiment,
             headline=headline,
             answers=answers,
+            saturation=saturation_advice(found, compared),
             tables=_tables(found),
             figures=_figures(found),
             groups=_groups(found),
@@ -94,13 +100,16 @@ def _groups(found: Findings) -> dict[str, charts.Group]:
     """Place on the page -> its interactive charts."""
     plan = found.plan
     groups = {
-        "comparison": charts.scores_group(found.per_run("comparison"), tables.objectives(plan)),
+        "comparison": charts.scores_group(
+            found.per_run("comparison"), tables.objectives(plan), limits=lambda table: limit_comparison(found, table)
+        ),
         "cost": charts.cost_group(found.table("cost-against-quality").numbers),
     }
     for name in plan.ablations:
         comparable = tables.varies_objective_only(plan, name)
         labels = collect.labels_of_ablation(plan, name)
-        groups[f"ablation-{name}"] = charts.scores_group(found.cases(name), labels, comparable)
+        limits = partial(limit_ablation, found)
+        groups[f"ablation-{name}"] = charts.scores_group(found.cases(name), labels, comparable, limits)
     return groups
 
 

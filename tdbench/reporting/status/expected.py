@@ -19,6 +19,11 @@ class Expected:
     set_images: int | None = None
     steps: tuple[int, ...] = ()
     score_sets: int | None = None
+    curve_sets: int = 0
+    """Those of ``sample_sets`` that belong to the curve; they come last."""
+    curve_images: int = 0
+    """Samples in each."""
+    curve_steps: tuple[int, ...] = ()
 
     @property
     def group(self) -> str:

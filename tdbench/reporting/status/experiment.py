@@ -123,6 +123,10 @@ def _expected(experiment: str, entry: dict[str, Any]) -> Expected:
         _count(entry["set_images"]),
         tuple(_count(steps, MOST_SETS) for steps in entry["steps"]),
         _count(entry["score_sets"]),
+        # Plans of earlier versions have no curves.
+        _count(entry.get("curve_sets", 0), MOST_SETS),
+        _count(entry.get("curve_images", 0)),
+        tuple(_count(steps, MOST_SETS) for steps in entry.get("curve_steps", ())),
     )
 
 
@@ -139,6 +143,7 @@ def _of_record(results: Path, experiment: str, name: str) -> Expected:
         record = json.loads((ReportLayout(results, experiment).runs / name / "run.json").read_text(encoding="utf-8"))
         training = record["run"]["training"]
         steps = -(-round(training["duration_kimg"] * 1000) // training["batch_size"])
-        return Expected(experiment, name, name, training_images=_count(steps * training["batch_size"]))
+        images = max(steps * training["batch_size"], record["run"].get("continued_to", 0))
+        return Expected(experiment, name, name, training_images=_count(images))
     except Exception:  # a damaged file fails in many ways
         return Expected(experiment, name, name)

@@ -22,7 +22,7 @@ def write_plan_file(plan: "Plan", results: Path) -> None:
         If it cannot be written.
     """
     path = ReportLayout(results, plan.experiment.name).plan
-    runs = [asdict(_expected(run)) for run in plan.runs.values()]
+    runs = [asdict(_expected(run, plan.runs[run.weights_name])) for run in plan.runs.values()]
     for entry in runs:
         del entry["experiment"]
     content = {"experiment": plan.experiment.name, "path": str(plan.path), "datasets": _datasets(plan), "runs": runs}
@@ -38,17 +38,22 @@ def _datasets(plan: "Plan") -> dict[str, Any]:
     return {name: facts | {"libraries": plan.libraries(name)} for name in plan.experiment.datasets}
 
 
-def _expected(run: "Run") -> Expected:
+def _expected(run: "Run", trainer: "Run") -> Expected:
+    """The work of a run; ``trainer`` is the run that trains its weights."""
     sampling, sets = run.sampling, len(run.scored_snapshots()) * len(run.sampling.steps)
+    curve = len(run.curve_snapshots) * len(run.curve_steps)
     return Expected(
         experiment=run.experiment,
         name=run.name,
         weights_name=run.weights_name,
         network=run.network.kind,
         sampler=sampling.sampler.kind,
-        training_images=run.training.images_at(run.training.steps),
-        sample_sets=sets,
+        training_images=trainer.trained_images,
+        sample_sets=sets + curve,
         set_images=sampling.images,
         steps=sampling.steps,
-        score_sets=sets * len(run.evaluation.libraries),
+        score_sets=sets * len(run.evaluation.libraries) + curve,
+        curve_sets=curve,
+        curve_images=run.curve_images if curve else 0,
+        curve_steps=run.curve_steps if curve else (),
     )

@@ -5,7 +5,7 @@ from statistics import fmean
 
 from mlflow.entities import Metric
 
-from tdbench.records.schema import MetricsLine, Score
+from tdbench.records.schema import MetricsLine, Score, SnapshotEntry
 
 
 def training_metrics(lines: list[MetricsLine], started: int) -> list[Metric]:
@@ -16,6 +16,27 @@ def training_metrics(lines: list[MetricsLine], started: int) -> list[Metric]:
         for key, value in line.figures.items()
         if key not in ("step", "seconds") and value is not None
     ]
+
+
+def curve_metrics(
+    scores: list[Score], snapshots: Mapping[int, SnapshotEntry], batch_size: int, started: int
+) -> list[Metric]:
+    """The scores of a curve by training step, such as ``curve/fid/clean-fid/nfe-017``.
+
+    Parameters
+    ----------
+    snapshots : mapping
+        Images shown -> snapshot.
+    started : int
+        Begin of the training, milliseconds since the epoch.
+    """
+    found = []
+    for row in scores:
+        images = round(row.snapshot_kimg * 1000)
+        time = started + int(1000 * (snapshots[images].seconds or 0.0))
+        name = f"curve/{row.metric}/{row.library}/nfe-{row.nfe:03d}"
+        found.append(Metric(name, row.value, time, images // batch_size))
+    return found
 
 
 def score_metrics(scores: list[Score], time: int, step: int, about: Mapping[str, Mapping[str, str]]) -> list[Metric]:

@@ -25,7 +25,9 @@ from tdbench.runtime.files import sha256
 
 REPORT = "report"
 """Name of the report's run."""
-_FORM = "nested 1"
+REPORTED = ("comparison", "comparison-equal-passes", "overall", "levels", "learning", "curves", "floor")
+"""The tables that the report's run holds."""
+_FORM = "nested 2"
 """Version of the format; runs in another version are written again."""
 
 
@@ -52,7 +54,7 @@ class Writer:
         last = run.scored_snapshots()[-1]
         check_snapshot(layout.snapshot(last), records.snapshots[last], records.command("train"))
         began = _milliseconds(record.provenance.written_at)
-        ended = began + int(records.finished.training_seconds * 1000)
+        ended = began + int(records.seconds * 1000)
         run_id = self._begin(run.name, began, self._tags(run) | _facts(run, record) | {CONTENT: content})
         compared = self._log_data(run, run_id, record.data)
         model_id = None
@@ -61,7 +63,8 @@ class Writer:
         log_batches(
             self.client,
             run_id,
-            metrics.training_metrics(records.metrics, began)
+            metrics.training_metrics(records.own_metrics, began)
+            + metrics.curve_metrics(scored.curve, records.snapshots, run.training.batch_size, began)
             + metrics.score_metrics(scored.scores, ended, run.training.steps, {}),
             [Param(key, str(value)) for key, value in _flatten(record.run).items()],
         )
@@ -116,7 +119,8 @@ class Writer:
 
     def report(self, layout: ReportLayout) -> str:
         """Write the run of the report unless it is complete already; returns its id."""
-        files = [layout.scores_parquet, layout.scores_csv, layout.runs_csv, *layout.table("comparison"), layout.html]
+        tables = [path for name in REPORTED for path in layout.table(name)]
+        files = [layout.scores_parquet, layout.scores_csv, layout.runs_csv, *tables, layout.html]
         content = _content([layout.scores_csv, layout.html])
         kept = self.there.whole(REPORT, content, (), 0)
         if kept is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tdbench.evaluation.floor import write_floors
 from tdbench.experiment.load import load_plan
 from tdbench.experiment.run import Plan
 from tdbench.records.layout import DatasetLayout
@@ -25,7 +26,8 @@ CHANGES = {
     "formulations:\n  edm: {}": "formulations:\n  ddpm: {}\n  ddim: {}",
     "seeds: [0, 1]": "seeds: [0]",
     "duration_kimg: 2.56": "duration_kimg: 0.64",
-    "last_percent: 25": "last_percent: 60",
+    "last_percent: 25": "last_percent: 60, equal_passes: false",
+    "curve: {points: 6, images: 100, steps: [4]}": "curve: {points: 4, images: 64, steps: [2]}",
     "sampling: {steps: [2, 4], images: 128": "sampling: {sampler: {kind: ddim, clip: true}, steps: [2, 4], images: 64",
 }
 RUNS, TRAININGS, SNAPSHOTS = 4, 3, 2
@@ -89,6 +91,8 @@ def finished(prepared: DatasetLayout, tmp_path_factory: pytest.TempPathFactory) 
     for stage in ("train", "sample", "evaluate"):
         runs = [run for run in plan.runs.values() if stage != "train" or run.trained_as is None]
         do_stage(stage, runs, results, keep_finished=False, marker=None)
+    for samples in plan.floors["digits"]:
+        write_floors(DatasetLayout(results, "digits"), "classifier", plan.libraries("digits"), samples, threads=1)
     found = Findings(plan, results)
     for part in ("comparison", "page"):
         write_part(found, part)

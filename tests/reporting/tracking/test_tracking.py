@@ -85,7 +85,10 @@ def test_scores_are_by_nfe_and_curves_by_step(tracked: Tracked, client: MlflowCl
     lines = [json.loads(line) for line in layout(tracked).metrics.read_text().splitlines()]
     curve = {m.step: m.value for m in client.get_metric_history(parent.info.run_id, "train/loss")}
     assert curve == {line["step"]: line["loss"] for line in lines} and len(curve) >= 2
-    seconds = json.loads(layout(tracked).snapshots.read_text())["training_seconds"]
+    scored = json.loads(layout(tracked).scores.read_text())["curve"]
+    points = {m.step: m.value for m in client.get_metric_history(parent.info.run_id, "curve/fid/clean-fid/nfe-002")}
+    assert points == {round(row["snapshot_kimg"] * 1000) // 64: row["value"] for row in scored} and len(points) == 4
+    seconds = json.loads(layout(tracked).snapshots.read_text())["snapshots"][-1]["seconds"]
     assert (parent.info.end_time - parent.info.start_time) / 1000 == pytest.approx(seconds, abs=0.002)
 
 
