@@ -109,7 +109,7 @@ def _overall(plan: Plan, compared: list[_Comparison], per_run: pd.DataFrame, nam
             change = f"changes {of}{_percent(found.change)} on average and "
         counts = f"is {_counts(part.rows)} of {len(part.rows)}{' comparisons' if not parts else ''}"
         where = _named(part, len(compared))
-        parts.append(f"{where}{'TD ' if not parts else ''}{change}{counts}")
+        parts.append(f"{where}TD {change}{counts}")
     text = "; ".join(parts)
     return text[0].upper() + text[1:]
 
