@@ -9,7 +9,7 @@ from tdbench.experiment.run import FLOORED, Plan
 
 SAMPLES_A_FEATURE = 20
 """With fewer samples for each dimension of the features, `floor_remarks` warns. With 20 the floor of the default
-experiment is 1.1."""
+experiment is about 1.2."""
 
 
 def score_remarks(plan: Plan) -> Iterator[str]:
