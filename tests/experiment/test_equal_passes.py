@@ -12,7 +12,7 @@ from tdbench.errors import TdbenchError
 from tdbench.experiment.evaluation import Curve
 from tdbench.experiment.load import load_plan
 from tdbench.experiment.run import Plan
-from tdbench.records.layout import DatasetLayout
+from tdbench.records.layout import DatasetLayout, RunLayout
 from tdbench.records.stored import Records
 from tdbench.workflow.budget import describe_plans
 from tests.conftest import ROOT, TINY, results_with_data
@@ -195,3 +195,45 @@ def test_the_default_experiment_has_curves_and_longer_baselines() -> None:
     # DDIM's baseline is DDPM's; its longer one too.
     assert ddim.trained_as == ddpm.name and plan.run("ddim-baseline-34.112kimg-seed0").trained_as == ddpm.name
     assert ddpm.continued_to == 34_112 and not plan.run("ddpm-td-seed0").continued_to
+
+
+@pytest.mark.slow
+def test_weights_that_only_the_curve_needed_are_deleted_with_the_report_and_not_missed(
+    tmp_path: Path, prepared: DatasetLayout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = results_with_data(tmp_path / "results", prepared)
+    evaluation = {"curve": {"points": 4, "keep_snapshots": False}, "kid_subset_size": 32, "bootstrap": 0}
+    sampling = {"steps": [2], "images": 64}
+    plan = changed(
+        tmp_path,
+        training=SHORT,
+        sampling=sampling,
+        evaluation=evaluation,
+        seeds=[0],
+        formulations={"edm": {}},
+        ablations={},
+    )
+    runs = [name.removeprefix("digits/") for name in plan.runs]
+
+    def call(*words: str) -> str:
+        monkeypatch.setattr("sys.argv", ["tdbench", *words, "--results", str(results)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        assert not ended.value.code, said.err
+        return said.err
+
+    path = str(tmp_path / "changed.yaml")
+    for stage in ("train", "sample", "evaluate"):
+        call(stage, path, *runs)
+    call("floor", "digits", "--samples", "64")
+    base = plan.run("edm-baseline-seed0")
+    snapshots = [RunLayout(results, base).snapshot(base.training.images_at(step)) for step in base.snapshot_steps()]
+    assert base.temporary_snapshots and all(snapshot.exists() for snapshot in snapshots)
+    call("report", path)
+    left = {int(snapshot.stem) for snapshot in snapshots if snapshot.exists()}
+    assert left == {int(snapshot.stem) for snapshot in snapshots} - set(base.temporary_snapshots)
+    for stage in ("train", "sample", "evaluate"):
+        assert call(stage, path, *runs, "--keep-finished").count("already finished, kept") == (
+            2 if stage == "train" else 3
+        )
