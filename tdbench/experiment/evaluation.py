@@ -96,6 +96,12 @@ class Curve(Parameters):
         return [*found, until]
 
 
+def _curve(value: Any) -> Any:
+    if value is not None and not isinstance(value, dict | Curve):
+        raise ValueError("should be a mapping such as {points: 12, images: 500, steps: [9]}, or null for no curve")
+    return value
+
+
 class Evaluation(Parameters):
     """How samples are scored."""
 
@@ -122,7 +128,9 @@ class Evaluation(Parameters):
         ),
     ] = 30
     curve: Annotated[
-        Curve | None, Field(description="scores in the course of training; null: none, and nothing is said of its end")
+        Curve | None,
+        BeforeValidator(_curve),
+        Field(description="scores in the course of training; null: none, and nothing is said of its end"),
     ] = Curve()
     equal_passes: Annotated[
         bool,

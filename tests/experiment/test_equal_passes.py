@@ -174,9 +174,10 @@ def test_the_points_of_a_curve_are_denser_early_and_continue_alike() -> None:
         ({"steps": [4, 2]}, "evaluation.curve.steps: .*must increase without repetition"),
         ({"images": 1}, "evaluation.curve.images: 1"),
         ({"point": 12}, "evaluation.curve.point"),
+        (12, "evaluation.curve: 12: should be a mapping such as"),
     ],
 )
-def test_mistakes_in_a_curve_name_the_key_and_the_value(tmp_path: Path, curve: dict[str, Any], words: str) -> None:
+def test_mistakes_in_a_curve_name_the_key_and_the_value(tmp_path: Path, curve: Any, words: str) -> None:
     with pytest.raises(TdbenchError, match=words):
         changed(tmp_path, evaluation={"curve": curve, "kid_subset_size": 64})
 
