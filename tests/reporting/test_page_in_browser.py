@@ -14,6 +14,9 @@ from pypdf import PdfReader
 
 from tests.reporting.conftest import FAILED, RESUMED, MadePage, MadeUp
 
+# A browser is a process.
+pytestmark = pytest.mark.slow
+
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ROWS, OF_ONE = 95, 19
 
