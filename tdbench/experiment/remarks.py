@@ -8,8 +8,7 @@ from tdbench.experiment.metrics import left_out
 from tdbench.experiment.run import FLOORED, Plan
 
 SAMPLES_A_FEATURE = 20
-"""With fewer samples for each dimension of the features, `floor_remarks` warns. With 20 the floor of the default
-experiment is about 1.2."""
+"""With fewer samples for each dimension of the features, `floor_remarks` warns."""
 
 
 def score_remarks(plan: Plan) -> Iterator[str]:

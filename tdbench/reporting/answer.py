@@ -31,8 +31,10 @@ class _Comparison(NamedTuple):
     rows: pd.DataFrame
     baselines: dict[tuple[str, str, str], str]
 
-    def of(self, rows: pd.DataFrame) -> "_Comparison":
-        return self._replace(rows=rows)
+    def of(self, *cell: object) -> "_Comparison":
+        """The rows of a data set, formulation and objective."""
+        own = (self.rows[["dataset", "formulation", "objective"]] == list(cell)).all(axis=1)
+        return self._replace(rows=self.rows[own])
 
 
 def summary(
@@ -69,16 +71,7 @@ def summary(
     lines = []
     for (dataset, formulation, objective), rows in first.groupby(["dataset", "formulation", "objective"], sort=False):
         cell = f"{dataset}, {formulation}, {objective}"
-        mine = [
-            part.of(
-                part.rows[
-                    (part.rows[["dataset", "formulation", "objective"]] == [dataset, formulation, objective]).all(
-                        axis=1
-                    )
-                ]
-            )
-            for part in compared
-        ]
+        mine = [part.of(dataset, formulation, objective) for part in compared]
         text = "; ".join(f"{_named(part, len(compared))}{_line(plan, part, per_run)}" for part in mine)
         differences = "; ".join(map(_difference, rows.itertuples()))
         lines.append(Answer(f"{cell}: {text}.", f"{cell}: {differences}."))
@@ -127,8 +120,8 @@ def _length(plan: Plan, rows: pd.DataFrame) -> Iterator[str]:
         lengths = sorted({run.last_images / 1000 for run in plan.comparison})
         span = f"{lengths[0]:g}" if len(lengths) == 1 else f"{lengths[0]:g} to {lengths[-1]:g}"
         yield (
-            f"{learning} of {len(cells)} pairs of trainings still learn after {span} kimg, so this is a statement "
-            "about trainings of this length and not about the method."
+            f"{learning} of {len(cells)} pairs of trainings still learn after {span} kimg, or have not been shown to "
+            "have flattened, so this is a statement about trainings of this length and not about the method."
         )
 
 
@@ -175,7 +168,7 @@ def _difference(row: Any) -> str:
 
 
 def overall_table(found: Findings) -> pd.DataFrame:
-    """One row for each objective and comparison: differences over all cells in a few numbers (`statistics.Overall`)."""
+    """One row for each objective and comparison: differences over all cells in a few numbers (`aggregates.Overall`)."""
     plan, per_run = found.plan, found.per_run("comparison")
     images, passes = found.table("comparison").numbers, found.table("comparison-equal-passes").numbers
     rows = []

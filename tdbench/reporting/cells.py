@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from tdbench.experiment.metrics import label
+
 DASH = "—"
 """Shown in an empty cell."""
 LARGEST = sys.float_info.max
@@ -73,6 +75,18 @@ def interval(mean: float, low: float, high: float) -> Cell:
 def probability(p: float) -> Cell:
     """``0.03``; ``< 0.001`` for smaller values, a dash for NaN."""
     return NOTHING if pd.isna(p) else Cell("< 0.001", p) if p < 0.001 else number(p, 2)
+
+
+def place_columns(table: pd.DataFrame) -> dict[str, pd.Series]:
+    """The columns that say where a score comes from, as tables for people begin."""
+    return {
+        "data": table.dataset,
+        "formulation": table.formulation,
+        "objective": table.objective,
+        "metric": table.metric.map(label),
+        "library": table.library,
+        "steps": table.steps,
+    }
 
 
 def budget(steps: int) -> Cell:

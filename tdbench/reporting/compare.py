@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from tdbench.errors import TdbenchError
-from tdbench.experiment.metrics import METRICS, label
-from tdbench.reporting.cells import NOTHING, Cell, interval, number, probability
+from tdbench.experiment.metrics import METRICS
+from tdbench.reporting.cells import NOTHING, Cell, interval, number, place_columns, probability
 from tdbench.reporting.collect import CELL, mean_over_snapshots
 from tdbench.reporting.statistics import decide, in_order, paired_difference
 from tdbench.runtime import advice
@@ -245,12 +245,7 @@ def _described(
 
 def _readable(table: pd.DataFrame) -> str:
     columns = {
-        "data": table.dataset,
-        "formulation": table.formulation,
-        "objective": table.objective,
-        "metric": table.metric.map(label),
-        "library": table.library,
-        "steps": table.steps,
+        **place_columns(table),
         "A": [_mean(value) for value in table.a],
         "B": [_mean(value) for value in table.b],
         "B − A [95 %]": [

@@ -4,9 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from tdbench.experiment.metrics import label
 from tdbench.experiment.run import Plan
-from tdbench.reporting.cells import NOTHING, Cell, fixed, interval, spread
+from tdbench.reporting.cells import NOTHING, Cell, fixed, interval, place_columns, spread
 from tdbench.reporting.findings import Findings
 from tdbench.reporting.tables import baseline_name, verdicts
 
@@ -118,12 +117,7 @@ def _passes_an_image(row: Any) -> Cell:
 def readable_cost_against_quality(table: pd.DataFrame) -> pd.DataFrame:
     """Cost against quality, formatted for people."""
     columns = {
-        "data": table.dataset,
-        "formulation": table.formulation,
-        "objective": table.objective,
-        "metric": table.metric.map(label),
-        "library": table.library,
-        "steps": table.steps,
+        **place_columns(table),
         "NFE": table.nfe,
         "score, × baseline [95 %]": [
             Cell(str(interval(*row)).replace("+", ""), row[0])

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
-from tdbench.experiment.metrics import label, lower_is_better
-from tdbench.reporting.cells import NOTHING, Cell, interval, number, spread
+from tdbench.experiment.metrics import lower_is_better
+from tdbench.reporting.cells import NOTHING, Cell, interval, number, place_columns, spread
 from tdbench.reporting.collect import CURVE
 from tdbench.reporting.findings import Findings
 from tdbench.reporting.statistics import paired_difference
@@ -97,12 +97,7 @@ def readable_curves(table: pd.DataFrame) -> pd.DataFrame:
     """The curves, formatted for people."""
     return pd.DataFrame(
         {
-            "data": table.dataset,
-            "formulation": table.formulation,
-            "objective": table.objective,
-            "metric": table.metric.map(label),
-            "library": table.library,
-            "steps": table.steps,
+            **place_columns(table),
             "kimg": [number(value, 4) for value in table.kimg],
             "passes, thousands": [_known(value / 1e3) for value in table.passes],
             "training time, s": [_known(value) for value in table.seconds],

@@ -12,7 +12,7 @@ import pandas as pd
 from tdbench.errors import printable
 from tdbench.experiment.metrics import METRICS, label
 from tdbench.experiment.run import Plan
-from tdbench.reporting.cells import NOTHING, Cell, budget, fixed, interval, number, probability, spread
+from tdbench.reporting.cells import NOTHING, Cell, budget, fixed, interval, number, place_columns, probability, spread
 from tdbench.reporting.collect import BASELINE, CELL, labels_of_ablation, of_last_snapshot
 from tdbench.reporting.findings import Findings, Table
 from tdbench.reporting.latex import latex_table
@@ -107,12 +107,7 @@ def comparison_table(plan: Plan, per_run: pd.DataFrame, equal_passes: bool = Fal
 def readable_comparison(table: pd.DataFrame) -> pd.DataFrame:
     """The comparison, formatted for people."""
     columns = {
-        "data": table.dataset,
-        "formulation": table.formulation,
-        "objective": table.objective,
-        "metric": table.metric.map(label),
-        "library": table.library,
-        "steps": table.steps,
+        **place_columns(table),
         "NFE": table.nfe,
         "baseline": [spread(m, s) for m, s in zip(table.baseline_mean, table.baseline_std, strict=True)],
         "TD": [spread(m, s) for m, s in zip(table.td_mean, table.td_std, strict=True)],
