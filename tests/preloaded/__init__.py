@@ -38,9 +38,13 @@ class Preloaded:
                 name, f"#!{sys.executable} -IS\n", f'ADDRESS, NAME = "{address}", "{name}"\n', _CLIENT.read_text()
             )
         # What a program finds as its own interpreter: its folder is the one in which `tdbench` is looked for.
-        # Snakemake calls `python -m snakemake` for its jobs on other machines.
-        snakemake = f'if [ "$1 $2" = "-m snakemake" ]; then shift 2; exec "{self.folder / "snakemake"}" "$@"; fi\n'
-        self._write("python", "#!/bin/sh\n", snakemake, f'exec "{sys.executable}" "$@"\n')
+        # Snakemake calls `python -m snakemake` for its jobs on other machines, and a training of several processes calls
+        # `python -m tdbench` for each.
+        modules = [
+            f'if [ "$1 $2" = "-m {name}" ]; then shift 2; exec "{self.folder / name}" "$@"; fi\n'
+            for name in ("snakemake", "tdbench")
+        ]
+        self._write("python", "#!/bin/sh\n", *modules, f'exec "{sys.executable}" "$@"\n')
         self._process = subprocess.Popen(
             [
                 sys.executable,

@@ -6,17 +6,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.conftest import ROOT
+from tests.preloaded import preloaded
 from tests.reliability.calls import RUNS, SMALL, outcome
 from tests.reliability.conftest import After
 
 PATIENCE_S = 300
+OWN_PYTHON = (sys.executable, "-m", "snakemake")
 
 
 class Snakemake:
@@ -27,15 +29,13 @@ class Snakemake:
         self.target = results / "small" / "jobs" / "digits" / "comparison" / "edm-1" / "evaluate.json"
         self._processes: list[subprocess.Popen[str]] = []
 
-    def begin(self, where: str, *options: str) -> subprocess.Popen[str]:
-        """Start one in a group of its own, as a terminal does."""
+    def begin(self, where: str, *options: str, program: Sequence[str] = OWN_PYTHON) -> subprocess.Popen[str]:
+        """Start one in a group of its own, as a terminal does; by default its jobs are its children."""
         folder = self._folder / where
         folder.mkdir(exist_ok=True)
         options = options or ("--cores", "1", str(self.target))
         command = [
-            sys.executable,
-            "-m",
-            "snakemake",
+            *program,
             "--snakefile",
             str(ROOT / "Snakefile"),
             *options,
@@ -58,7 +58,7 @@ class Snakemake:
 
     def call(self, where: str, *options: str) -> tuple[int, str]:
         """Its exit code and what it said."""
-        process = self.begin(where, *options)
+        process = self.begin(where, *options, program=[preloaded().program("snakemake")])
         said = process.communicate(timeout=PATIENCE_S)[0]
         return process.returncode, said
 
