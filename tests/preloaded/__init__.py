@@ -38,8 +38,8 @@ class Preloaded:
                 name, f"#!{sys.executable} -IS\n", f'ADDRESS, NAME = "{address}", "{name}"\n', _CLIENT.read_text()
             )
         # What a program finds as its own interpreter: its folder is the one in which `tdbench` is looked for.
-        # Snakemake calls `python -m snakemake` for its jobs on other machines, and a training of several processes calls
-        # `python -m tdbench` for each.
+        # Snakemake calls `python -m snakemake` for its jobs on other machines, and a training in several processes
+        # calls `python -m tdbench` for each.
         modules = [
             f'if [ "$1 $2" = "-m {name}" ]; then shift 2; exec "{self.folder / name}" "$@"; fi\n'
             for name in ("snakemake", "tdbench")
