@@ -14,7 +14,7 @@ from tdbench.data.sources import digits
 from tdbench.experiment.load import load_plan
 from tdbench.experiment.run import Plan, Run
 from tdbench.networks import NOMINAL
-from tdbench.training.metrics import MetricsWriter
+from tdbench.training.metrics import MetricsWriter, StepSettings
 from tdbench.training.state import TrainingState, build_state
 from tdbench.training.step import one_step
 
@@ -64,11 +64,11 @@ class Training:
 
     def step(self) -> None:
         """Do the next step with its batch, and write the line of metrics if it is due."""
-        rate, decay = self.step_with(self.batches.at(self.done % self.run.training.steps))
+        used = self.step_with(self.batches.at(self.done % self.run.training.steps))
         if self.done % self.run.training.metrics_every_steps == 0:
-            self.metrics.flush(rate, decay)
+            self.metrics.flush(used)
 
-    def step_with(self, batch: Batch) -> tuple[float, float]:
+    def step_with(self, batch: Batch) -> StepSettings:
         """Do the next step on a given batch, without a line of metrics."""
         step = self.done % self.run.training.steps
         self.done += 1

@@ -78,6 +78,43 @@ def show(
 
 
 @app.command()
+def diagnose(
+    experiment: Experiment,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Name of a trained run, such as edm-baseline-seed0.")],
+    results: Results = DEFAULT_RESULTS,
+    noise_level: Annotated[
+        list[float] | None,
+        typer.Option(min=1e-9, help="Noise level σ/α to measure at, instead of times of the grid; may be repeated."),
+    ] = None,
+    times: Annotated[int, typer.Option(min=2, max=1000, help="Times, spread evenly on the grid.")] = 12,
+    images: Annotated[int, typer.Option(min=2, max=1_000_000, help="Images of the data, at most.")] = 1024,
+    batches: Annotated[
+        int, typer.Option(min=0, max=100_000, help="Batches for the gradient's noise, for small networks; 0: none.")
+    ] = 8,
+) -> None:
+    """Show what TD does to the gradient of a trained run: where its variance is, what TD removes, what the lag costs.
+
+    For a baseline the first TD objective of the experiment is asked about, or the paper's settings.
+    """
+    from pydantic import ValidationError
+
+    from tdbench.errors import TdbenchError
+    from tdbench.experiment.evaluation import MechanismSettings
+    from tdbench.experiment.load import load_plan
+    from tdbench.reporting.diagnose import diagnosis
+    from tdbench.validation import explain
+
+    for level in noise_level or ():
+        check_finite("--noise-level", level)
+    given = {"times": times, "images": images, "batches": batches}
+    try:
+        settings = MechanismSettings.model_validate(given)
+    except ValidationError as error:
+        raise TdbenchError(*explain("tdbench diagnose", given, error)) from error
+    typer.echo(diagnosis(load_plan(experiment), run, results, settings, noise_level or []))
+
+
+@app.command()
 def status(
     results: Annotated[
         Path, path_argument("RESULTS", help="Results folder, or the folder of one experiment in it.")

@@ -24,6 +24,7 @@ from tdbench.diffusion.formulations.base import Losses, PairTimes
 from tdbench.diffusion.formulations.ct import CT, Scales
 from tdbench.diffusion.formulations.edm import EDM
 from tdbench.diffusion.grid import KarrasGrid
+from tdbench.diffusion.objectives.schedules import constant
 from tdbench.diffusion.objectives.td import TD, Pair, TDSettings, draw_pair, td_losses
 from tdbench.diffusion.preconditioning import UNCONDITIONAL, Condition, Denoiser, DenoiserCall
 from tdbench.diffusion.processes import couple
@@ -215,7 +216,7 @@ def _ct_losses(path: Path, case: str, content: dict[str, np.ndarray], s: _Releas
     network, target = (Denoiser(raw, formulation.preconditioning()) for raw in raws)
     pair = draw_pair(formulation, td, x0, formulation.sample_time(picked), image, torch.zeros_like(image))
     losses = td_losses(network, target, formulation, td, x0, UNCONDITIONAL, pair)
-    unpaired = _rounded_share(td.lambda_) * losses.base
+    unpaired = _rounded_share(constant(td.lambda_, "lambda")) * losses.base
     return losses._replace(total=losses.total.where(losses.valid, unpaired))
 
 

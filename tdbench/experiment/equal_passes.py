@@ -108,7 +108,7 @@ def _point(run: Run, base: Run, path: Path) -> EqualPasses:
         kimg=kimg,
         passes=passes / run.training.batch_size,
         baseline_passes=base_passes / base.training.batch_size,
-        separate=None if same else base.formulation.length_dependence,
+        separate=None if same else base.length_dependence,
     )
 
 

@@ -96,6 +96,33 @@ class Curve(Parameters):
         return [*found, until]
 
 
+class MechanismSettings(Parameters):
+    """Measuring why the temporal difference can help, at the end of each training of the comparison.
+
+    For formulations whose pairs are drawn as a Markov path (`diffusion.mechanism`).
+    """
+
+    times: Annotated[int, Field(ge=2, le=1000, description="times, spread evenly on the grid")] = 12
+    images: Annotated[int, Field(ge=2, le=1_000_000, description="images of the data, at most")] = 1024
+    batches: Annotated[
+        int,
+        Field(ge=0, le=100_000, description="batches for the noise of the gradient, for small networks; 0: none"),
+    ] = 8
+
+    @field_validator("batches")
+    @classmethod
+    def _some(cls, batches: int) -> int:
+        if batches == 1:
+            raise ValueError("one batch has no variance; give at least 2, or 0 to turn it off")
+        return batches
+
+
+def _mechanism(value: Any) -> Any:
+    if value is not None and not isinstance(value, dict | MechanismSettings):
+        raise ValueError("should be a mapping such as {times: 12, images: 1024, batches: 8}, or null to turn it off")
+    return value
+
+
 def _curve(value: Any) -> Any:
     if value is not None and not isinstance(value, dict | Curve):
         raise ValueError("should be a mapping such as {points: 12, images: 500, steps: [9]}, or null for no curve")
@@ -136,6 +163,11 @@ class Evaluation(Parameters):
         bool,
         Field(description="also train the baseline as long as each objective costs, in passes through the networks"),
     ] = True
+    mechanism: Annotated[
+        MechanismSettings | None,
+        BeforeValidator(_mechanism),
+        Field(description="measure what the temporal difference does to the gradient's variance; null: off"),
+    ] = MechanismSettings()
     kid_subsets: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     kid_subset_size: Annotated[int, Field(ge=2)] = 1000
     batch_size: Annotated[int, Field(ge=1, le=2**20)] = 256

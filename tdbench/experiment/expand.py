@@ -14,6 +14,7 @@ from tdbench.diffusion.formulations.base import Formulation
 from tdbench.errors import TdbenchError
 from tdbench.experiment.equal_passes import Compared, with_longer_baselines
 from tdbench.experiment.known import Known
+from tdbench.experiment.mechanism import with_mechanisms
 from tdbench.experiment.run import Case, NoSuchSetting, Plan, Run
 from tdbench.experiment.schema import Ablation, Experiment, pair_name
 from tdbench.experiment.yaml import Content
@@ -57,6 +58,7 @@ def _compared(built: Iterable[Run], known: Known, baseline: str, path: Path) -> 
     """Return the runs of the comparison and the longer baselines, with the weights that they share."""
     sharing = Known()
     first = with_longer_baselines(tuple(sharing.shared(run) for run in built), baseline, path)
+    first = first._replace(comparison=with_mechanisms(first.comparison))
     # A longer baseline that trains its own weights may share them with another one.
     longer = tuple(run if run.trained_as else sharing.shared(run) for run in first.longer)
     for run in (*first.comparison, *longer):

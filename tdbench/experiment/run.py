@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from tdbench.diffusion.objectives.base import Objective
+from tdbench.diffusion.objectives.targets import Target
 from tdbench.errors import TdbenchError
 from tdbench.experiment.evaluation import Evaluation
 from tdbench.experiment.extractors import LIBRARIES
@@ -20,7 +21,7 @@ from tdbench.settings import Parameters
 
 FLOORED = "fid"
 """The metric that has a floor above its ideal value, which depends on the number of samples."""
-FOR_OTHERS = ("continued_to", "further_snapshots", "curve_snapshots", "temporary_snapshots")
+FOR_OTHERS = ("continued_to", "further_snapshots", "curve_snapshots", "temporary_snapshots", "mechanism_td")
 """Fields of a run that are derived from the other runs of its experiment."""
 MOST_CURVE_IMAGES = 500
 """Samples of each snapshot of a curve, unless the experiment says otherwise."""
@@ -55,15 +56,17 @@ class Run(Parameters):
     """Images shown at the snapshots that are scored for curves (`Evaluation.curve`)."""
     temporary_snapshots: tuple[int, ...] = ()
     """Those of `further_snapshots` that only curves need, if they are deleted once the report is written."""
+    mechanism_td: AnyObjective | None = None
+    """The temporal difference whose mechanism is measured with its weights (`experiment.mechanism`)."""
     file: Annotated[Path, Field(exclude=True, repr=False)] = Path()
     """The experiment file as the user gave it; not part of any record."""
 
-    @field_validator("objective")
+    @field_validator("objective", "mechanism_td")
     @classmethod
-    def _every_setting_explicit(cls, objective: Objective, info: ValidationInfo) -> Objective:
+    def _every_setting_explicit(cls, objective: Objective | None, info: ValidationInfo) -> Objective | None:
         """Fill in the settings that the experiment omits, after all overrides."""
         formulation = info.data.get("formulation")
-        if formulation is None:
+        if formulation is None or objective is None:
             return objective
         try:
             return objective.resolved(formulation)
@@ -179,15 +182,27 @@ class Run(Parameters):
         given = None if self.evaluation.curve is None else self.evaluation.curve.images
         return given or min(self.sampling.images, MOST_CURVE_IMAGES)
 
+    @property
+    def follower(self) -> Target | None:
+        """How a target follows in its training without being evaluated, to measure how `mechanism_td` lags."""
+        if self.mechanism_td is None or self.objective.target_rule(self.formulation) is not None:
+            return None
+        return self.mechanism_td.target_rule(self.formulation)
+
+    @property
+    def length_dependence(self) -> str | None:
+        """What of its training depends on the length, or None (`Formulation.length_dependence`)."""
+        return self.formulation.length_dependence or self.objective.length_dependence
+
     def recipe(self) -> dict[str, Any]:
         """Return the settings that the weights of a snapshot depend on.
 
         The length of training is one of them only if a schedule depends on it.
         """
         settings = self.training_settings()
-        for key in ("images", "snapshots"):
-            del settings[key]
-        if self.formulation.length_dependence is None:
+        for key in ("images", "snapshots", "follower"):
+            settings.pop(key, None)
+        if self.length_dependence is None:
             del settings["training"]["duration_kimg"]
         return settings
 
@@ -205,6 +220,8 @@ class Run(Parameters):
         settings["objective"].pop("preset", None)
         if self.objective.kind == "baseline":
             settings["formulation"] = self.formulation.baseline_settings()
+        if self.follower is not None:
+            settings["follower"] = self.follower.model_dump(mode="json", by_alias=True)
         return settings | {"images": self.trained_images, "snapshots": list(self.further_snapshots)}
 
     def sampling_settings(self) -> dict[str, Any]:
@@ -214,7 +231,16 @@ class Run(Parameters):
         if self.curve_snapshots:
             steps, images = list(self.curve_steps), self.curve_images
             settings["curve"] = {"snapshots": list(self.curve_snapshots), "steps": steps, "images": images}
+        if self.mechanism_td is not None:
+            settings["mechanism"] = self.mechanism_settings()
         return settings
+
+    def mechanism_settings(self) -> dict[str, Any]:
+        """Return the settings that its mechanism depends on, besides the weights."""
+        assert self.mechanism_td is not None
+        settings = self.model_dump(mode="json", by_alias=True, include={"mechanism_td", "formulation", "seed"})
+        measured = self.evaluation.mechanism
+        return settings | {"measured": None if measured is None else measured.model_dump(mode="json")}
 
     def evaluation_settings(self) -> dict[str, Any]:
         """Return the settings that the scores depend on, besides the samples.
@@ -223,7 +249,7 @@ class Run(Parameters):
         checksums.
         """
         settings = self.evaluation.model_dump(mode="json")
-        del settings["equal_passes"], settings["curve"]
+        del settings["equal_passes"], settings["curve"], settings["mechanism"]
         if self.curve_snapshots:
             settings["curve"] = self.evaluation.curve_metric
         if weights := settings.pop("weights"):

@@ -131,6 +131,7 @@ class Ablation(_Selection):
     base: Name
     vary: Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)]
     description: Text = ""
+    prediction: Annotated[Text, Field(description="what is expected, to stand beside what came out")] = ""
 
 
 class Experiment(Parameters):

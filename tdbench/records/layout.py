@@ -64,8 +64,11 @@ class RunLayout:
         self.metrics = self.training / "metrics.jsonl"
         self.snapshots = self.training / "snapshots.json"
         self.checkpoints = self.training / "checkpoints"
+        self.networks = self.training / "networks.safetensors"
+        """The trained network and its target at the end of training, without average."""
         self.samples = self.folder / "samples.json"
         self.consistency = self.folder / "consistency.json"
+        self.mechanism = self.folder / "mechanism.json"
         self.scores = self.folder / "scores.json"
         self.progress = self.folder / PROGRESS
 

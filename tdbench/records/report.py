@@ -99,6 +99,14 @@ TABLES: tuple[Table, ...] = (
         caption=f"{_CAPTIONS}:CONSISTENCY_CAPTION",
     ),
     Table(
+        "mechanism",
+        "comparison",
+        "variance of the gradient by noise level, what TD removes, and how far its target lags",
+        numbers="tdbench.reporting.mechanism:mechanism_table",
+        readable="tdbench.reporting.mechanism:readable_mechanism",
+        caption=f"{_CAPTIONS}:MECHANISM_CAPTION",
+    ),
+    Table(
         "nearest",
         "comparison",
         "share of samples that lie near an image of the data",
@@ -213,6 +221,13 @@ FIGURES: tuple[Figure, ...] = (
         "the cross-time residual by time of the grid",
         draw=f"{_FIGURES}:consistency",
         describe=f"{_WORDS}:consistency",
+    ),
+    Figure(
+        "mechanism",
+        "comparison",
+        "variance of the gradient by noise level, what remains of it, lag and gradient noise",
+        draw="tdbench.reporting.mechanism_figure:mechanism",
+        describe="tdbench.reporting.mechanism_figure:describe",
     ),
     Figure(
         "training",

@@ -98,6 +98,10 @@ class MetricsLine(Record):
     memory_mb: float
     learning_rate: float | None = None
     ema_decay: float | None = None
+    td_lambda: float | None = None
+    """Weight of the base loss beside the temporal difference in the last step; None in a step of the baseline."""
+    target_decay: float | None = None
+    """Share of the old target that the last step kept; None without a target."""
     network_passes: Count | None = None
     """Passes of images through the trained network since step 0: 1 for a forward pass, 2 for a backward pass."""
     target_passes: Count | None = None
@@ -107,6 +111,15 @@ class MetricsLine(Record):
     def figures(self) -> dict[str, float | None]:
         """Every figure by name, including those of later versions."""
         return dict(self)
+
+
+class NetworksEntry(Record):
+    """The file of the trained network and its target at a snapshot, without average."""
+
+    file: Below
+    sha256: Checksum
+    target: Settings
+    """How the target followed."""
 
 
 class SnapshotEntry(Record):
@@ -121,6 +134,8 @@ class SnapshotEntry(Record):
     network_passes: Count | None = None
     """Passes of images through the trained network until then; see `MetricsLine`."""
     target_passes: Count | None = None
+    networks: NetworksEntry | None = None
+    """Kept at the end of trainings whose mechanism is measured."""
 
     @property
     def passes(self) -> int | None:

@@ -12,11 +12,13 @@ from tdbench.diffusion.consistency import IMAGES, POINTS, has_yardstick
 from tdbench.errors import TdbenchError
 from tdbench.experiment.run import Run
 from tdbench.records.layout import DatasetLayout, RunLayout
+from tdbench.records.mechanism import Mechanism
 from tdbench.records.sample_sets import sample_jobs, sample_key
 from tdbench.records.schema import (
     Consistency,
     Finished,
     MetricsLine,
+    NetworksEntry,
     Sampled,
     SampleSet,
     Scored,
@@ -233,6 +235,31 @@ class RunRecords:
             "points": POINTS,
             "formulation": self.run.formulation.model_dump(mode="json", by_alias=True),
         }
+
+    @property
+    def networks(self) -> NetworksEntry | None:
+        """The file of the trained network and its target at the end of the run; None if it was not kept."""
+        return self.snapshots[self.run.last_images].networks
+
+    @cached_property
+    def mechanism(self) -> Mechanism | None:
+        """The mechanism of the temporal difference; None if the run has no objective to measure it for."""
+        if self.run.mechanism_td is None:
+            return None
+        command = self.command("sample")
+        content = self._records.read(self.layout.mechanism, command, Mechanism)
+        if content.key != self.mechanism_key:
+            raise TdbenchError(
+                f"{self.layout.mechanism}: measured with other weights or settings; run `{command}` again"
+            )
+        return content
+
+    @property
+    def mechanism_key(self) -> Settings:
+        """The settings and inputs on which `mechanism` depends."""
+        entry = self.snapshots[self.run.last_images]
+        networks = None if entry.networks is None else entry.networks.sha256
+        return self.run.mechanism_settings() | {"snapshot": entry.sha256, "networks": networks}
 
     @cached_property
     def scored(self) -> Scored:

@@ -60,6 +60,31 @@ def save_snapshot(path: Path, network: nn.Module, facts: Mapping[str, int | str]
     return sha256(path)
 
 
+def save_networks(path: Path, networks: Mapping[str, nn.Module]) -> str:
+    """Write the weights of several networks as ``NAME/KEY``; returns the file's SHA-256."""
+    weights = {
+        f"{name}/{key}": tensor.detach().cpu().contiguous()
+        for name, network in networks.items()
+        for key, tensor in network.state_dict().items()
+    }
+    with atomic_path(path) as temporary:
+        save_file(weights, temporary)
+    return sha256(path)
+
+
+def load_networks(path: Path, networks: Mapping[str, nn.Module], made_by: str) -> None:
+    """Load what `save_networks` wrote into networks of the same architecture; raises like `load_snapshot`."""
+    remedy = advice.again(made_by)
+    state = read_state(path, remedy)
+    for name, network in networks.items():
+        try:
+            network.load_state_dict(
+                {k.removeprefix(f"{name}/"): v for k, v in state.items() if k.startswith(f"{name}/")}
+            )
+        except Exception as error:  # other keys or shapes
+            raise damaged_weights(path, error, remedy) from error
+
+
 def load_snapshot(path: Path, network: nn.Module, made_by: str | None = None) -> None:
     """Load weights into a network of the same architecture; ``made_by`` is the command that writes them.
 

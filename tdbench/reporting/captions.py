@@ -74,11 +74,21 @@ CONSISTENCY_CAPTION = (
     "evaluations of the sampler, summed over the path. Mean ± standard deviation over seeds; paired by seed and "
     "corrected like the scores."
 )
+MECHANISM_CAPTION = (
+    "Why TD can help, at the end of training, by noise level. e = x0 − D(x_t) and e' = x0 − D(x_t') are errors of the "
+    "averaged network; the gradient is proportional to e − βe', so e' is a control variate. “Share of training”: of "
+    "the training times. var(e)/c_out²: variance of the baseline's gradient. β: of TD's settings; best β removes most. "
+    "Size: factor of the gradient beside the baseline's. Target's lag: E‖D − D'‖²/var(e) of the trained network and "
+    "its target; in a baseline's training a target follows that is not evaluated. Gradient noise: trace of the "
+    "covariance of a batch's gradient over its squared mean, at the same weights, for small networks. Means over "
+    "seeds; ± is the standard deviation."
+)
 COST_CAPTION = (
-    "Cost of training. Passes are counted: each image that passes through a network, 1 for a forward pass and 2 for "
-    "a backward pass. A distance with its own network (LPIPS) costs more, which only the seconds show. Runs that "
-    "share a machine slow each other. Memory is the GPU's peak during training; on a CPU it is the memory that the "
-    "process holds at the end, which may include memory of other runs in the same process."
+    "Cost of training. Forward passes a step are those of the last step. Passes are counted: each image that passes "
+    "through a network, 1 for a forward pass and 2 for a backward pass. A distance with its own network (LPIPS) costs "
+    "more, which only the seconds show. Runs that share a machine slow each other. Memory is the GPU's peak during "
+    "training; on a CPU it is the memory that the process holds at the end, which may include memory of other runs in "
+    "the same process."
 )
 COST_QUALITY_CAPTION = (
     "Cost against quality: scores, training time and memory of TD as multiples of its baseline's, one row for each "
@@ -108,4 +118,5 @@ def ablation_caption(plan: Plan, name: str) -> str:
         "mean ± standard deviation over seeds; a run's score is its mean over the last snapshots; "
         f"{direction(list(METRICS))}"
     )
-    return f"{text}: {means}. {compared}"
+    predicted = " ".join(plan.experiment.ablations[name].prediction.split())
+    return f"{text}: {means}. {compared}" + (f" Predicted: {predicted}" if predicted else "")

@@ -7,15 +7,22 @@ import pandas as pd
 
 from tdbench.errors import TdbenchError
 from tdbench.experiment.run import Case, Plan, Run
+from tdbench.records.mechanism import Mechanism
 from tdbench.records.schema import ResidualAt, Score, SnapshotEntry
 from tdbench.records.stored import Records
 
 IDENTITY = ["dataset", "formulation", "objective", "seed", "run"]
+PLACE = ["dataset", "formulation", "objective"]
 CELL = ["dataset", "formulation", "objective", "metric", "library", "features", "steps", "nfe"]
 
 CURVE = ["dataset", "formulation", "metric", "library", "features", "steps", "nfe", "samples"]
 """Columns that curves have in common that are compared with each other."""
 CURVE_COLUMNS = [*CURVE, "objective", "seed", "run", "images", "kimg", "passes", "seconds", "value"]
+
+MECHANISM_MEASURED = ("variance", "correlation", "beta", "best_beta", "remaining", "size", "lag")
+MECHANISM_NOISE = ("noise_variance", "noise_mean", "noise_td_variance", "noise_td_mean")
+_OF_TIME = ("index", "noise_level", "share", "valid", *MECHANISM_MEASURED)
+MECHANISM_COLUMNS = [*IDENTITY, "batch_size", *_OF_TIME, *MECHANISM_NOISE]
 
 
 def _identity(run: Run) -> dict[str, str | int]:
@@ -155,6 +162,28 @@ def collect_consistency(runs: Iterable[Run], records: Records) -> pd.DataFrame:
             if s.snapshot_images == last and s.estimate_moves
         ]
     return pd.DataFrame(rows, columns=[*IDENTITY, "library", "features", "metric", "steps", "nfe", "value"])
+
+
+def mechanism_rows(run: Run, mechanism: Mechanism) -> list[dict[str, object]]:
+    """One row for each time; missing values are NaN."""
+    rows = []
+    for time in mechanism.times:
+        row: dict[str, object] = {**_identity(run), "batch_size": mechanism.batch_size}
+        row |= {name: getattr(time, name) for name in _OF_TIME}
+        for name, noise in (("noise", time.noise), ("noise_td", time.noise_td)):
+            row[f"{name}_variance"] = None if noise is None else noise.variance
+            row[f"{name}_mean"] = None if noise is None else noise.squared_mean
+        rows.append({key: np.nan if value is None else value for key, value in row.items()})
+    return rows
+
+
+def collect_mechanism(runs: Iterable[Run], records: Records) -> pd.DataFrame:
+    """One row for each run and time; runs without one are skipped."""
+    rows: list[dict[str, object]] = []
+    for run in runs:
+        if (content := records.of(run).mechanism) is not None:
+            rows += mechanism_rows(run, content)
+    return pd.DataFrame(rows, columns=MECHANISM_COLUMNS)
 
 
 def collect_nearest(runs: Iterable[Run], records: Records) -> pd.DataFrame:

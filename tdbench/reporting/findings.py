@@ -103,6 +103,11 @@ class Findings:
         return collect.collect_residuals(self.plan.comparison, self.records)
 
     @cached_property
+    def mechanism(self) -> pd.DataFrame:
+        """`collect.collect_mechanism` of the comparison."""
+        return collect.collect_mechanism(self.plan.comparison, self.records)
+
+    @cached_property
     def curves(self) -> pd.DataFrame:
         """`collect.collect_curves` of the comparison."""
         return collect.collect_curves(self.plan.comparison, self.records)

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 
 from tdbench.errors import printable
-from tdbench.experiment.metrics import METRICS, label
+from tdbench.experiment.metrics import METRICS, label, leading
 from tdbench.experiment.run import Plan
 from tdbench.reporting.cells import NOTHING, Cell, budget, fixed, interval, number, place_columns, probability, spread
 from tdbench.reporting.collect import BASELINE, CELL, labels_of_ablation, of_last_snapshot
 from tdbench.reporting.findings import Findings, Table
 from tdbench.reporting.latex import latex_table
 from tdbench.reporting.limits import limit_ablation, limit_comparison
-from tdbench.reporting.statistics import TWO_SEEDS, agreement, compare, in_order, summarise
+from tdbench.reporting.statistics import TWO_SEEDS, agreement, by_first_library, compare, in_order, summarise
 from tdbench.runtime.files import atomic_path, write_text
 
 KEYS = ["dataset", "formulation", "objective"]
@@ -200,6 +200,29 @@ def ablation_table(plan: Plan, name: str, scores: pd.DataFrame) -> pd.DataFrame:
     table["objective"] = [names[tuple(cell)] for cell in table[keys].itertuples(index=False)]
     by = ["dataset", "formulation", "metric", "library", "case", "steps"]
     return table.sort_values(by, key=in_order(scores, case=labels, metric=list(METRICS)), ignore_index=True)
+
+
+def outcome(table: pd.DataFrame) -> str:
+    """What came out of an ablation: the change of each case against the baseline, mean over step budgets.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Result of `ablation_table`.
+    """
+    rows = by_first_library(table, leading(table.metric))
+    base = rows[rows["case"] == BASELINE].set_index(["dataset", "formulation", "steps"])["mean"]
+    parts = []
+    for place, mine in rows[rows["case"] != BASELINE].groupby(["dataset", "formulation", "case"], sort=False):
+        means = base.reindex(pd.MultiIndex.from_frame(mine[["dataset", "formulation", "steps"]])).to_numpy(float)
+        changes = mine.difference.to_numpy(float) / means
+        if np.isnan(changes).all() or (means <= 0).any():
+            continue
+        said = [f"{count} × {verdict}" for verdict, count in mine.verdict.value_counts().items()]
+        parts.append(f"{place[2]}: {100 * np.nanmean(changes):+.1f} % ({', '.join(said)})")
+    if not parts:
+        return ""
+    return f"{label(leading(table.metric))} against the baseline, mean over step budgets: {'; '.join(parts)}."
 
 
 def readable_ablation(table: pd.DataFrame) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from tdbench.runtime.progress_log import ProgressLog, first_line
 from tdbench.runtime.provenance import provenance
 from tdbench.runtime.signals import StopRequest, stop_on_request
 from tdbench.training.checkpoint import Checkpoint, Identity, find_checkpoint, keep_only, save_checkpoint
+from tdbench.training.lag import keep_networks
 from tdbench.training.lpips_network import load_lpips
 from tdbench.training.lpips_weights import LIBRARY, PUBLISHED
 from tdbench.training.metrics import MetricsWriter, Written
@@ -140,13 +141,19 @@ def _objection(facts: CheckpointFacts, layout: RunLayout) -> str | None:
         path = layout.training / entry.file
         if not path.is_file() or sha256(path) != entry.sha256:
             return f"snapshot {path} is missing or changed"
+        if (kept := entry.networks) is not None:
+            path = layout.training / kept.file
+            if not path.is_file() or sha256(path) != kept.sha256:
+                return f"{path} is missing or changed"
     return None
 
 
 def _clear(layout: RunLayout, checkpoint: Checkpoint | None) -> None:
     """Remove files of an earlier training of this run, except those that the resumed training needs."""
     layout.snapshots.unlink(missing_ok=True)
-    kept = {layout.training / entry.file for entry in checkpoint.facts.snapshots} if checkpoint else set()
+    entries = checkpoint.facts.snapshots if checkpoint else []
+    kept = {layout.training / entry.file for entry in entries}
+    kept |= {layout.training / entry.networks.file for entry in entries if entry.networks is not None}
     folder = layout.snapshot(0).parent
     # With the temporary files of processes that were killed.
     for path in folder.iterdir() if folder.is_dir() else ():
@@ -154,6 +161,8 @@ def _clear(layout: RunLayout, checkpoint: Checkpoint | None) -> None:
             path.unlink()
     if checkpoint is None:
         layout.metrics.unlink(missing_ok=True)
+    if layout.networks not in kept:
+        layout.networks.unlink(missing_ok=True)
 
 
 def _begin(training: Trainer, checkpoint: Checkpoint | None) -> None:
@@ -212,10 +221,10 @@ def _train_steps(training: Trainer, stop: StopRequest) -> None:
     with progress(run.name, run.trained_images, "img", initial=training.step * size, log=log) as bar:
         while training.step < run.total_steps:
             batch = training.batches.at(training.step)
-            rate, decay = one_step(run, training.state, batch, training.step, training.metrics)
+            used = one_step(run, training.state, batch, training.step, training.metrics)
             training.step += 1
             if training.step in line_steps or training.step % settings.metrics_every_steps == 0:
-                training.line = training.metrics.flush(rate, decay)
+                training.line = training.metrics.flush(used)
                 bar.set_postfix_str(f"loss {training.line.loss:.3g}", refresh=False)
             if training.step in snapshot_steps:
                 _take_snapshot(training)
@@ -258,8 +267,9 @@ def _take_snapshot(training: Trainer) -> None:
         raise TrainingDiverged(f"diverged by step {step}: a weight is not finite")
     passes = training.metrics.passes()
     if training.world.leader:
-        images = training.run.training.images_at(step)
+        run, images = training.run, training.run.training.images_at(step)
         path = training.layout.snapshot(images)
+        ends = step == run.training.steps
         entry = SnapshotEntry(
             images=images,
             kimg=images / 1000,
@@ -268,6 +278,7 @@ def _take_snapshot(training: Trainer) -> None:
             seconds=training.metrics.seconds,
             network_passes=passes.network,
             target_passes=passes.target,
+            networks=keep_networks(run, training.state, training.layout) if ends else None,
         )
         training.entries.append(entry)
 

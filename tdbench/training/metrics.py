@@ -25,12 +25,25 @@ FIELDS = {
     "td_loss": "mean of w ||delta||^2 over the images with a valid pair",
     "valid_share": "share of images with a valid pair",
     "grad_norm": "mean 2-norm of the gradient",
+    "td_lambda": "lambda, the weight of the base loss beside the temporal difference, in the last step",
+    "target_decay": "share of the old target that the last step kept",
     "network_passes": "passes of images through the trained network since step 0: 1 forward, 2 backward",
     "target_passes": "passes of images through the target network since step 0",
 }
 _SUMS = ("loss", "base loss", "TD loss", "valid pairs")
 _COLUMNS = len(_SUMS) + 3
 """Columns of the table of steps: sums, norm of the gradient, passes through the network and through its target."""
+
+
+class StepSettings(NamedTuple):
+    """Settings of a step that may change over training."""
+
+    learning_rate: float
+    ema_decay: float
+    td_lambda: float | None = None
+    """lambda of the temporal difference; None in a step of the baseline."""
+    target_decay: float | None = None
+    """Share of the old target that the step keeps; None without a target."""
 
 
 class PassCount(NamedTuple):
@@ -132,8 +145,8 @@ class MetricsWriter:
             self._pending = []
         return self._table
 
-    def flush(self, learning_rate: float, ema_decay: float) -> MetricsLine:
-        """Write the line of the steps since the last one.
+    def flush(self, settings: StepSettings) -> MetricsLine:
+        """Write the line of the steps since the last one; ``settings`` are those of the last step.
 
         Raises
         ------
@@ -149,14 +162,14 @@ class MetricsWriter:
             bad = [f"{n} {v:g}" for n, v in zip(names, values, strict=True) if not math.isfinite(v)]
             raise TrainingDiverged(f"diverged at step {self._step - len(table) + 1 + first}: {', '.join(bad)}")
         self._passes = self.passes()
-        line = self._line(table, learning_rate, ema_decay)
+        line = self._line(table, settings)
         if self._file is not None:
             with writing(self._path):
                 self._file.write(json.dumps(line.to_json()) + "\n")
         self._table = self._table[:0]
         return line
 
-    def _line(self, table: Tensor, learning_rate: float, ema_decay: float) -> MetricsLine:
+    def _line(self, table: Tensor, settings: StepSettings) -> MetricsLine:
         now, images = time.perf_counter(), len(table) * self._batch_size
         (loss, base, td, valid), norm = table[:, :4].sum(0).tolist(), table[:, 4].mean().item()
         # Steps from before a checkpoint took another process's time.
@@ -175,8 +188,7 @@ class MetricsWriter:
             images_per_s=speed,
             seconds=self.seconds,
             memory_mb=memory_mb(self._device),
-            learning_rate=learning_rate,
-            ema_decay=ema_decay,
+            **settings._asdict(),
             network_passes=self._passes.network,
             target_passes=self._passes.target,
         )

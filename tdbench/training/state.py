@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from tdbench.data.archive import ImageSet
-from tdbench.diffusion.objectives.targets import Target
 from tdbench.diffusion.preconditioning import Condition, Denoiser, DenoiserCall
 from tdbench.errors import TdbenchError
 from tdbench.experiment.run import Run
@@ -33,9 +32,10 @@ class TrainingState:
     denoiser: Denoiser
     target: AveragedNetwork[Denoiser] | None
     """Target network, where the objective or the formulation has one."""
-    target_rule: Target | None
     average: AveragedNetwork[Denoiser]
     """The average that is sampled."""
+    follower: AveragedNetwork[Denoiser] | None
+    """A target that follows and is never evaluated (`Run.follower`)."""
     optimizer: torch.optim.Optimizer
     engine: Engine
     device: torch.device
@@ -89,6 +89,8 @@ class TrainingState:
         networks: dict[str, nn.Module] = {"denoiser": self.denoiser, "average": self.average.network}
         if self.target is not None:
             networks["target"] = self.target.network
+        if self.follower is not None:
+            networks["follower"] = self.follower.network
         return networks
 
 
@@ -136,10 +138,10 @@ def build_state(run: Run, data: ImageSet, device: torch.device, world: World = A
     engine = choose_engine(run.training, device, count_parameters(denoiser))
     if engine.channels_last:
         denoiser.to(memory_format=torch.channels_last)
-    rule = run.objective.target_rule(run.formulation)
-    target = AveragedNetwork(denoiser) if rule is not None else None
+    target = AveragedNetwork(denoiser) if run.objective.target_rule(run.formulation) is not None else None
     optimizer = build_optimizer(denoiser.parameters(), run.training)
-    state = TrainingState(denoiser, target, rule, AveragedNetwork(denoiser), optimizer, engine, device, world)
+    average, follower = AveragedNetwork(denoiser), AveragedNetwork(denoiser) if run.follower is not None else None
+    state = TrainingState(denoiser, target, average, follower, optimizer, engine, device, world)
     _prepare(state, run, data)
     return state
 

@@ -11,13 +11,17 @@ from torch import Tensor
 
 from tdbench.data.loading import Batch
 from tdbench.diffusion.formulations.base import Losses, Noise
+from tdbench.diffusion.objectives.schedules import constant
+from tdbench.diffusion.objectives.targets import Target
+from tdbench.diffusion.objectives.td import TD
 from tdbench.diffusion.preconditioning import Condition, CountingDenoiser
 from tdbench.experiment.run import Run
 from tdbench.records.schema import Passes
 from tdbench.seeds import derive_seed, generator
 from tdbench.training.augmentation import AugmentationSettings, Transforms, apply_transforms, draw_transforms
 from tdbench.training.ema import average_decay
-from tdbench.training.metrics import MetricsWriter, PassCount, loss_sums
+from tdbench.training.lag import follow
+from tdbench.training.metrics import MetricsWriter, PassCount, StepSettings, loss_sums
 from tdbench.training.state import TrainingState, parts
 
 
@@ -75,17 +79,23 @@ def _part_losses(
         images, told = apply_transforms(images, transforms), transforms.labels_for(images)
     # Dropout draws from the global generator; its masks belong to the place of the part in the batch.
     torch.manual_seed(derive_seed(run.seed, "dropout", step, part.start))
-    formulation = run.formulation.at(step / run.total_steps)
+    share = step / run.total_steps
+    formulation, objective = run.formulation.at(share), run.objective.at(share)
     counted, call = CountingDenoiser(state.trained_call()), state.target_call()
-    target = None if call is None else CountingDenoiser(call)
+    target = None if call is None or _target_rule(run, step) is None else CountingDenoiser(call)
     noise = draws.noise.part(part)
-    losses = run.objective.losses(counted, target, formulation, images, Condition(batch.labels, told), noise)
+    losses = objective.losses(counted, target, formulation, images, Condition(batch.labels, told), noise)
     state.evaluations = Passes(network=counted.calls, target=target.calls if target else 0)
     return losses, PassCount(counted.passes, target.passes if target else 0)
 
 
-def one_step(run: Run, state: TrainingState, batch: Batch, step: int, metrics: MetricsWriter) -> tuple[float, float]:
-    """One update of the network, its target and its average; returns learning rate and EMA decay.
+def _target_rule(run: Run, step: int) -> Target | None:
+    """How the target follows in step ``step`` (from 0); None if no target is evaluated in it."""
+    return run.objective.at(step / run.total_steps).target_rule(run.formulation)
+
+
+def one_step(run: Run, state: TrainingState, batch: Batch, step: int, metrics: MetricsWriter) -> StepSettings:
+    """One update of the network, its target and its average; returns the settings that may change from step to step.
 
     Parameters
     ----------
@@ -97,19 +107,25 @@ def one_step(run: Run, state: TrainingState, batch: Batch, step: int, metrics: M
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     state.optimizer.zero_grad(set_to_none=True)
+    rule = _target_rule(run, step)
+    if state.target is not None and rule is not None and step > 0 and _target_rule(run, step - 1) is None:
+        # The objective begins to compare with a target: it starts as a copy.
+        state.target.update(0.0)
     sums, passes = _gradients(run, state, batch, step)
     norm = torch.nn.utils.get_total_norm([p.grad for p in state.denoiser.parameters() if p.grad is not None])
     metrics.add(step + 1, sums, norm, passes)
     if training.gradient_clip_norm is not None:
         torch.nn.utils.clip_grads_with_norm_(state.denoiser.parameters(), training.gradient_clip_norm, norm)
     state.optimizer.step()
-    if state.target is not None and state.target_rule is not None:
-        kept = state.target_rule.decay(step + 1, step / run.total_steps, run.formulation)
-        if kept < 1:
-            state.target.update(kept)
+    kept = None if rule is None else rule.decay(step + 1, step / run.total_steps, run.formulation)
+    if state.target is not None and kept is not None and kept < 1:
+        state.target.update(kept)
     decay = average_decay(training, shown + training.batch_size)
     state.average.update(decay)
-    return rate, decay
+    follow(run, state, step)
+    objective = run.objective.at(step / run.total_steps)
+    weight = constant(objective.lambda_, "lambda") if isinstance(objective, TD) else None
+    return StepSettings(rate, decay, weight, kept)
 
 
 def _learning_rate(run: Run, shown: int) -> float:

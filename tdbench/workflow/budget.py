@@ -94,7 +94,8 @@ def run_budget(run: Run) -> Budget:
         return samples
     trained, passes = run.trained_images, run.total_steps * step_passes(run)
     # Snapshots hold float32 weights.
-    weights = len(run.snapshot_steps()) * 4 * nominal_parameters(run.network.kind, resolution)
+    networks = len(run.snapshot_steps()) + (2 if run.mechanism_td is not None else 0)
+    weights = networks * 4 * nominal_parameters(run.network.kind, resolution)
     operations = flops * passes + 1e9 * run.formulation.loss_gflops * trained
     return samples + Budget(trained, passes, 0, 0, operations, 0.0, weights)
 

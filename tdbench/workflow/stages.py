@@ -21,6 +21,7 @@ from tdbench.runtime.progress import say
 from tdbench.runtime.progress_log import ProgressLog, first_line
 from tdbench.runtime.provenance import provenance, same_code
 from tdbench.sampling.consistency import measure_consistency
+from tdbench.sampling.mechanism import measure_mechanism
 from tdbench.sampling.stage import sample_run
 from tdbench.training.loop import train as train_run
 from tdbench.training.lpips_weights import unchanged
@@ -52,8 +53,10 @@ def is_trained(run: Run, layout: RunLayout, files: DatasetLayout) -> bool:
         for entry in records.snapshots.values()
         if entry.images not in run.temporary_snapshots or (layout.training / entry.file).exists()
     )
+    kept = records.networks
     return (
         whole
+        and (kept is None or sha256(layout.training / kept.file) == kept.sha256)
         and record.data.same_data(records.data)
         and all(same_code(part.provenance) for part in record.stretches)
         and (not run.formulation.distance_weights_needed or _same_distance(run, record))
@@ -72,12 +75,13 @@ def _same_distance(run: Run, record: Trained) -> bool:
 
 
 def sample(run: Run, layout: RunLayout, files: DatasetLayout, world: World) -> None:
-    """Sample a run and measure its consistency: stage ``sample``."""
+    """Sample a run, and measure its consistency and its mechanism: stage ``sample``."""
     Records(layout.results).of(run).check_trained()
     _need_archive(run, files)
     sample_run(run, layout, world)
     if world.leader:
         measure_consistency(run, layout, files)
+        measure_mechanism(run, layout, files)
 
 
 def is_sampled(run: Run, layout: RunLayout, _: DatasetLayout) -> bool:
@@ -88,8 +92,7 @@ def is_sampled(run: Run, layout: RunLayout, _: DatasetLayout) -> bool:
         (layout.folder / record.file).with_suffix(".png").is_file() for record in records.sampled
     )
     origins = [record.provenance for record in both]
-    if records.consistency is not None:
-        origins.append(records.consistency.provenance)
+    origins += [found.provenance for found in (records.consistency, records.mechanism) if found is not None]
     return whole and all(map(same_code, origins))
 
 

@@ -30,7 +30,7 @@ def made(prepared: DatasetLayout, tmp_path_factory: pytest.TempPathFactory) -> P
     content["training"] |= {"duration_kimg": 0.128, "snapshot_kimg": 0.064, "rampup_kimg": 0.0}
     content["sampling"] = {"steps": [2], "images": 20, "batch_size": 20}
     content["evaluation"] = {"kid_subsets": 2, "kid_subset_size": 10, "bootstrap": 0}
-    content["evaluation"] |= {"curve": None, "equal_passes": False}
+    content["evaluation"] |= {"curve": None, "equal_passes": False, "mechanism": None}
     (folder / "my files").mkdir()
     (folder / "my files" / "base.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     shutil.copytree(prepared.folder, folder / RESULTS / "datasets" / "digits")

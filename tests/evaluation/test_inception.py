@@ -204,6 +204,7 @@ def test_from_weights_to_scores(few: DatasetLayout, weights: Path, tmp_path: Pat
         "kid_subset_size": 5,
         "batch_size": 8,
         "bootstrap": 0,
+        "curve": None,
     }
     YAML(typ="safe").dump(content, tmp_path / "mine.yaml")
     run = load_plan(str(tmp_path / "mine.yaml")).run("edm-td-seed0")

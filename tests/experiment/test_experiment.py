@@ -47,7 +47,7 @@ def test_default_experiment_is_the_one_the_readme_promises() -> None:
     assert [run.formulation.kind for run in plan.comparison[::6]] == ["ddpm", "ddim", "vp", "ve", "edm", "ct"]
     weights = {run.objective.weight for run in plan.ablation_runs["weight"]}
     assert weights == {"pairwise", "source", "constant"}
-    assert set(plan.ablations) == {"weight", "weight-ct", "lambda", "stride", "span", "coupling", "target"}
+    assert set(plan.ablations) == {"weight", "weight-ct", "lambda", "stride", "span", "begin", "coupling", "target"}
     assert all(run.sampling.sampler.kind == "ddim" for run in plan.comparison if run.formulation.kind == "ddim")
 
 

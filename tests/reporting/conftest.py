@@ -20,7 +20,7 @@ from tdbench.experiment.run import Plan, Run, runs_of
 from tdbench.records.floor import Floor, Spread
 from tdbench.records.layout import DatasetLayout, ReportLayout, RunLayout
 from tdbench.records.rows import PARTS
-from tdbench.reporting.collect import CURVE_COLUMNS
+from tdbench.reporting.collect import CURVE_COLUMNS, MECHANISM_COLUMNS
 from tdbench.reporting.findings import Findings
 from tdbench.reporting.page.html import write_html
 from tdbench.reporting.report import write_part
@@ -76,6 +76,10 @@ class MadeUp(Findings):
         return _consistency(self.plan)
 
     @property
+    def mechanism(self) -> pd.DataFrame:
+        return _mechanism(self.plan)
+
+    @property
     def curve_scores(self) -> pd.DataFrame:
         return _curves(self.plan)
 
@@ -97,6 +101,22 @@ class MadeUp(Findings):
     @property
     def nearest(self) -> pd.DataFrame:
         return _nearest(self.plan)
+
+
+def _mechanism(plan: Plan) -> pd.DataFrame:
+    """A variance that falls towards the data; the lag is measured in half of the runs."""
+    rows = []
+    for run in plan.comparison:
+        if run.mechanism_td is None:
+            continue
+        for index, level in enumerate((80.0, 5.0, 0.5, 0.01)):
+            row = {"dataset": run.dataset_name, "formulation": run.formulation_name, "objective": run.objective_name}
+            row |= {"seed": run.seed, "run": run.name, "batch_size": 64, "index": float(index), "noise_level": level}
+            row |= {"share": 0.25, "valid": 1.0, "variance": 0.2 / (1 + index), "correlation": 0.9, "beta": 0.6}
+            row |= {"best_beta": 1.0, "remaining": 0.3 + 0.15 * index + 0.01 * run.seed, "size": 1.1}
+            row |= {"lag": 0.02 if run.objective.kind == "td" else np.nan, "noise_variance": 3.0, "noise_mean": 0.1}
+            rows.append(row | {"noise_td_variance": 2.0, "noise_td_mean": 0.1 if index else -0.1})
+    return pd.DataFrame(rows, columns=MECHANISM_COLUMNS)
 
 
 def _scores(runs: list[Run]) -> pd.DataFrame:
@@ -267,7 +287,13 @@ def _log(run: Run) -> list[dict[str, Any]]:
 def _write_figures(plan: Plan, results: Path) -> None:
     """Placeholders: the page takes any pictures."""
     layout, pairs = ReportLayout(results, plan.experiment.name), plan.experiment.pairs
-    names = ["fid-against-nfe", "cost-against-quality", "consistency", *(f"ablation-{name}" for name in plan.ablations)]
+    names = [
+        "fid-against-nfe",
+        "cost-against-quality",
+        "consistency",
+        "mechanism",
+        *(f"ablation-{name}" for name in plan.ablations),
+    ]
     names += [f"{kind}-{pair}" for kind in ("samples", "training", "nearest", "curves") for pair in pairs]
     for i, name in enumerate(names):
         path = next(path for path in layout.figure(name) if path.suffix == ".png")
@@ -288,7 +314,12 @@ network: unet-tiny
 training: {duration_kimg: 0.32, batch_size: 64, learning_rate: 2.0e-3, ema_half_life_kimg: 0.1,
            snapshot_kimg: 0.16}
 sampling: {steps: [2], images: 64, batch_size: 64}
-evaluation: {kid_subsets: 2, kid_subset_size: 32, last_percent: 60, curve: {points: 4}}
+evaluation:
+  mechanism: {times: 3, images: 32, batches: 2}
+  kid_subsets: 2
+  kid_subset_size: 32
+  last_percent: 60
+  curve: {points: 4}
 """
 
 

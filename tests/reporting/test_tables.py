@@ -70,7 +70,7 @@ def changed(tmp_path: Path, **settings: Any) -> Plan:
 def test_every_formulation_is_compared_and_every_ablation_has_a_table(plan: Plan, per_run: pd.DataFrame) -> None:
     compared = comparison_table(plan, per_run)
     assert list(compared.formulation.unique()) == ["ddpm", "ddim", "vp", "ve", "edm", "ct"]
-    assert set(plan.ablations) == {"weight", "weight-ct", "lambda", "stride", "span", "coupling", "target"}
+    assert set(plan.ablations) == {"weight", "weight-ct", "lambda", "stride", "span", "begin", "coupling", "target"}
     for name in plan.ablations:
         table = ablation_table(plan, name, scores_of_ablation(plan, name, per_run))
         assert set(table["case"]) == {"baseline", *(case.label for case in plan.ablations[name])}

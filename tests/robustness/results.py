@@ -48,6 +48,14 @@ def write_results(plan: Plan, results: Path) -> None:
         scored, curve = sample_jobs(run)
         write_json(layout.samples, {"samples": samples(run, scored), "curve": samples(run, curve)})
         write_json(layout.scores, scores(run))
+        if run.mechanism_td is not None:
+            time = {"index": 0.0, "noise_level": 80.0, "share": 0.5, "valid": 1.0, "variance": 0.2, "correlation": 0.9}
+            time |= {"beta": 0.5, "best_beta": 1.0, "remaining": 0.3, "size": 1.0, "lag": 0.1}
+            time |= {name: {"variance": 3.0, "squared_mean": 0.1} for name in ("noise", "noise_td")}
+            key = Records(results).of(run).mechanism_key
+            times = [time, time | {"index": 1.0, "noise_level": 40.0, "noise": None, "noise_td": None, "lag": None}]
+            content = {"key": key, "images": 64, "batch_size": 64, "times": times, "provenance": origin}
+            write_json(layout.mechanism, content)
         write_json(
             layout.consistency,
             {

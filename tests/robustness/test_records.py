@@ -45,7 +45,7 @@ def report(plan: Plan, results: Path) -> None:
     """All that a report makes of records, but for its pictures, and for the data set, which is not there."""
     found = Findings(plan, results)
     # First, so that what is refused there costs no other table.
-    assert len(found.residuals) and len(found.consistency)
+    assert len(found.residuals) and len(found.consistency) and len(found.mechanism)
     for row in TABLES:
         for one in row.of(plan):
             if row.name not in ("data", "published"):
@@ -58,7 +58,7 @@ def test_the_records_that_are_damaged_are_good(plan: Plan, layout: RunLayout, tm
     assert Records(tmp_path).of(plan.run("edm-td-seed0")).scored.nearest.samples == 128
 
 
-FILES = ["settings", "snapshots", "samples", "scores", "consistency"]
+FILES = ["settings", "snapshots", "samples", "scores", "consistency", "mechanism"]
 
 
 @pytest.mark.slow

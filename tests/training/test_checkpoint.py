@@ -141,7 +141,7 @@ def test_killed_at_twenty_random_moments(tiny: Plan, archive: Path, tmp_path: Pa
     """SIGKILL: whatever moment it comes at, the next call ends with the very bytes of an undisturbed training."""
     context = get_context("forkserver")  # starts children with torch and diffusers imported already
     context.set_forkserver_preload(["tdbench.training.loop", "diffusers.models.unets.unet_2d"])
-    run = kept(tiny, duration_kimg=2.56, snapshot_kimg=0.64)
+    run = kept(tiny, duration_kimg=1.28, snapshot_kimg=0.32)
     whole, source = RunLayout(tmp_path / "whole", run), random.Random(0)
 
     def started(results: Path) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tdbench.training.metrics import MetricsWriter, PassCount, Written
+from tdbench.training.metrics import MetricsWriter, PassCount, StepSettings, Written
 
 CPU = torch.device("cpu")
 
@@ -20,10 +20,10 @@ def test_the_speed_is_that_of_this_process_alone(tmp_path: Path, monkeypatch: py
         for step in (9, 10):
             now[0] += 1
             metrics.add(step, torch.tensor([31.0, 31.0, 31.0, 10.0]), torch.tensor(1.0), PassCount(30, 10))
-        line = metrics.flush(0.1, 0.9)
+        line = metrics.flush(StepSettings(0.1, 0.9))
         assert line.images_per_s == pytest.approx(10) and line.seconds == pytest.approx(52)
         assert (line.network_passes, line.target_passes) == (8 + 60, 8 + 20)
         assert line.loss == pytest.approx((8 * 1 + 2 * 31) / 100)
         now[0] += 2
         metrics.add(11, torch.ones(4), torch.tensor(1.0), PassCount(30, 10))
-        assert metrics.flush(0.1, 0.9).images_per_s == pytest.approx(5)
+        assert metrics.flush(StepSettings(0.1, 0.9)).images_per_s == pytest.approx(5)

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tdbench.diffusion.formulations.base import Estimates, Formulation, Losses, Noise
+from tdbench.diffusion.formulations.base import SCHEDULE_POINTS, Estimates, Formulation, Losses, Noise
 from tdbench.diffusion.objectives.targets import Target, TargetOwn
 from tdbench.diffusion.preconditioning import BACKWARD, FORWARD, Condition, DenoiserCall
 from tdbench.settings import Parameters
@@ -31,12 +31,24 @@ class Objective(Parameters):
         """
         return self
 
+    def at(self, fraction: float) -> "Objective":
+        """The objective at a share of training in [0, 1): itself, unless it changes over training."""
+        return self
+
+    @property
+    def length_dependence(self) -> str | None:
+        """What depends on the length of training, or None; as `Formulation.length_dependence`."""
+        shares = [i / SCHEDULE_POINTS for i in range(SCHEDULE_POINTS)]
+        if any(self.at(share) != self.at(0.0) for share in shares):
+            return f"the schedule of objective {self.kind} depends on the length of training"
+        return None
+
     def target_rule(self, formulation: Formulation) -> Target | None:
         """How the target network follows, or None where none is needed."""
         return TargetOwn() if formulation.own_target else None
 
     def expected_passes(self, formulation: Formulation, images: int) -> float:
-        """Expected passes of images through both networks in one call of `losses`: 1 forward, 2 backward.
+        """Expected passes of images through both networks in one step, mean over training: 1 forward, 2 backward.
 
         Here: every image forward and backward through the network, and forward through the target if there is one. An
         objective that evaluates networks differently overrides this. It decides how long the baseline is trained for
@@ -67,7 +79,7 @@ class Objective(Parameters):
         denoiser, target : callable
             (x, t, condition) -> estimate of x0; the target network where `target_rule` gives one.
         formulation : Formulation
-            As it is at this moment of training.
+            As it is at this moment of training, as the objective is itself (`at`).
         x0 : Tensor
             (N, C, H, W) images.
         noise : Noise

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from tdbench.diffusion.formulations.base import Formulation
+from tdbench.diffusion.objectives.schedules import Schedule, scheduled, value_at
 from tdbench.settings import Parameters
 
 
@@ -22,12 +23,13 @@ class TargetEMA(_Target):
     """An exponential moving average of the trained network, updated every step."""
 
     kind: Literal["ema"] = "ema"
-    decay_: Annotated[float, Field(ge=0, lt=1, alias="decay", description="share of the old target kept a step")] = (
-        0.999
-    )
+    decay_: Annotated[
+        Annotated[Schedule, scheduled(ge=0, lt=1)],
+        Field(alias="decay", description="share of the old target kept a step; or a schedule over training"),
+    ] = 0.999
 
     def decay(self, step: int, fraction: float, formulation: Formulation) -> float:
-        return self.decay_
+        return value_at(self.decay_, fraction)
 
 
 class TargetHard(_Target):

@@ -27,13 +27,16 @@ from tdbench.diffusion.formulations.base import (
     Weight,
     per_image_mean,
 )
-from tdbench.diffusion.objectives.base import Objective
+from tdbench.diffusion.objectives.base import Baseline, Objective
 from tdbench.diffusion.objectives.passes import expected_target_images, rounded_up, valid_share
+from tdbench.diffusion.objectives.schedules import Schedule, constant, scheduled, value_at
 from tdbench.diffusion.objectives.targets import Target, TargetEMA, TargetOwn
 from tdbench.diffusion.preconditioning import BACKWARD, FORWARD, Condition, DenoiserCall
 from tdbench.diffusion.processes import Coupling, Level, Posterior, couple_behind, like, posterior_coefficients
 
 Preset = Literal["paper", "release"]
+Lambda = Annotated[Schedule, scheduled(ge=0)]
+"""The weight of the base loss: a number, or a schedule over training."""
 _OWN_POSTERIOR: dict[str, Posterior] = {"markov": "ancestral", "shared": "deterministic"}
 
 
@@ -49,12 +52,17 @@ class TDSettings(Objective):
 
     preset: Annotated[Preset, Field(description="whose settings fill in what is left out")] = "paper"
     weight: Annotated[Weight | None, Field(description="w(t, t'), the weight of a pair")] = None
-    lambda_: Annotated[float | None, Field(ge=0, alias="lambda", description="weight of the base loss")] = None
+    lambda_: Annotated[
+        Lambda | None, Field(alias="lambda", description="weight of the base loss; or a schedule over training")
+    ] = None
     span: Annotated[float | None, Field(gt=0, description="k, grid indices from t to t'")] = None
     stride: Annotated[float | None, Field(gt=0, description="Delta, grid indices from t to tau")] = None
     coupling: Annotated[Coupling | None, Field(description="how x_t and x_t' are drawn together")] = None
     posterior: Annotated[Posterior | None, Field(description="A and kappa")] = None
     target: Annotated[Target | None, Field(description="how the target network follows")] = None
+    begin: Annotated[
+        float, Field(ge=0, le=1, description="share of training before which a step is the baseline's")
+    ] = 0.0
 
     def resolved(self, formulation: Formulation) -> "TD":
         """The objective with every setting filled in, checked against the formulation."""
@@ -83,6 +91,7 @@ class TDSettings(Objective):
             coupling=coupling,
             posterior=self.posterior or posterior,
             target=self.target or preset_target or default,
+            begin=self.begin,
         )
         _check(found, formulation)
         return found
@@ -133,25 +142,41 @@ class TD(Objective):
     kind: Literal["td"] = "td"
     preset: Preset
     weight: Weight
-    lambda_: Annotated[float, Field(ge=0, alias="lambda")]
+    lambda_: Annotated[Lambda, Field(alias="lambda")]
     span: Annotated[float, Field(gt=0)]
     stride: Annotated[float, Field(gt=0)]
     coupling: Coupling
     posterior: Posterior
     target: Target
+    begin: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    def at(self, fraction: float) -> Objective:
+        """Before ``begin`` the baseline; then this objective, with the value that a schedule has there."""
+        if fraction < self.begin:
+            return Baseline()
+        if self.begin == 0 and not isinstance(self.lambda_, tuple):
+            return self
+        return self.model_copy(update={"begin": 0.0, "lambda_": value_at(self.lambda_, fraction)})
+
+    @property
+    def length_dependence(self) -> str | None:
+        if isinstance(self.target, TargetEMA) and isinstance(self.target.decay_, tuple):
+            return "the schedule of objective.target.decay depends on the length of training"
+        return super().length_dependence
 
     def target_rule(self, formulation: Formulation) -> Target | None:
-        return self.target
+        return self.target if self.begin < 1 else Baseline().target_rule(formulation)
 
     def expected_passes(self, formulation: Formulation, images: int) -> float:
         """As for every objective, but the target sees only the images with a valid pair, rounded up.
 
-        See `_target_estimate`. Their number is binomial.
+        See `_target_estimate`. Their number is binomial. Before ``begin`` there is no target.
         """
         if formulation.own_target:
             return super().expected_passes(formulation, images)
         share = valid_share(formulation, self.span, self.stride)
-        return images * (FORWARD + BACKWARD) + FORWARD * expected_target_images(share, images)
+        target = FORWARD * expected_target_images(share, images)
+        return images * (FORWARD + BACKWARD) + (1 - self.begin) * target
 
     def losses(
         self,
@@ -162,6 +187,9 @@ class TD(Objective):
         condition: Condition,
         noise: Noise,
     ) -> Losses:
+        if self.begin > 0:
+            raise ValueError("begin is a share of training: use the objective that `at` returns")
+        constant(self.lambda_, "lambda")
         if target is None:
             raise ValueError("the temporal difference needs a target network")
         t = formulation.sample_time(noise.time)
@@ -298,7 +326,7 @@ def td_losses(
     paired = per_image_mean(weight * residual(a, x0 - denoised, a_prime, error_prime) ** 2)
     base = formulation.base_loss(Estimates(x0, denoised, t, denoised_prime, times.t_prime))
     # Not torch.where of two Python numbers, which would round them to float32.
-    share = td.lambda_ + (~times.valid).double()
+    share = constant(td.lambda_, "lambda") + (~times.valid).double()
     # w ||delta||^2 + lambda L_base, or (1 + lambda) L_base where there is no pair
     return Losses(paired + like(share, base).flatten() * base, base, paired, times.valid.flatten())
 

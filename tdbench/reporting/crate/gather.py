@@ -91,6 +91,9 @@ def _add_run(contents: Contents, records: RunRecords) -> None:
         names = [samples, *sets]
         if records.consistency is not None:
             names.append(contents.add(layout.consistency, "Residual of the trained denoiser with itself", sample))
+        if records.mechanism is not None:
+            what = "Variance of the gradient, what the temporal difference removes, and its target's lag"
+            names.append(contents.add(layout.mechanism, what, sample))
         used = [contents.name(layout.snapshots), *weights]
         contents.activities.append(made.sampling(run, records.sampled, used, names))
     with keys_of(evaluate):
@@ -129,6 +132,11 @@ def _add_weights(contents: Contents, records: RunRecords) -> list[str]:
         if WEIGHTS in contents.options:
             check_snapshot(path, records.snapshots[images], command)
         names += contents.add_large(path, f"Averaged weights after {images} images", command, WEIGHTS)
+    if records.networks is not None:
+        path = records.layout.training / records.networks.file
+        if WEIGHTS in contents.options and (not path.is_file() or sha256(path) != records.networks.sha256):
+            raise TdbenchError(f"{path}: missing or changed since it was written; run `{command}` again")
+        names += contents.add_large(path, "The trained network and its target, without average", command, WEIGHTS)
     return names
 
 

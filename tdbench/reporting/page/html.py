@@ -20,6 +20,7 @@ from tdbench.reporting import captions, collect, tables
 from tdbench.reporting.answer import summary
 from tdbench.reporting.findings import Findings
 from tdbench.reporting.limits import limit_ablation, limit_comparison, saturation_advice
+from tdbench.reporting.mechanism import sentences
 from tdbench.reporting.page import charts, history, libraries
 from tdbench.reporting.page.table import PageTable, page_table
 from tdbench.runtime.files import write_text
@@ -40,6 +41,7 @@ def write_html(found: Findings) -> None:
             headline=headline,
             answers=answers,
             saturation=saturation_advice(found, compared),
+            mechanism=sentences(found),
             tables=_tables(found),
             figures=_figures(found),
             groups=_groups(found),
@@ -48,6 +50,7 @@ def write_html(found: Findings) -> None:
             metrics={name: captions.metric_title(name) for name in per_run.metric.unique()},
             libraries=list(per_run.library.unique()),
             ablations=list(plan.ablations),
+            predictions=_predictions(found),
             pairs=plan.experiment.pairs,
             features_of_published=LIBRARY_SPECIFIC,
             provenance=provenance(),
@@ -111,6 +114,15 @@ def _groups(found: Findings) -> dict[str, charts.Group]:
         limits = partial(limit_ablation, found)
         groups[f"ablation-{name}"] = charts.scores_group(found.cases(name), labels, comparable, limits)
     return groups
+
+
+def _predictions(found: Findings) -> dict[str, tuple[str, str]]:
+    """Ablation -> what was predicted and what came out, where something was predicted."""
+    return {
+        name: (ablation.prediction, tables.outcome(found.table(f"ablation-{name}").numbers))
+        for name, ablation in found.plan.experiment.ablations.items()
+        if ablation.prediction
+    }
 
 
 def _environment() -> Environment:
