@@ -205,7 +205,12 @@ def test_weights_that_only_the_curve_needed_are_deleted_with_the_report_and_not_
     tmp_path: Path, prepared: DatasetLayout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = results_with_data(tmp_path / "results", prepared)
-    evaluation = {"curve": {"points": 4, "keep_snapshots": False}, "kid_subset_size": 32, "bootstrap": 0}
+    evaluation = {
+        "curve": {"points": 4, "keep_snapshots": False},
+        "kid_subset_size": 32,
+        "bootstrap": 0,
+        "mechanism": None,
+    }
     sampling = {"steps": [2], "images": 64}
     plan = changed(
         tmp_path,

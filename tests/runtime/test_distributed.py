@@ -30,9 +30,10 @@ NAME = "edm-td-seed0"
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    """One run whose network has dropout, in micro-batches whose masks are the same in any process."""
+    """One run whose network has dropout, in micro-batches whose masks are the same in any process; TD begins late."""
     content: dict[str, Any] = YAML(typ="safe", pure=True).load(TINY)
     content |= {"seeds": [0], "ablations": {}, "network": {"kind": "unet-tiny", "dropout": 0.1}}
+    content["objectives"]["td"]["begin"] = 0.25
     content["training"] |= {
         "microbatch_size": 16,
         "augmentation": 0.3,
