@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tdbench.errors import TdbenchError
-from tdbench.experiment.run import EqualPasses, Run
+from tdbench.experiment.cases import EqualPasses
+from tdbench.experiment.run import Run
 from tdbench.runtime.distributed import World
 
 _SHARES = 8

@@ -12,10 +12,11 @@ from pydantic import ValidationError
 
 from tdbench.diffusion.formulations.base import Formulation
 from tdbench.errors import TdbenchError
+from tdbench.experiment.cases import Case
 from tdbench.experiment.equal_passes import Compared, with_longer_baselines
 from tdbench.experiment.known import Known
 from tdbench.experiment.mechanism import with_mechanisms
-from tdbench.experiment.run import Case, NoSuchSetting, Plan, Run
+from tdbench.experiment.run import NoSuchSetting, Plan, Run
 from tdbench.experiment.schema import Ablation, Experiment, pair_name
 from tdbench.experiment.yaml import Content
 from tdbench.networks import misfit

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from tdbench.diffusion.objectives.base import Objective
 from tdbench.diffusion.objectives.targets import Target
 from tdbench.errors import TdbenchError
+from tdbench.experiment.cases import Case, EqualPasses
 from tdbench.experiment.evaluation import Evaluation
 from tdbench.experiment.extractors import LIBRARIES
 from tdbench.experiment.metrics import impossible
@@ -190,6 +191,11 @@ class Run(Parameters):
         return self.mechanism_td.target_rule(self.formulation)
 
     @property
+    def follower_settings(self) -> dict[str, Any] | None:
+        """The settings of `follower`; no weight depends on them, so a training with others is not done again."""
+        return None if self.follower is None else self.follower.model_dump(mode="json", by_alias=True)
+
+    @property
     def length_dependence(self) -> str | None:
         """What of its training depends on the length, or None (`Formulation.length_dependence`)."""
         return self.formulation.length_dependence or self.objective.length_dependence
@@ -200,8 +206,8 @@ class Run(Parameters):
         The length of training is one of them only if a schedule depends on it.
         """
         settings = self.training_settings()
-        for key in ("images", "snapshots", "follower"):
-            settings.pop(key, None)
+        for key in ("images", "snapshots"):
+            del settings[key]
         if self.length_dependence is None:
             del settings["training"]["duration_kimg"]
         return settings
@@ -220,8 +226,6 @@ class Run(Parameters):
         settings["objective"].pop("preset", None)
         if self.objective.kind == "baseline":
             settings["formulation"] = self.formulation.baseline_settings()
-        if self.follower is not None:
-            settings["follower"] = self.follower.model_dump(mode="json", by_alias=True)
         return settings | {"images": self.trained_images, "snapshots": list(self.further_snapshots)}
 
     def sampling_settings(self) -> dict[str, Any]:
@@ -262,35 +266,6 @@ class Run(Parameters):
         threshold = self.last_images * (1 - self.evaluation.last_percent / 100)
         shown = [training.images_at(step) for step in training.snapshot_steps()]
         return [images for images in shown if images > threshold]
-
-
-class Case(Parameters):
-    """One row of an ablation: the varied settings and the objective name of its runs."""
-
-    settings: dict[str, Any]
-    label: str
-    dataset_name: str
-    formulation_name: str
-    objective_name: str
-
-
-class EqualPasses(Parameters):
-    """The baseline's training that costs as many passes through the networks as an objective's."""
-
-    dataset_name: str
-    formulation_name: str
-    objective_name: str
-    baseline_name: str
-    """Objective name of the baseline's run to compare with."""
-    kimg: float
-    """Its length."""
-    passes: float
-    """Expected passes of the objective for each image shown: 1 forward, 2 backward."""
-    baseline_passes: float
-    """The baseline's."""
-    separate: str | None
-    """Why the longer baseline is trained by itself, and not as the continuation of the shorter one; None if it is not.
-    """
 
 
 class Plan(Parameters):

@@ -172,6 +172,8 @@ class CheckpointFacts(Record):
     line: Annotated[MetricsLine | None, BeforeValidator(lambda line: line or None)]
     """The last line of metrics; None before the first."""
     parts: list[Part]
+    follower: Settings | None = None
+    """The target that follows for the mechanism, if there is one (`Run.follower`)."""
     metrics_bytes: Count
     """Length of metrics.jsonl at this checkpoint."""
     seconds: Seconds

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from tdbench.errors import TdbenchError
-from tdbench.experiment.run import Case, Plan, Run
+from tdbench.experiment.cases import Case
+from tdbench.experiment.run import Plan, Run
 from tdbench.records.mechanism import Mechanism
 from tdbench.records.schema import ResidualAt, Score, SnapshotEntry
 from tdbench.records.stored import Records

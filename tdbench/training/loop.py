@@ -74,6 +74,7 @@ class Trainer:
             snapshots=self.entries,
             line=self.line,
             parts=self.parts,
+            follower=None if self.state.follower is None else self.run.follower_settings,
             metrics_bytes=written.bytes,
             seconds=written.seconds,
         )
@@ -169,6 +170,9 @@ def _begin(training: Trainer, checkpoint: Checkpoint | None) -> None:
     """Take up a checkpoint's state."""
     if checkpoint is not None:
         facts, tensors = checkpoint.facts, checkpoint.tensors()
+        if facts.follower != training.run.follower_settings:
+            # The beginning of this one's trajectory is gone; the training itself goes on.
+            training.state.follower = None
         try:
             written = Written(facts.metrics_bytes, facts.seconds)
             training.metrics.restore(facts.step, tensors.pop("metrics"), written, facts.line)

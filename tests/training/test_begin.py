@@ -13,7 +13,7 @@ from tdbench.diffusion.objectives.targets import TargetEMA
 from tdbench.experiment.equal_passes import step_passes
 from tdbench.experiment.run import Plan, Run
 from tdbench.records.layout import RunLayout
-from tdbench.records.schema import Finished, read_record
+from tdbench.records.schema import Finished, Trained, read_record
 from tdbench.records.stored import read_metrics
 from tdbench.training.loop import train
 from tdbench.training.metrics import MetricsWriter
@@ -159,3 +159,25 @@ def test_a_follower_is_resumed_too(tiny: Plan, archive: Path, tmp_path: Path, mo
     interrupted(run, archive, broken, 5, monkeypatch)
     train(run, archive, broken)
     assert broken.networks.read_bytes() == whole.networks.read_bytes()
+
+
+@pytest.mark.slow
+def test_another_target_for_the_mechanism_trains_nothing_again(
+    tiny: Plan, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training that goes on with another one keeps its steps, and no target."""
+    runs = []
+    for decay in (0.5, 0.9):
+        asked = tiny.run("edm-td-seed0").objective.model_copy(update={"target": TargetEMA(decay=decay)})
+        run = shorter(tiny.run("edm-baseline-seed0"), checkpoint_minutes=0)
+        runs.append(
+            Run.model_validate(run.model_dump(by_alias=True) | {"mechanism_td": asked.model_dump(by_alias=True)})
+        )
+    first, second = runs
+    assert first.training_settings() == second.training_settings() and first.follower != second.follower
+    layout = RunLayout(tmp_path, second)
+    interrupted(first, archive, layout, 5, monkeypatch)
+    train(second, archive, layout)
+    record = read_record(layout.settings, "", Trained)
+    assert [part.from_step for part in record.stretches] == [0, 5]
+    assert not layout.networks.exists() and read_record(layout.snapshots, "", Finished).snapshots[-1].networks is None

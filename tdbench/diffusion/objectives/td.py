@@ -168,12 +168,10 @@ class TD(Objective):
         return self.target if self.begin < 1 else Baseline().target_rule(formulation)
 
     def expected_passes(self, formulation: Formulation, images: int) -> float:
-        """As for every objective, but the target sees only the images with a valid pair, rounded up.
-
-        See `_target_estimate`. Their number is binomial. Before ``begin`` there is no target.
-        """
+        """As for every objective, but from ``begin`` on the target sees the images with a valid pair, rounded up."""
         if formulation.own_target:
             return super().expected_passes(formulation, images)
+        # The number of valid pairs is binomial.
         share = valid_share(formulation, self.span, self.stride)
         target = FORWARD * expected_target_images(share, images)
         return images * (FORWARD + BACKWARD) + (1 - self.begin) * target
