@@ -37,9 +37,13 @@ _DATES = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 
 
 def save_figure(figure: Figure, paths: list[Path]) -> None:
+    """Write a figure in the formats of the suffixes. Its layout is computed once, which takes as long as drawing it."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    whole = figure.get_tightbbox().padded(plt.rcParams["savefig.pad_inches"])
     for path in paths:
         with atomic_path(path) as temporary:
-            figure.savefig(temporary, bbox_inches="tight", metadata=_DATES.get(path.suffix))
+            figure.savefig(temporary, bbox_inches=whole, metadata=_DATES.get(path.suffix))
     plt.close(figure)
 
 

@@ -16,8 +16,8 @@ from tdbench.reporting.mechanism import balance, mechanism_table, percent
 from tdbench.reporting.tables import objectives
 
 ROWS = {
-    "weight": "share of the gradient's variance",
-    "remaining": "variance that remains",
+    "weight": "share of the\ngradient's variance",
+    "remaining": "variance\nthat remains",
     "lag": "β² × target's lag",
     "noise": "gradient noise,\nTD over baseline",
 }

@@ -28,6 +28,7 @@ READERS = {
     "samples.json",
     "scores.json",
     "consistency.json",
+    "mechanism.json",
     "metrics.jsonl",
     "progress.jsonl",
     "plan.json",

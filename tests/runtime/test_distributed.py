@@ -92,7 +92,9 @@ def test_two_processes_follow_the_same_curve_as_one(alone: Path, together: Path,
     assert [line.step for line in one] == [line.step for line in two] == list(range(1, 41))
     for a, b in zip(one, two, strict=True):
         for key in ("loss", "base_loss", "td_loss", "grad_norm"):
-            assert getattr(b, key) == pytest.approx(getattr(a, key), rel=2e-4)
+            wanted = getattr(a, key)
+            # Before TD begins its loss is unknown.
+            assert getattr(b, key) == (None if wanted is None else pytest.approx(wanted, rel=2e-4))
         assert a.valid_share == b.valid_share and a.images == b.images
     mine, theirs = weights(alone, run, 2560), weights(together, run, 2560)
     worst = max((mine[key] - theirs[key]).abs().max().item() for key in mine)
