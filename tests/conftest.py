@@ -27,6 +27,17 @@ ROOT = Path(__file__).parents[1]
 TINY = ROOT / "tests" / "workflow" / "tiny.yaml"
 MAKE_RESULTS = {"prepared", "made", "finished", "stages_done", "written"}
 """Fixtures that train or draw for seconds: a test that needs one is slow without the marker."""
+LONGEST = (
+    "tests/reporting/",
+    "tests/workflow/",
+    "tests/robustness/",
+    "tests/reliability/",
+    "tests/cluster/",
+    "tests/runtime/test_distributed.py",
+    "tests/documentation/",
+    "tests/training/test_checkpoint.py",
+)
+"""What takes a minute or more, the longest first."""
 ASKED_BY_PROVENANCE = {"git", "nvidia-smi", "uname", "lscpu"}
 """Programs that answer at once, and that every record asks."""
 
@@ -74,12 +85,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with the folder that takes longest in one process: begun last, the other processes would wait for it."""
+    """Begin with what takes longest in one process: were it begun last, the other processes would wait for it."""
     if config.getoption("--quick"):
         slow = [item for item in items if _is_slow(item)]
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item not in set(slow)]
-    items.sort(key=lambda item: not item.nodeid.startswith("tests/workflow/"))
+    items.sort(
+        key=lambda item: next((i for i, name in enumerate(LONGEST) if item.nodeid.startswith(name)), len(LONGEST))
+    )
 
 
 def _is_slow(item: pytest.Item) -> bool:

@@ -97,7 +97,7 @@ def test_a_reference_of_one_image(tmp_path: Path) -> None:
     place = case / "r" / "datasets" / "one" / "archive.zip"
     place.parent.mkdir(parents=True)
     shutil.copy(case / "one.zip", place)
-    call = ("reference", "one", "--features", "efficientnet-lite0", "--results", "r")
+    call = ("reference", "one", "--features", "efficientnet-lite0", "--batch-size", "8", "--results", "r")
     assert (
         refused(*call, cwd=case) == "r/datasets/one/archive.zip: 1 image; the covariance of features needs at least 2"
     )

@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from ruamel.yaml import YAML
 
 from tests.cluster.test_slurm import EXPERIMENT
 from tests.conftest import ROOT
+from tests.preloaded import preloaded
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ def planned(results: Path, *options: str) -> dict[str, dict[str, str]]:
     """What Snakemake would ask for, by rule."""
     config = ("--config", f"experiment={EXPERIMENT}", f"results={results}")
     done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "-n", *options, *config],
+        [preloaded().program("snakemake"), "-n", *options, *config],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,

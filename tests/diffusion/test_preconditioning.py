@@ -1,5 +1,3 @@
-from types import SimpleNamespace
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -85,22 +83,6 @@ def test_noise_prediction_and_ancestral_step_against_diffusers(ours: str, theirs
         noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(2), dtype=x.dtype)
         mean = mean + scheduler._get_variance(t - 1) ** 0.5 * noise
     torch.testing.assert_close(mean, step.prev_sample, rtol=2e-3, atol=1e-4)
-
-
-@pytest.mark.slow
-def test_vp_against_physicsnemo() -> None:
-    """Its coefficients for images divided by alpha, at sigma / alpha (Karras et al. 2022, table 1)."""
-    from physicsnemo.diffusion.preconditioners import VPPreconditioner
-
-    formulation = VP()
-    t = torch.tensor([1e-3, 0.1, 0.5, 1.0], dtype=torch.float64).view(-1, 1, 1, 1)
-    level, p = formulation.level(t), formulation.preconditioning()
-    library = SimpleNamespace(beta_d=19.9, beta_min=0.1, M=1000)
-    c_in, c_noise, c_out, c_skip = VPPreconditioner.compute_coefficients(library, level.sigma / level.alpha)
-    torch.testing.assert_close(p.c_in(t), c_in / level.alpha)
-    torch.testing.assert_close(p.c_noise(t), c_noise)
-    torch.testing.assert_close(p.c_out(t), c_out)
-    torch.testing.assert_close(p.c_skip(t), c_skip / level.alpha)
 
 
 @pytest.mark.parametrize("formulation", [EDM(), VE(), CT()])

@@ -17,9 +17,13 @@ COMMANDS = commands()
 
 @pytest.fixture(scope="module")
 def faults(prepared: DatasetLayout, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What is wrong with each command. Those that are run follow each other; planning goes on beside them."""
-    ran = [command for command in COMMANDS if (entry := how(command.text)) and entry.way == "run"]
-    others = [command for command in COMMANDS if command not in ran]
+    """What is wrong with each command. Those that are run follow each other; planning goes on beside them.
+
+    A command that stands in several places is tried once.
+    """
+    once = list({command.text: command for command in COMMANDS}.values())
+    ran = [command for command in once if (entry := how(command.text)) and entry.way == "run"]
+    others = [command for command in once if command not in ran]
     places = [tmp_path_factory.mktemp(name) / "project" for name in ("run", "planned")]
     finished, fresh = (Project(place) for place in places)
     with ThreadPoolExecutor(1) as pool:

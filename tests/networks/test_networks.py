@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from tdbench.diffusion.formulations import VP
 from tdbench.errors import TdbenchError
 from tdbench.networks import (
     NETWORKS,
@@ -329,3 +331,22 @@ def test_only_the_driver_warning_is_dropped(capfd: pytest.CaptureFixture[str]) -
         os.write(2, b"a third\n")
     os.write(2, b"after\n")
     assert sorted(capfd.readouterr().err.splitlines()) == ["a third", "after", "something else"]
+
+
+@pytest.mark.slow
+def test_vp_against_physicsnemo() -> None:
+    """Its coefficients for images divided by alpha, at sigma / alpha (Karras et al. 2022, table 1).
+
+    Here, since importing the library takes ten seconds.
+    """
+    from physicsnemo.diffusion.preconditioners import VPPreconditioner
+
+    formulation = VP()
+    t = torch.tensor([1e-3, 0.1, 0.5, 1.0], dtype=torch.float64).view(-1, 1, 1, 1)
+    level, p = formulation.level(t), formulation.preconditioning()
+    library = SimpleNamespace(beta_d=19.9, beta_min=0.1, M=1000)
+    c_in, c_noise, c_out, c_skip = VPPreconditioner.compute_coefficients(library, level.sigma / level.alpha)
+    torch.testing.assert_close(p.c_in(t), c_in / level.alpha)
+    torch.testing.assert_close(p.c_noise(t), c_noise)
+    torch.testing.assert_close(p.c_out(t), c_out)
+    torch.testing.assert_close(p.c_skip(t), c_skip / level.alpha)

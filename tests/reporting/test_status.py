@@ -26,6 +26,7 @@ from tdbench.reporting.status.run import Expected, RunStatus
 from tdbench.reporting.status.table import describe, duration
 from tdbench.workflow.stages import do_stage
 from tests.conftest import ROOT, TINY, results_with_data
+from tests.preloaded import preloaded
 
 RUN = "digits/edm-td-seed0"
 
@@ -133,7 +134,7 @@ def begin(results: Path, plan: Plan, name: str) -> subprocess.Popen[bytes]:
     """A training of hours, in a process of its own."""
     experiment = results / "long.yaml"
     experiment.write_text(plan.path.read_text().replace("duration_kimg: 0.32", "duration_kimg: 2000"))
-    command = [sys.executable, "-m", "tdbench", "train", str(experiment), name, "--results", str(results)]
+    command = [preloaded().program("tdbench"), "train", str(experiment), name, "--results", str(results)]
     return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL)
 
 
@@ -166,6 +167,8 @@ def test_trainings_are_followed_from_outside_until_they_end(results: Path, short
         for process in processes:
             process.kill()
             process.wait()
+    # The program ends a moment after the command that was killed.
+    wait_for(lambda: status(results, names[0]).state == "stopped")
     killed, interrupted = (status(results, name) for name in names)
     assert killed.state == interrupted.state == "stopped"
     assert "is gone" in killed.note and "interrupted" in interrupted.note
