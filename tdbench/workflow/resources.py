@@ -130,15 +130,28 @@ def training_needs(batch: Batch, cores: int) -> Needs:
 
 
 def sampling_needs(batch: Batch, cores: int) -> Needs:
-    """Needs of a job that samples and measures the residual between two times; the residual needs the data set."""
+    """Needs of a job that samples, and measures the residual and the mechanism, which need the data set."""
     seconds = megabytes = 0.0
     for run in batch.runs:
         budget, side = run_budget(run), image_size(run)
         seconds += _seconds(run, cores, budget.sampling_flops, budget.evaluations / run.sampling.batch_size)
         activations = 0.0 if _gpus(run) else run.sampling.batch_size * _activations_mb(run)
-        images = 4 * run.sampling.images * side[0] ** 2 * side[1] / 1e6
+        flops, values = _mechanism(run)
+        seconds += _seconds(run, cores, flops, 0)
+        images = (4 * run.sampling.images + values) * side[0] ** 2 * side[1] / 1e6
         megabytes = max(megabytes, _start_mb(run) + images + 3 * _dataset_mb(run.dataset) + activations)
     return Needs.from_estimate(megabytes, seconds)
+
+
+def _mechanism(run: Run) -> tuple[float, float]:
+    """Operations of measuring the mechanism, and bytes that it holds for each value of an image."""
+    settings = run.evaluation.mechanism
+    if run.mechanism_td is None or settings is None:
+        return 0.0, 0.0
+    # The network at both points, and for the lag the trained network and its target; two losses for the noise.
+    passes = 4 * settings.images + 6 * settings.batches * run.training.batch_size
+    # Errors at both points, their sum and their difference, in float64.
+    return settings.times * passes * forward_flops(run.network.kind, image_size(run)[0]), 6 * 8 * settings.images
 
 
 def evaluation_needs(batch: Batch, cores: int) -> Needs:
