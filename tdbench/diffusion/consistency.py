@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from tdbench.diffusion.formulations.base import Formulation, per_image_mean
-from tdbench.diffusion.objectives.td import TD, TDSettings, draw_pair, pair_coefficients, residual
+from tdbench.diffusion.measured_pairs import pair_at, spread_times
+from tdbench.diffusion.objectives.td import TD, TDSettings, pair_coefficients, residual
 from tdbench.diffusion.preconditioning import Condition, CountingDenoiser, DenoiserCall
 from tdbench.diffusion.processes import like
 
@@ -62,10 +63,8 @@ def residuals(
         One for each time, from the noisiest. Fewer if a grid of whole indices has fewer.
     """
     td = TDSettings(preset=YARDSTICK).resolved(formulation)
-    indices = torch.linspace(0, formulation.grid.last - td.span - td.stride, points, dtype=torch.float64)
-    if formulation.whole_indices:
-        indices = indices.round().unique()
-    return [_at(denoiser, formulation, td, x0, condition, float(i), source) for i in indices]
+    indices = spread_times(formulation, td, points)
+    return [_at(denoiser, formulation, td, x0, condition, index, source) for index in indices]
 
 
 @torch.no_grad()
@@ -78,11 +77,9 @@ def _at(
     index: float,
     source: torch.Generator,
 ) -> Residual:
-    t = formulation.grid.time(torch.full((len(x0), 1, 1, 1), index, dtype=torch.float64))
-    noise, other = (torch.randn(x0.shape, generator=source).to(x0) for _ in range(2))
-    pair = draw_pair(formulation, td, x0, t, noise, other)
+    pair = pair_at(formulation, td, x0, index, source)
     a, a_prime, weight = pair_coefficients(formulation, td, pair)
-    points = ((pair.x_t, t), (pair.x_prime, pair.times.t_prime))
+    points = ((pair.x_t, pair.t), (pair.x_prime, pair.times.t_prime))
     error, error_prime = (x0 - denoiser(x, at, condition) for x, at in points)
     squared = per_image_mean(residual(like(a, x0), error, like(a_prime, x0), error_prime) ** 2).double().cpu()
     return Residual(index, float(squared.mean()), float((weight.flatten() * squared).mean()))

@@ -10,17 +10,18 @@ is the target network D', which lags behind: its error enters as beta (D - D').
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from tdbench.diffusion.formulations.base import Formulation
+from tdbench.diffusion.measured_pairs import pair_at
 from tdbench.diffusion.objectives.base import Objective
 from tdbench.diffusion.objectives.passes import QUANTILES
 from tdbench.diffusion.objectives.schedules import constant
-from tdbench.diffusion.objectives.td import TD, Pair, draw_pair, pair_coefficients, td_losses
+from tdbench.diffusion.objectives.td import TD, Pair, pair_coefficients, td_losses
 from tdbench.diffusion.preconditioning import Condition, DenoiserCall
 
 _FINE = 4096
@@ -81,14 +82,6 @@ def td_at_the_end(td: Objective, share: float) -> TD | None:
     found = td.model_copy(update={"begin": 0.0}).at(share)
     assert isinstance(found, TD), "it has begun"
     return found
-
-
-def spread_times(formulation: Formulation, td: TD, points: int) -> list[float]:
-    """Indices of ``points`` times spaced evenly on the grid, those with a pair; fewer where indices are whole."""
-    indices = torch.linspace(0, formulation.grid.last - td.span - td.stride, points, dtype=torch.float64)
-    if formulation.whole_indices:
-        indices = indices.round().unique()
-    return [float(index) for index in indices]
 
 
 def indices_of(formulation: Formulation, td: TD, noise_levels: list[float]) -> list[float]:
@@ -153,44 +146,36 @@ def measure(
     part : int
         Images that go through a network at once.
     """
-    shares = _shares(formulation, td, indices)
-    for index, (share, valid) in zip(indices, shares, strict=True):
-        t = formulation.grid.time(torch.full((len(x0), 1, 1, 1), index, dtype=torch.float64))
-        noise, other = (torch.randn(x0.shape, generator=source).to(x0) for _ in range(2))
-        pair = draw_pair(formulation, td, x0, t, noise, other)
 
-        def evaluated(call: DenoiserCall, pair: Pair = pair, prime: bool = True) -> Tensor:
-            x, time = (pair.x_prime, pair.times.t_prime) if prime else (pair.x_t, pair.t)
-            return _evaluated(call, x, time, condition, part)
+    def evaluated(call: DenoiserCall, x: Tensor, t: Tensor) -> Tensor:
+        return _evaluated(call, x, t, condition, part)
 
-        errors = [x0 - evaluated(networks.denoiser, prime=prime) for prime in (False, True)]
-        found = _at(formulation, td, pair, index, *errors)
+    for index, (share, valid) in zip(indices, _shares(formulation, td, indices), strict=True):
+        pair = pair_at(formulation, td, x0, index, source)
+        prime = (pair.x_prime, pair.times.t_prime)
+        error = (x0 - evaluated(networks.denoiser, pair.x_t, pair.t)).double().cpu()
+        error_prime = (x0 - evaluated(networks.denoiser, *prime)).double().cpu()
+        variance, variance_prime = _variance(error), _variance(error_prime)
+        covariance = (_variance(error + error_prime) - variance - variance_prime) / 2
+        lag = None
         if networks.trained is not None and networks.target is not None:
-            apart = evaluated(networks.trained) - evaluated(networks.target)
-            lag = float(apart.square().mean(dtype=torch.float64)) / _variance(errors[0].double().cpu())
-            found = replace(found, lag=lag)
-        yield replace(found, share=share, valid=valid)
-
-
-def _at(formulation: Formulation, td: TD, pair: Pair, index: float, error: Tensor, error_prime: Tensor) -> MechanismAt:
-    error, error_prime = error.double().cpu(), error_prime.double().cpu()
-    variance, variance_prime = _variance(error), _variance(error_prime)
-    covariance = (_variance(error + error_prime) - variance - variance_prime) / 2
-    beta, size = control_variate(formulation, td, pair)
-    t = pair.t[:1]
-    level = formulation.level(t)
-    return MechanismAt(
-        index=index,
-        noise_level=float(level.sigma / level.alpha),
-        share=0.0,
-        valid=1.0,
-        variance=variance / float(formulation.preconditioning().c_out(t)) ** 2,
-        correlation=covariance / (variance * variance_prime) ** 0.5,
-        beta=beta,
-        best_beta=covariance / variance_prime,
-        remaining=_variance(error - beta * error_prime) / variance,
-        size=size,
-    )
+            apart = evaluated(networks.trained, *prime) - evaluated(networks.target, *prime)
+            lag = float(apart.square().mean(dtype=torch.float64)) / variance
+        beta, size = control_variate(formulation, td, pair)
+        level = formulation.level(pair.t[:1])
+        yield MechanismAt(
+            index=index,
+            noise_level=float(level.sigma / level.alpha),
+            share=share,
+            valid=valid,
+            variance=variance / float(formulation.preconditioning().c_out(pair.t[:1])) ** 2,
+            correlation=covariance / (variance * variance_prime) ** 0.5,
+            beta=beta,
+            best_beta=covariance / variance_prime,
+            remaining=_variance(error - beta * error_prime) / variance,
+            size=size,
+            lag=lag,
+        )
 
 
 def control_variate(formulation: Formulation, td: TD, pair: Pair) -> tuple[float, float]:
@@ -249,9 +234,7 @@ def gradient_noise(
     parameters = [parameter for parameter in denoiser.parameters() if parameter.requires_grad]
     sums = {"base": _GradientSums(), "td": _GradientSums()}
     for x0, condition in batches:
-        t = formulation.grid.time(torch.full((len(x0), 1, 1, 1), index, dtype=torch.float64))
-        noise, other = (torch.randn(x0.shape, generator=source).to(x0) for _ in range(2))
-        pair = draw_pair(formulation, td, x0, t, noise, other)
+        pair = pair_at(formulation, td, x0, index, source)
         losses = td_losses(denoiser, denoiser, formulation, td, x0, condition, pair)
         for name, loss in (("base", losses.base), ("td", losses.total)):
             # Both losses use the same evaluations. A weight that a loss does not use has a gradient of zero.

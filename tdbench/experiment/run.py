@@ -154,6 +154,11 @@ class Run(Parameters):
         return self.training.images_at(self.training.steps)
 
     @property
+    def last_share(self) -> float:
+        """Share of training at its last step, where schedules are at their end."""
+        return (self.training.steps - 1) / self.training.steps
+
+    @property
     def total_steps(self) -> int:
         """Steps of its training, those included that it continues for other runs."""
         return max(self.training.steps, -(-self.continued_to // self.training.batch_size))

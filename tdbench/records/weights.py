@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tdbench.errors import TdbenchError
-from tdbench.records.schema import SnapshotEntry
+from tdbench.records.schema import NetworksEntry, SnapshotEntry
 from tdbench.runtime import advice
 from tdbench.runtime.files import atomic_path, sha256
 
@@ -104,8 +104,8 @@ def load_snapshot(path: Path, network: nn.Module, made_by: str | None = None) ->
         raise TdbenchError(f"{path}: damaged snapshot ({error}); {advice.again(made_by)}") from error
 
 
-def check_snapshot(path: Path, entry: SnapshotEntry, made_by: str) -> None:
-    """Compare a snapshot's checksum with its entry in snapshots.json.
+def check_snapshot(path: Path, entry: SnapshotEntry | NetworksEntry, made_by: str) -> None:
+    """Compare the checksum of a file of weights with its entry in snapshots.json.
 
     ``made_by`` is the command that writes it, for messages.
 
@@ -118,5 +118,5 @@ def check_snapshot(path: Path, entry: SnapshotEntry, made_by: str) -> None:
     if found != entry.sha256:
         raise TdbenchError(
             f"{path}: sha256 {found[:16]}, expected {entry.sha256[:16]}; "
-            f"the snapshot changed since its training: run `{made_by}` again"
+            f"the weights changed since their training: run `{made_by}` again"
         )

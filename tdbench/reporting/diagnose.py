@@ -37,7 +37,7 @@ def diagnosis(plan: Plan, name: str, results: Path, settings: MechanismSettings,
     if not files.archive.is_file():
         command = advice.snakemake(run.file, results, files.archive)
         raise TdbenchError(f"{files.archive}: no such archive; `{command}` makes it")
-    found = mechanism_of(run, objective, layout, files, settings, noise_levels)
+    found = mechanism_of(run, objective, layout, files, settings, {}, noise_levels)
     table = summarised(pd.DataFrame(mechanism_rows(run, found), columns=MECHANISM_COLUMNS))
     td, target = late(run, objective)
     shown = readable_mechanism(table).drop(columns=["data", "formulation", "weights of", "n"])

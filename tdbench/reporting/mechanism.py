@@ -154,7 +154,7 @@ def sentences(found: Findings) -> dict[str, str]:
 
 def late(run: Run, objective: Objective) -> tuple[TD, str]:
     """A temporal difference with Markov pairs as it is at the end of training, and its target in words."""
-    td = td_at_the_end(objective, (run.training.steps - 1) / run.training.steps)
+    td = td_at_the_end(objective, run.last_share)
     assert td is not None
     settings = td.target.model_dump(mode="json", by_alias=True)
     return td, " ".join(str(value) for value in settings.values())

@@ -7,7 +7,6 @@ import torch
 from tdbench.data.archive import read_archive
 from tdbench.data.loading import Batches
 from tdbench.diffusion.consistency import IMAGES, POINTS, YARDSTICK, has_yardstick, residuals
-from tdbench.diffusion.formulations.base import Formulation
 from tdbench.diffusion.preconditioning import Condition
 from tdbench.errors import TdbenchError
 from tdbench.experiment.run import Run
@@ -40,7 +39,7 @@ def measure_consistency(run: Run, layout: RunLayout, files: DatasetLayout) -> No
     with without_gradient(device):
         found = residuals(
             denoiser,
-            _at_the_end(run),
+            run.formulation.at(run.last_share),
             batch.images,
             Condition(batch.labels),
             POINTS,
@@ -61,8 +60,3 @@ def measure_consistency(run: Run, layout: RunLayout, files: DatasetLayout) -> No
         provenance=provenance(),
     )
     write_json(layout.consistency, content)
-
-
-def _at_the_end(run: Run) -> Formulation:
-    """The formulation as in the last step of training."""
-    return run.formulation.at((run.training.steps - 1) / run.training.steps)

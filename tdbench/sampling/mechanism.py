@@ -7,13 +7,14 @@ import torch
 
 from tdbench.data.archive import read_archive
 from tdbench.data.loading import Batch, Batches
+from tdbench.diffusion.formulations.base import Formulation
+from tdbench.diffusion.measured_pairs import spread_times
 from tdbench.diffusion.mechanism import (
     MechanismAt,
     Networks,
     gradient_noise,
     indices_of,
     measure,
-    spread_times,
     td_at_the_end,
 )
 from tdbench.diffusion.objectives.base import Objective
@@ -25,8 +26,9 @@ from tdbench.experiment.run import Run
 from tdbench.networks import count_parameters
 from tdbench.records.layout import DatasetLayout, RunLayout
 from tdbench.records.mechanism import Mechanism, MechanismTime
+from tdbench.records.schema import Settings
 from tdbench.records.stored import Records
-from tdbench.records.weights import load_networks, load_snapshot
+from tdbench.records.weights import check_snapshot, load_networks, load_snapshot
 from tdbench.runtime.device import choose_device
 from tdbench.runtime.files import write_json
 from tdbench.runtime.progress import progress
@@ -41,9 +43,8 @@ def measure_mechanism(run: Run, layout: RunLayout, files: DatasetLayout) -> None
     td, settings = run.mechanism_td, run.evaluation.mechanism
     if td is None or settings is None:
         return
-    found = mechanism_of(run, td, layout, files, settings)
     key = Records(layout.results).of(run).mechanism_key
-    write_json(layout.mechanism, found.model_copy(update={"key": key}))
+    write_json(layout.mechanism, mechanism_of(run, td, layout, files, settings, key))
 
 
 def mechanism_of(
@@ -52,9 +53,10 @@ def mechanism_of(
     layout: RunLayout,
     files: DatasetLayout,
     settings: MechanismSettings,
+    key: Settings,
     noise_levels: list[float] | None = None,
 ) -> Mechanism:
-    """The mechanism of a temporal difference with the averaged weights of a run's last snapshot; without a key.
+    """The mechanism of a temporal difference with the averaged weights of a run's last snapshot.
 
     The lag is that of the trained network and its target, where they were kept.
 
@@ -62,6 +64,8 @@ def mechanism_of(
     ----------
     objective : Objective
         A temporal difference with Markov pairs: the run's own, or one to ask about.
+    key : dict
+        What the figures depend on, if they are kept (`RunRecords.mechanism_key`).
     noise_levels : list of float or None
         sigma / alpha of the times to measure at, instead of times that are spread over the grid.
 
@@ -70,23 +74,22 @@ def mechanism_of(
     TdbenchError
         If files are missing, or the measured values are not finite.
     """
-    last = (run.training.steps - 1) / run.training.steps
-    td, formulation = td_at_the_end(objective, last), run.formulation.at(last)
+    td, formulation = td_at_the_end(objective, run.last_share), run.formulation.at(run.last_share)
     assert td is not None, "it is a temporal difference with Markov pairs"
     try:
-        indices = spread_times(formulation, td, settings.times)
-        if noise_levels:
-            indices = indices_of(formulation, td, noise_levels)
+        indices = (
+            indices_of(formulation, td, noise_levels) if noise_levels else spread_times(formulation, td, settings.times)
+        )
     except ValueError as error:
         raise TdbenchError(f"{run.name}: {error}") from error
-    measured = _Measured(run, layout, files, settings, td)
+    measured = _Measured(run, layout, files, settings, td, formulation)
     times = []
     with progress(f"{run.name} mechanism", len(indices), "time") as bar:
         for point in measured.at(indices):
             times.append(MechanismTime.model_validate(asdict(point)))
             bar.update(1)
     return Mechanism(
-        key={},
+        key=key,
         images=len(measured.batch.images),
         batch_size=run.training.batch_size,
         times=times,
@@ -97,13 +100,22 @@ def mechanism_of(
 class _Measured:
     """The networks and images of a measurement."""
 
-    def __init__(self, run: Run, layout: RunLayout, files: DatasetLayout, settings: MechanismSettings, td: TD) -> None:
-        self.run, self.td, self.settings = run, td, settings
-        self.formulation = run.formulation.at((run.training.steps - 1) / run.training.steps)
+    def __init__(
+        self,
+        run: Run,
+        layout: RunLayout,
+        files: DatasetLayout,
+        settings: MechanismSettings,
+        td: TD,
+        formulation: Formulation,
+    ) -> None:
+        self.run, self.td, self.settings, self.formulation = run, td, settings, formulation
         self.device = choose_device(run.training.device, run.training.threads)
         self.records, self.data = Records(layout.results).of(run), read_archive(files.archive)
         self.denoiser = self._network()
-        load_snapshot(layout.snapshot(run.last_images), self.denoiser, self.records.command("train"))
+        path, command = layout.snapshot(run.last_images), self.records.command("train")
+        check_snapshot(path, self.records.snapshots[run.last_images], command)
+        load_snapshot(path, self.denoiser, command)
         self.networks = Networks(self.denoiser, *self._trained_and_target())
         self.batch = self._images(min(settings.images, len(self.data.images)), 0)
 
@@ -116,6 +128,7 @@ class _Measured:
             return None, None
         trained, target = self._network(), self._network()
         path = self.records.layout.training / kept.file
+        check_snapshot(path, kept, self.records.command("train"))
         load_networks(path, {"trained": trained, "target": target}, self.records.command("train"))
         return trained, target
 

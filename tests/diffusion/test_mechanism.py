@@ -12,12 +12,12 @@ from tdbench.diffusion.formulations.base import Formulation
 from tdbench.diffusion.formulations.ddpm import DDPM
 from tdbench.diffusion.formulations.edm import EDM
 from tdbench.diffusion.formulations.vp import VP
+from tdbench.diffusion.measured_pairs import spread_times
 from tdbench.diffusion.mechanism import (
     Networks,
     gradient_noise,
     indices_of,
     measure,
-    spread_times,
     td_at_the_end,
 )
 from tdbench.diffusion.objectives.td import TD, TDSettings

@@ -2,6 +2,7 @@
 
 import math
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,15 @@ def test_diagnose_measures_at_noise_levels(made: Path) -> None:
     assert [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")][1:] == ["7.3", "0.5"]
     with pytest.raises(TdbenchError, match=r"edm-baseline-seed1: noise level 500: pairs of edm have 0\.0101 to 80"):
         diagnosed(made, "edm-baseline-seed1", "--noise-level", "500", "--images", "16")
+
+
+@pytest.mark.slow
+def test_changed_networks_are_refused(made: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(made, tmp_path / "copy"))
+    path = copy / "results" / "short" / "runs" / "digits" / "edm-td-seed0" / "networks.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(TdbenchError, match=r"networks\.safetensors: sha256 .* changed since their training: run `tdb"):
+        diagnosed(copy, "edm-td-seed0", "--images", "16", "--batches", "0")
 
 
 def test_diagnose_refuses_what_it_cannot_do_in_one_line(made_page: MadePage, tmp_path: Path) -> None:
