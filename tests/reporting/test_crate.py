@@ -406,7 +406,7 @@ def test_scores_changed_since_the_report_are_not_packed_with_it(copy: Path, tmp_
 @pytest.mark.parametrize(
     ("pattern", "option", "words"),
     [
-        ("short/runs/digits/edm-td-seed0/snapshots/*320.safetensors", "--with-weights", "the snapshot changed"),
+        ("short/runs/digits/edm-td-seed0/snapshots/*320.safetensors", "--with-weights", "the weights changed"),
         ("short/runs/digits/edm-td-seed0/samples/*/*.npz", "--with-samples", "changed since it was sampled"),
         ("datasets/digits/archive.zip", "--with-data", "archive.zip: missing or changed"),
     ],

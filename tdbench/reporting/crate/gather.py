@@ -134,8 +134,8 @@ def _add_weights(contents: Contents, records: RunRecords) -> list[str]:
         names += contents.add_large(path, f"Averaged weights after {images} images", command, WEIGHTS)
     if records.networks is not None:
         path = records.layout.training / records.networks.file
-        if WEIGHTS in contents.options and (not path.is_file() or sha256(path) != records.networks.sha256):
-            raise TdbenchError(f"{path}: missing or changed since it was written; run `{command}` again")
+        if WEIGHTS in contents.options:
+            check_snapshot(path, records.networks, command)
         names += contents.add_large(path, "The trained network and its target, without average", command, WEIGHTS)
     return names
 
