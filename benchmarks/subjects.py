@@ -12,7 +12,8 @@ from tdbench.data.archive import ImageSet
 from tdbench.data.loading import Batch, Batches
 from tdbench.data.sources import digits
 from tdbench.experiment.load import load_plan
-from tdbench.experiment.run import Plan, Run
+from tdbench.experiment.plan import Plan
+from tdbench.experiment.run import Run
 from tdbench.networks import NOMINAL
 from tdbench.training.metrics import MetricsWriter, StepSettings
 from tdbench.training.state import TrainingState, build_state

@@ -18,7 +18,7 @@ from tdbench.data.archive import ImageSet, read_archive, write_archive
 from tdbench.data.sources import digits
 from tdbench.experiment.extractors import DEFAULT_LIBRARIES
 from tdbench.experiment.load import load_plan
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.records.layout import DatasetLayout
 from tdbench.runtime.files import write_json
 from tests.robustness.tally import COUNTS

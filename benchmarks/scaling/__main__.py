@@ -17,7 +17,7 @@ from benchmarks.scaling.table import Row, as_markdown, duration
 from benchmarks.table import write_between_markers
 from tdbench.errors import TdbenchError
 from tdbench.experiment.load import load_plans
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.runtime.progress import say
 from tdbench.workflow.budget import PUBLISHED
 

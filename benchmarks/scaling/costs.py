@@ -9,7 +9,7 @@ from benchmarks.scaling.rates import Rates
 from tdbench.data.sources import SOURCES
 from tdbench.errors import TdbenchError
 from tdbench.experiment.extractors import EXTRACTORS, LIBRARY_SPECIFIC
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.records.sample_sets import sample_jobs
 from tdbench.workflow.batches import Batch
 from tdbench.workflow.budget import run_budget

@@ -56,6 +56,15 @@ def check_finite(option: str, value: float | None) -> None:
 Experiment = Annotated[
     str, typer.Argument(help="Name of an experiment in workflow/experiments, or a path to a YAML file.")
 ]
+Only = Annotated[
+    str | None,
+    typer.Option(
+        "--only",
+        parser=lambda value: _given(value, "--only", "seed=0, or seed=0,1"),
+        help="Only some seeds: seed=0, or seed=0,1.",
+        metavar="seed=K,...",
+    ),
+]
 RunNames = Annotated[
     list[str], typer.Argument(help="Names of runs, such as edm-td-seed0; `tdbench plan` lists them.", metavar="RUN...")
 ]

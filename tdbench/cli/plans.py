@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tdbench.cli.arguments import Experiment, Threads, check_finite, path_argument
+from tdbench.cli.arguments import Experiment, Only, Threads, check_finite, path_argument
 from tdbench.errors import TdbenchError
 from tdbench.runtime.progress import say
 
@@ -33,6 +33,7 @@ def plan(
     measure: Annotated[bool, typer.Option("--measure", help="Measure the throughput on this machine first.")] = False,
     run: Annotated[str | None, typer.Option(help="Print all settings of this run as JSON instead.")] = None,
     threads: Threads = 1,
+    only: Only = None,
 ) -> None:
     """Estimate what an experiment takes: runs, jobs, images, network evaluations, hours, disk.
 
@@ -42,12 +43,12 @@ def plan(
     from tdbench.workflow.budget import Throughput, describe_plans
 
     if run is not None:
-        typer.echo(load_plan(experiment).run(run).model_dump_json(by_alias=True, indent=2))
+        typer.echo(load_plan(experiment, only).run(run).model_dump_json(by_alias=True, indent=2))
         return
     check_finite("--tflops", tflops)
     if measure and tflops is not None:
         raise TdbenchError("--tflops and --measure: give one of them")
-    plans = load_plans(experiment)
+    plans = load_plans(experiment, only)
     if tflops is not None:
         throughput = Throughput(tflops, "as given")
     else:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tdbench.cli.arguments import Experiment, Results, check_finite, path_argument, path_option
+from tdbench.cli.arguments import Experiment, Only, Results, check_finite, path_argument, path_option
 from tdbench.runtime.advice import DEFAULT_RESULTS
 
 app = typer.Typer()
@@ -30,6 +30,7 @@ def report(
         list[str] | None,
         typer.Option("--columns", help="Column of the LaTeX tables, instead of the default ones; may be repeated."),
     ] = None,
+    only: Only = None,
 ) -> None:
     """Write tables, figures, scores.parquet and report.html."""
     from tdbench.experiment.load import load_plans
@@ -39,7 +40,7 @@ def report(
     from tdbench.reporting.report import write_part
 
     known: list[str] = []
-    for plan in load_plans(experiment):
+    for plan in load_plans(experiment, only):
         found = Findings(plan, results)
         for name in PARTS:
             if part in (name, Part.ALL):
@@ -48,12 +49,12 @@ def report(
 
 
 @app.command()
-def track(experiment: Experiment, results: Results = DEFAULT_RESULTS) -> None:
+def track(experiment: Experiment, results: Results = DEFAULT_RESULTS, only: Only = None) -> None:
     """Write all runs to MLflow: a SQLite file in the results, or the server of MLFLOW_TRACKING_URI."""
     from tdbench.experiment.load import load_plans
     from tdbench.reporting.tracking.track import track as track_plan
 
-    for plan in load_plans(experiment):
+    for plan in load_plans(experiment, only):
         track_plan(plan, results)
 
 
@@ -64,12 +65,13 @@ def show(
         bool, typer.Option("--paths", help="Print only the paths of the files that were written.")
     ] = False,
     results: Results = DEFAULT_RESULTS,
+    only: Only = None,
 ) -> None:
     """Print the comparison table and the path of the report."""
     from tdbench.experiment.load import load_plans
     from tdbench.reporting.show import made_files, printed_tables
 
-    plans = load_plans(experiment)
+    plans = load_plans(experiment, only)
     if not paths:
         typer.echo("\n\n".join(printed_tables(plan, results) for plan in plans))
     for plan in plans:
@@ -173,6 +175,7 @@ def export(
         bool, typer.Option("--unfinished", help="Export the finished runs only, without a report.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing zip or crate folder.")] = False,
+    only: Only = None,
 ) -> None:
     """Export the results of an experiment with their provenance as an RO-Crate, for others to check and repeat."""
     from tdbench.experiment.load import load_plan
@@ -181,7 +184,7 @@ def export(
 
     chosen = {WEIGHTS: with_weights, SAMPLES: with_samples, DATA: with_data}
     options = frozenset(name for name, wanted in chosen.items() if wanted)
-    plan = load_plan(experiment)
+    plan = load_plan(experiment, only)
     made = output or Path(f"{plan.experiment.name}.crate.zip")
     for line in export_crate(plan, results, made, options, licence, unfinished, force):
         typer.echo(line)

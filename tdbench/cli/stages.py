@@ -34,11 +34,11 @@ PUBLISHED_NETWORKS = {
 
 @app.command()
 def data(
-    source: Annotated[str, typer.Argument(help="digits, cifar10, folder, ffhq, afhqv2 or archive.")],
+    source: Annotated[str, typer.Argument(help="digits, patches, cifar10, folder, ffhq, afhqv2 or archive.")],
     output: Annotated[Path, path_option("--output", "-o", help="Archive to write.")] = Path("archive.zip"),
     path: Annotated[Path | None, path_option("--path", help="Folder or file that the source reads.")] = None,
     resolution: Annotated[
-        int | None, typer.Option(help="Resize to this many pixels per side (sources folder, ffhq, afhqv2).")
+        int | None, typer.Option(help="Resize to this many pixels per side; not for digits and patches.")
     ] = None,
     plugin: Annotated[
         list[str] | None, typer.Option(help="Python file or entry point that registers the source.")
@@ -260,5 +260,5 @@ def _stage(
             chosen = list({run.weights_name: plan.runs[run.weights_name] for run in chosen}.values())
         with joined() as world:
             if world.leader:
-                write_plan_file(plan, results)
+                write_plan_file(plan, results, chosen)
             do_stage(name, chosen, results, keep_finished, marker, world)

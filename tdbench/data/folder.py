@@ -67,6 +67,26 @@ def read_folder(folder: Path, resolution: int, labelled: bool) -> RawImages:
     return RawImages(np.ascontiguousarray(images[:, :1]) if grey.all() else images, labels, shown)
 
 
+def resized(images: np.ndarray, resolution: int) -> np.ndarray:
+    """Square images (N, C, H, W) uint8, resized as those of a folder are; unchanged if they have that size already."""
+    if images.shape[2] == resolution:
+        return images
+    found = allocate(len(images), images.shape[1], resolution, resolution)
+
+    def resize(i: int) -> None:
+        for channel, values in enumerate(images[i]):
+            found[i, channel] = np.asarray(_resize(Image.fromarray(values), resolution))
+
+    failed = decode_all(range(len(images)), resize, f"resizing to {resolution}x{resolution}")
+    if failed:
+        raise TdbenchError(f"cannot resize {some(failed)}")
+    return found
+
+
+def _resize(image: Image.Image, resolution: int) -> Image.Image:
+    return image.resize((resolution, resolution), Image.Resampling.LANCZOS)
+
+
 def find_images(folder: Path) -> list[PurePosixPath]:
     """Paths of all images relative to ``folder``, sorted part by part; hidden files and folders are left out."""
     if not folder.is_dir():
@@ -134,4 +154,4 @@ def fit(image: Image.Image, resolution: int) -> tuple[Image.Image, bool]:
     side = min(upright.size)
     left, top = (upright.width - side) // 2, (upright.height - side) // 2
     square = upright.convert("RGB").crop((left, top, left + side, top + side))
-    return square.resize((resolution, resolution), Image.Resampling.LANCZOS), upright.mode == "L"
+    return _resize(square, resolution), upright.mode == "L"

@@ -9,8 +9,9 @@ import numpy as np
 
 from tdbench.data.archive import archive_size, read_archive
 from tdbench.data.cifar10 import read_cifar10
-from tdbench.data.folder import read_folder
+from tdbench.data.folder import read_folder, resized
 from tdbench.data.images import LARGEST_SIDE, SMALLEST_SIDE
+from tdbench.data.patches import read_patches
 from tdbench.data.raw import RawImages, checked_images
 from tdbench.errors import TdbenchError
 
@@ -36,7 +37,8 @@ class Source(NamedTuple):
     wants : str
         What the path leads to, for messages.
     resolution : int or str
-        The default where images are resized; "required" where there is none; "none" where images stay as they are.
+        The default where images are resized; "required" where there is none; "optional" where images are resized only
+        if one is given; "none" where images stay as they are.
     nominal : Nominal or None
         At the default resolution; None where it is the user's data that decides.
     origin : str
@@ -48,7 +50,7 @@ class Source(NamedTuple):
     read: Callable[[Path | None, int | None], RawImages]
     path: Literal["none", "optional", "required"]
     wants: str
-    resolution: int | Literal["none", "required"]
+    resolution: int | Literal["none", "optional", "required"]
     nominal: Nominal | None
     origin: str = ""
     size: Callable[[Path], tuple[int, int] | None] | None = None
@@ -67,18 +69,27 @@ def archive(path: Path | None, resolution: int | None = None) -> RawImages:
     """An existing archive in EDM's format; it is checked, and its images are stored again as PNG."""
     assert path is not None
     found = read_archive(path)
-    return RawImages(found.images, found.labels, found.class_names)
+    return _fitted(RawImages(found.images, found.labels, found.class_names), resolution)
 
 
 def cifar10(path: Path | None, resolution: int | None = None) -> RawImages:
     """CIFAR-10's training images, downloaded or from an official archive."""
-    return read_cifar10(path)
+    return _fitted(read_cifar10(path), resolution)
+
+
+def _fitted(found: RawImages, resolution: int | None) -> RawImages:
+    return found if resolution is None else found._replace(images=resized(found.images, resolution))
 
 
 def folder(path: Path | None, resolution: int | None) -> RawImages:
     """Any folder of images; sub-folders are classes."""
     assert path is not None and resolution is not None
     return read_folder(path, resolution, labelled=True)
+
+
+def patches(path: Path | None = None, resolution: int | None = None) -> RawImages:
+    """50,000 crops of two photographs that scikit-learn ships: 8x8, colour, without labels."""
+    return read_patches()
 
 
 def ffhq(path: Path | None, resolution: int | None) -> RawImages:
@@ -123,8 +134,9 @@ def _published(source: str, path: Path | None, resolution: int | None) -> RawIma
 _ORIGINALS = "a folder of the original images, or to a zip in EDM's format"
 SOURCES: dict[str, Source] = {
     "digits": Source(digits, "none", "", "none", Nominal(8, 1, 10, 1_797)),
-    "archive": Source(archive, "required", "a zip in EDM's format", "none", None, size=archive_size),
-    "cifar10": Source(cifar10, "optional", "an official archive", "none", Nominal(32, 3, 10, 50_000)),
+    "archive": Source(archive, "required", "a zip in EDM's format", "optional", None, size=archive_size),
+    "cifar10": Source(cifar10, "optional", "an official archive", "optional", Nominal(32, 3, 10, 50_000)),
+    "patches": Source(patches, "none", "", "none", Nominal(8, 3, 0, 50_000)),
     "folder": Source(folder, "required", "a folder of images", "required", None),
     "ffhq": Source(ffhq, "required", _ORIGINALS, 64, Nominal(64, 3, 0, 70_000)),
     "afhqv2": Source(afhqv2, "required", _ORIGINALS, 64, Nominal(64, 3, 0, 15_803)),

@@ -14,9 +14,11 @@ from tdbench.diffusion.formulations.base import Formulation
 from tdbench.errors import TdbenchError
 from tdbench.experiment.cases import Case
 from tdbench.experiment.equal_passes import Compared, with_longer_baselines
+from tdbench.experiment.extractors import too_large
 from tdbench.experiment.known import Known
 from tdbench.experiment.mechanism import with_mechanisms
-from tdbench.experiment.run import NoSuchSetting, Plan, Run
+from tdbench.experiment.plan import Plan
+from tdbench.experiment.run import NoSuchSetting, Run
 from tdbench.experiment.schema import Ablation, Experiment, pair_name
 from tdbench.experiment.yaml import Content
 from tdbench.networks import misfit
@@ -200,6 +202,9 @@ class _Builder:
         resolution, _ = run.dataset.size(self.path)
         if resolution is not None and (misfitting := misfit(run.network.kind, resolution)) is not None:
             raise TdbenchError(f"{self.path}: network: {run.network.kind!r}: {run.dataset_name}: {misfitting}")
+        features = run.evaluation.features
+        if resolution is not None and (wrong := too_large(features, resolution)) is not None:
+            raise TdbenchError(f"{self.path}: evaluation.features: {features!r}: {run.dataset_name}: {wrong}")
         if (wrong := _infinite(run.formulation)) is not None:
             place = f"{self.path}: formulations.{run.formulation_name}" if where == str(self.path) else where
             raise TdbenchError(f"{place}: {run.formulation.kind}: {wrong}")

@@ -53,15 +53,21 @@ class Extractor(NamedTuple):
     gflops: float
     """GFLOP per image."""
     dimensions: int
-    """Length of a feature vector."""
+    """Length of a feature vector; 0 if it is the number of values of an image."""
     own_of_library: bool = False
     """Whether each library publishes its own weights and has its own resize. The features of two libraries then differ,
     and each has its own job. Inception is the only such extractor: the rule `weights` and
     `evaluation.inception_weights` download its files. Another one would need its own rule and function."""
     trained_on_data: bool = False
     """Whether `tdbench classifier` trains it on the labels of the data set."""
+    largest_side: int | None = None
+    """Width and height of the largest images that it takes, pixels."""
     plugin: str = ""
     """The plug-in that registered it, as `--plugin` takes it; empty for built-in ones."""
+
+    def length(self, values: int) -> int:
+        """Return the length of a feature vector, for images of so many values (channels times pixels)."""
+        return self.dimensions or values
 
 
 EXTRACTORS = {
@@ -94,10 +100,29 @@ EXTRACTORS = {
         dimensions=2048,
         own_of_library=True,
     ),
+    "pixels": Extractor(
+        about="the images' own numbers in [−1, 1], for images of at most 16×16",
+        resize="none",
+        classes="",
+        loader="tdbench.evaluation.pixels:load",
+        describe="tdbench.evaluation.pixels:describe",
+        gflops=0.0,
+        dimensions=0,
+        largest_side=16,
+    ),
 }
 DEFAULT_FEATURES = "classifier"
 LIBRARY_SPECIFIC = tuple(name for name, row in EXTRACTORS.items() if row.own_of_library)
 """Extractors that differ by library. The libraries share all others, also those of plug-ins."""
+
+
+def too_large(features: str, side: int) -> str | None:
+    """Return why an extractor does not take images of ``side`` pixels a side; None if it does."""
+    largest = EXTRACTORS[features].largest_side
+    if largest is None or side <= largest:
+        return None
+    others = [name for name, row in EXTRACTORS.items() if row.largest_side is None]
+    return f"takes images of at most {largest}x{largest}, not {side}x{side}; choose {' or '.join(others)}"
 
 
 def check_libraries(libraries: tuple[str, ...], features: str) -> None:

@@ -7,8 +7,9 @@ from pydantic import ValidationError
 from tdbench.errors import TdbenchError
 from tdbench.experiment.evaluation import FOLDER
 from tdbench.experiment.expand import expand
+from tdbench.experiment.only import narrowed
+from tdbench.experiment.plan import Plan
 from tdbench.experiment.plugins import load_plugins
-from tdbench.experiment.run import Plan
 from tdbench.experiment.schema import Collection, Dataset, Experiment
 from tdbench.experiment.yaml import Content, read_yaml
 from tdbench.validation import did_you_mean, explain, same_but_for_case
@@ -29,8 +30,13 @@ def find_experiment(name: str) -> Path:
     )
 
 
-def load_plan(name: str) -> Plan:
+def load_plan(name: str, only: str | None = None) -> Plan:
     """Read, check and expand an experiment given by name or by path.
+
+    Parameters
+    ----------
+    only : str or None
+        The part of it that is wanted, such as ``seed=0`` (`only.narrowed`); None for all of it.
 
     Raises
     ------
@@ -41,20 +47,23 @@ def load_plan(name: str) -> Plan:
     content = read_yaml(path)
     if "includes" in content:
         raise TdbenchError(f"{path}: is a collection of experiments; name one of them: {_listed(content['includes'])}")
-    return _plan(path, content)
+    return _plan(path, content, only)
 
 
-def _plan(path: Path, content: Content) -> Plan:
-    """Validate and expand the experiment in a file."""
+def _plan(path: Path, content: Content, only: str | None) -> Plan:
+    """Validate and expand the experiment in a file, or a part of it."""
     load_plugins(content.get("plugins", []), path)
     try:
         experiment = Experiment.model_validate(content, context={FOLDER: path.parent})
     except ValidationError as error:
         raise TdbenchError(*explain(path, content, error)) from error
-    return expand(experiment, path)
+    plan = expand(narrowed(experiment, only, path), path)
+    if only is None:
+        return plan
+    return plan.model_copy(update={"only": only, "all_seeds": experiment.seeds})
 
 
-def load_plans(name: str) -> list[Plan]:
+def load_plans(name: str, only: str | None = None) -> list[Plan]:
     """Like `load_plan`, for one experiment or for all experiments of a collection.
 
     Raises
@@ -65,12 +74,12 @@ def load_plans(name: str) -> list[Plan]:
     path = find_experiment(name)
     content = read_yaml(path)
     if "includes" not in content:
-        return [_plan(path, content)]
+        return [_plan(path, content, only)]
     try:
         included = Collection.model_validate(content).includes
     except ValidationError as error:
         raise TdbenchError(*explain(path, content, error)) from error
-    plans = [_plan(*_included(one, path)) for one in included]
+    plans = [_plan(*_included(one, path), only) for one in included]
     _check_together(path, plans)
     return plans
 

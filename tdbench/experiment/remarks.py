@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 
 from tdbench.experiment.extractors import EXTRACTORS
 from tdbench.experiment.metrics import left_out
-from tdbench.experiment.run import FLOORED, Plan
+from tdbench.experiment.plan import Plan
+from tdbench.experiment.run import FLOORED
 
 SAMPLES_A_FEATURE = 20
 """With fewer samples for each dimension of the features, `floor_remarks` warns."""
@@ -24,8 +25,11 @@ def score_remarks(plan: Plan) -> Iterator[str]:
 def floor_remarks(plan: Plan) -> Iterator[str]:
     """Yield a line if so few samples are scored that good samplers could not be told from perfect ones."""
     features = plan.experiment.evaluation.features
-    enough = SAMPLES_A_FEATURE * EXTRACTORS[features].dimensions
-    few = {r.sampling.images for r in plan.runs.values() if FLOORED in r.evaluation.metrics}
+    scored = [run for run in plan.runs.values() if FLOORED in run.evaluation.metrics]
+    sizes = {run.dataset_name: run.dataset.size(plan.path) for run in scored}
+    values = max((side * side * (channels or 1) for side, channels in sizes.values() if side is not None), default=0)
+    enough = SAMPLES_A_FEATURE * EXTRACTORS[features].length(values)
+    few = {run.sampling.images for run in scored}
     if few and min(few) < enough:
         yield (
             f"{plan.path}: sampling.images: {min(few)}: with so few samples and the "

@@ -1,7 +1,5 @@
-"""Runs, cases of an ablation, and the plan of an experiment: the input of all stages and reports."""
+"""A run with all its settings: the input of all stages."""
 
-import difflib
-import itertools
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -10,14 +8,11 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from tdbench.diffusion.objectives.base import Objective
 from tdbench.diffusion.objectives.targets import Target
 from tdbench.errors import TdbenchError
-from tdbench.experiment.cases import Case, EqualPasses
 from tdbench.experiment.evaluation import Evaluation
-from tdbench.experiment.extractors import LIBRARIES
 from tdbench.experiment.metrics import impossible
-from tdbench.experiment.schema import AnyFormulation, AnyObjective, Dataset, Experiment, Name, Sampling
+from tdbench.experiment.schema import AnyFormulation, AnyObjective, Dataset, Name, Sampling
 from tdbench.experiment.training import Training
 from tdbench.networks import NetworkSettings
-from tdbench.runtime import advice
 from tdbench.settings import Parameters
 
 FLOORED = "fid"
@@ -271,77 +266,3 @@ class Run(Parameters):
         threshold = self.last_images * (1 - self.evaluation.last_percent / 100)
         shown = [training.images_at(step) for step in training.snapshot_steps()]
         return [images for images in shown if images > threshold]
-
-
-class Plan(Parameters):
-    """An expanded experiment."""
-
-    experiment: Experiment
-    path: Path
-    comparison: tuple[Run, ...]
-    longer: tuple[Run, ...] = ()
-    """Longer baselines, for the comparison at equal passes."""
-    equal_passes: tuple[EqualPasses, ...] = ()
-    """For each objective, the baseline at equal passes; empty if it is turned off."""
-    ablations: dict[str, tuple[Case, ...]]
-    ablation_runs: dict[str, tuple[Run, ...]]
-
-    @property
-    def runs(self) -> dict[str, Run]:
-        """All runs by name, those of the comparison first."""
-        chained = itertools.chain(self.comparison, self.longer, *self.ablation_runs.values())
-        return {run.name: run for run in chained}
-
-    @property
-    def baselines_at_equal_passes(self) -> dict[tuple[str, str, str], str]:
-        """(data set, formulation, objective) -> objective name of the baseline that costs as many passes."""
-        return {(p.dataset_name, p.formulation_name, p.objective_name): p.baseline_name for p in self.equal_passes}
-
-    @property
-    def pairs(self) -> list[tuple[str, str]]:
-        """All pairs of data set and formulation."""
-        return list(itertools.product(self.experiment.datasets, self.experiment.formulations))
-
-    def source_path(self, dataset: str) -> Path | None:
-        """Return the path of a data set's source, relative to the working folder."""
-        return self.experiment.datasets[dataset].found_path(self.path)
-
-    @property
-    def floors(self) -> dict[str, list[int]]:
-        """Data set -> numbers of samples at which the floor of FID is needed."""
-        found: dict[str, set[int]] = {}
-        for run in self.runs.values():
-            counts = found.setdefault(run.dataset_name, set())
-            if FLOORED in run.evaluation.metrics:
-                counts.add(run.sampling.images)
-            if run.curve_snapshots and run.evaluation.curve_metric == FLOORED:
-                counts.add(run.curve_images)
-        return {name: sorted(counts) for name, counts in found.items()}
-
-    def libraries(self, dataset: str) -> list[str]:
-        """Return the libraries that score the runs of a data set."""
-        used = {name for run in self.runs.values() if run.dataset_name == dataset for name in run.evaluation.libraries}
-        return [name for name in LIBRARIES if name in used]
-
-    def run(self, name: str) -> Run:
-        """Return the run ``name``; the name of the data set may be omitted if there is only one."""
-        datasets = list(self.experiment.datasets)
-        full = name if "/" in name or len(datasets) > 1 else f"{datasets[0]}/{name}"
-        if full not in self.runs:
-            near = ", ".join(difflib.get_close_matches(full, self.runs, n=5, cutoff=0))
-            raise TdbenchError(
-                f"{self.path}: no run {name!r}; `{advice.command('plan', self.path)}` lists all {len(self.runs)}; "
-                f"nearest: {near}"
-            )
-        return self.runs[full]
-
-
-def runs_of(plan: Plan, part: str) -> list[Run]:
-    """Return the runs for a part of the report: ``comparison``, ``ablations`` (with the baselines) or ``all``."""
-    if part == "comparison":
-        return [*plan.comparison, *plan.longer]
-    if part == "ablations":
-        baselines = [run for run in plan.comparison if run.objective.kind == "baseline"]
-        varied = [run for runs in plan.ablation_runs.values() for run in runs]
-        return list({run.name: run for run in [*baselines, *varied]}.values())
-    return list(plan.runs.values())

@@ -86,7 +86,7 @@ class Dataset(Parameters):
         if source.nominal is not None:
             return self.resolution or source.nominal.resolution, source.nominal.channels
         if source.size is not None and path is not None and (found := source.size(path)) is not None:
-            return found
+            return self.resolution or found[0], found[1]
         return self.resolution, None
 
 

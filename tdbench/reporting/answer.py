@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from tdbench.experiment.metrics import label, leading, lower_is_better
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.reporting.aggregates import Change, Overall, overall
 from tdbench.reporting.cells import NOTHING, Cell, budget, interval, number
 from tdbench.reporting.findings import Findings

@@ -1,7 +1,7 @@
 """Captions of tables and figures."""
 
 from tdbench.experiment.metrics import METRICS, direction, label, lower_is_better
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.reporting import tables
 
 

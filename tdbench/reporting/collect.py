@@ -7,7 +7,8 @@ import pandas as pd
 
 from tdbench.errors import TdbenchError
 from tdbench.experiment.cases import Case
-from tdbench.experiment.run import Plan, Run
+from tdbench.experiment.plan import Plan
+from tdbench.experiment.run import Run
 from tdbench.records.mechanism import Mechanism
 from tdbench.records.schema import ResidualAt, Score, SnapshotEntry
 from tdbench.records.stored import Records

@@ -14,6 +14,7 @@ import pandas as pd
 
 from tdbench.errors import TdbenchError
 from tdbench.experiment.metrics import METRICS
+from tdbench.experiment.only import OPTION
 from tdbench.reporting.cells import NOTHING, Cell, interval, number, place_columns, probability
 from tdbench.reporting.collect import CELL, mean_over_snapshots
 from tdbench.reporting.statistics import decide, in_order, paired_difference
@@ -87,10 +88,11 @@ def read_scores(path: Path) -> pd.DataFrame:
 def _report_again(folder: Path) -> str:
     """The command that makes the report again; plan.json has the path of the experiment file."""
     try:
-        experiment = Path(read_json(folder / "plan.json", "")["path"])
+        plan = read_json(folder / "plan.json", "")
+        named = [Path(plan["path"]), *([OPTION, str(plan["only"])] if "only" in plan else [])]
     except (TdbenchError, LookupError, TypeError):
         return advice.again(None)
-    return advice.again(advice.command("report", experiment, results=folder.parent))
+    return advice.again(advice.command("report", *named, results=folder.parent))
 
 
 def _origin(scores: Path) -> dict[str, str]:

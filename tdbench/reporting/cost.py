@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.reporting.cells import NOTHING, Cell, fixed, interval, place_columns, spread
 from tdbench.reporting.findings import Findings
 from tdbench.reporting.tables import baseline_name, verdicts

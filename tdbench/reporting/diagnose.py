@@ -7,7 +7,7 @@ import pandas as pd
 from tdbench.errors import TdbenchError
 from tdbench.experiment.evaluation import MechanismSettings
 from tdbench.experiment.mechanism import mechanism_td_of
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.records.layout import DatasetLayout, RunLayout
 from tdbench.records.stored import Records
 from tdbench.reporting.collect import MECHANISM_COLUMNS, mechanism_rows

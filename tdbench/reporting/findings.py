@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from tdbench.data.archive import ImageSet, read_archive
-from tdbench.experiment.run import Plan, Run, runs_of
+from tdbench.experiment.plan import Plan, runs_of
+from tdbench.experiment.run import Run
 from tdbench.records import report, rows
 from tdbench.records.floor import Floor, Floors
 from tdbench.records.layout import DatasetLayout, ReportLayout

@@ -10,7 +10,8 @@ from scipy import stats
 from tdbench.errors import TdbenchError
 from tdbench.experiment.extractors import LIBRARIES, LIBRARY_SPECIFIC
 from tdbench.experiment.metrics import label
-from tdbench.experiment.run import Plan, Run
+from tdbench.experiment.plan import Plan
+from tdbench.experiment.run import Run
 from tdbench.networks import NETWORKS
 from tdbench.records.layout import published_file
 from tdbench.reporting.cells import NOTHING, Cell, fixed, number, spread

@@ -8,7 +8,7 @@ import pandas as pd
 
 from tdbench.errors import TdbenchError
 from tdbench.experiment.metrics import leading
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.records.layout import ReportLayout
 from tdbench.records.report import find_table
 from tdbench.reporting.answer import summary
@@ -29,7 +29,10 @@ class _Commands(NamedTuple):
 
     @classmethod
     def of(cls, plan: Plan, results: Path) -> Self:
-        return cls(advice.snakemake(plan.path, results), advice.command("report", plan.path, results=results))
+        return cls(
+            advice.snakemake(plan.path, results, only=plan.only),
+            advice.command("report", *plan.arguments, results=results),
+        )
 
     def missing(self, path: Path) -> TdbenchError:
         return TdbenchError(f"{path}: not made yet; run `{self.make}`")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tdbench.errors import printable
 from tdbench.experiment.metrics import METRICS, label, leading
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.reporting.cells import NOTHING, Cell, budget, fixed, interval, number, place_columns, probability, spread
 from tdbench.reporting.collect import BASELINE, CELL, labels_of_ablation, of_last_snapshot
 from tdbench.reporting.findings import Findings, Table

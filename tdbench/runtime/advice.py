@@ -37,10 +37,14 @@ def stage(name: str, run: NamedRun, results: Path) -> str:
     return command(name, experiment, run.weights_name if name == "train" else run.name, results=results)
 
 
-def snakemake(experiment: Path, results: Path, *files: Path) -> str:
-    """Return the Snakemake command that makes all results of an experiment, or makes these files again."""
+def snakemake(experiment: Path, results: Path, *files: Path, only: str | None = None) -> str:
+    """Return the Snakemake command that makes all results of an experiment, or makes these files again.
+
+    ``only`` is the part of the experiment that is wanted; None for all of it.
+    """
     words = ["snakemake", "--cores", "all", *(["--force"] if files else [])]
     words += ["--config", f"experiment={_path(experiment)}", f"results={_path(results)}"]
+    words += [f"only={only}"] if only else []
     return shlex.join([*words, *(["--", *map(str, files)] if files else [])])
 
 

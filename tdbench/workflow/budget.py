@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from tdbench.diffusion.samplers import count_evaluations
 from tdbench.experiment.equal_passes import step_passes
 from tdbench.experiment.extractors import EXTRACTORS, LIBRARY_SPECIFIC
-from tdbench.experiment.run import Plan, Run
+from tdbench.experiment.plan import Plan
+from tdbench.experiment.run import Run
 from tdbench.networks import NOMINAL, forward_flops, nominal_parameters
 from tdbench.records.sample_sets import sample_jobs
 from tdbench.workflow.batches import batches

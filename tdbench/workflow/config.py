@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tdbench.errors import TdbenchError
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.reporting.tracking.uri import tracking_uri
 from tdbench.runtime.gpus import visible_gpus
 
-KNOWN_CONFIG = {"experiment": "digits", "results": "results"}
+KNOWN_CONFIG = {"experiment": "digits", "results": "results", "only": ""}
 _NO_PATH = re.compile("[{}]|<.+>")
 
 
@@ -23,6 +23,8 @@ class Chosen(NamedTuple):
 
     experiment: str
     results: Path
+    only: str | None
+    """The part of the experiment that is wanted; None for all of it."""
 
 
 def read_config(config: dict[str, Any]) -> Chosen:
@@ -36,8 +38,9 @@ def read_config(config: dict[str, Any]) -> Chosen:
     unknown = sorted(set(config) - set(KNOWN_CONFIG))
     if unknown:
         raise TdbenchError(f"--config {unknown[0]}={config[unknown[0]]}: unknown key; known: {', '.join(KNOWN_CONFIG)}")
-    texts = {key: config_text(key, config.get(key, default)) for key, default in KNOWN_CONFIG.items()}
-    return Chosen(texts["experiment"], Path(texts["results"]))
+    given = {key: default for key, default in KNOWN_CONFIG.items() if default} | config
+    texts = {key: config_text(key, value) for key, value in given.items()}
+    return Chosen(texts["experiment"], Path(texts["results"]), texts.get("only"))
 
 
 def config_text(key: str, value: Any) -> str:
@@ -46,13 +49,14 @@ def config_text(key: str, value: Any) -> str:
     Snakemake strips quotes and parses the rest as a number, a boolean or YAML: it reads 2026_11_25 as 20261125.
     """
     if value is None or value == "":
-        raise TdbenchError(
-            f"--config {key}=: is empty; give {key}=NAME, or omit it for the default {KNOWN_CONFIG[key]!r}"
-        )
+        example, default = ("seed=0", "all of it") if key == "only" else ("NAME", f"the default {KNOWN_CONFIG[key]!r}")
+        raise TdbenchError(f"--config {key}=: is empty; give {key}={example}, or omit it for {default}")
     words = [word.partition("=")[2].strip("'\"") for word in sys.argv if word.startswith(f"{key}=")]
     typed = words[-1] if words else str(value)
     if isinstance(value, str) and value == typed:
         return value
+    if key == "only":
+        raise TdbenchError(f"--config only={typed}: expected seed=K, or seed=K,L for several")
     path = f"./{typed}" if key == "results" else f"workflow/experiments/{typed}.yaml"
     named = re.fullmatch(r"[\w.+-]+", typed)
     hint = f"give its path: --config {shlex.quote(f'{key}={path}')}" if named else "choose another name"

@@ -14,9 +14,10 @@ from tdbench.data.summary import DataSummary
 from tdbench.errors import TdbenchError
 from tdbench.experiment.extractors import EXTRACTORS
 from tdbench.experiment.load import load_plans
+from tdbench.experiment.plan import Plan, runs_of
 from tdbench.experiment.plugins import plugin_argument
 from tdbench.experiment.remarks import score_remarks, source_remarks
-from tdbench.experiment.run import Plan, Run, runs_of
+from tdbench.experiment.run import Run
 from tdbench.experiment.schema import Dataset
 from tdbench.records.layout import DatasetLayout, ReportLayout, RunLayout, published_file
 from tdbench.records.schema import read_record
@@ -59,6 +60,11 @@ class ExperimentFlow:
         self.batches = batches(plan)
         self._runs = plan.runs
         self._batch_of = {run.name: batch.name for batch in self.batches.values() for run in batch.runs}
+
+    @property
+    def only(self) -> str:
+        """The option of the commands that make the report, if this is a part of an experiment; quoted for the shell."""
+        return shlex.join(map(str, self.plan.arguments[1:]))
 
     def files(self, run: Run) -> RunLayout:
         return RunLayout(self.results, run)
@@ -209,8 +215,8 @@ class Workflow:
         TdbenchError
             For the first mistake in the config or in an experiment of it.
         """
-        experiment, results = read_config(config)
-        plans = load_plans(experiment)
+        experiment, results, only = read_config(config)
+        plans = load_plans(experiment, only)
         check_paths(plans, results)
         for plan in plans:
             for name in plan.experiment.published:

@@ -8,7 +8,8 @@ from typing import Any
 
 from tdbench.errors import TdbenchError
 from tdbench.experiment.extractors import LIBRARY_SPECIFIC, PUBLISHERS
-from tdbench.experiment.run import Plan, Run
+from tdbench.experiment.plan import Plan
+from tdbench.experiment.run import Run
 from tdbench.records.layout import DatasetLayout, RunLayout, weights_record
 from tdbench.training.lpips_weights import LIBRARY, published_weights
 

@@ -160,13 +160,14 @@ def evaluation_needs(batch: Batch, cores: int) -> Needs:
     for run in batch.runs:
         images, sets = run.sampling.images, len(run.scored_snapshots()) * len(run.sampling.steps)
         extractor = EXTRACTORS[run.evaluation.features]
+        dimensions = extractor.length(_values(run.dataset))
         columns = len(run.evaluation.libraries) if extractor.own_of_library else 1
         # Distances from each image to all others. The square roots of the covariances are counted in `alone`.
-        shared = columns * (1e9 * extractor.gflops * images + 8 * extractor.dimensions * images**2)
-        alone = SET_S + columns * 50 * extractor.dimensions**3 / CORE_FLOPS
+        shared = columns * (1e9 * extractor.gflops * images + 8 * dimensions * images**2)
+        alone = SET_S + columns * 50 * dimensions**3 / CORE_FLOPS
         seconds += sets * (alone + shared / (CORE_FLOPS * cores))
-        features = 8 * extractor.dimensions * (images + _images(run.dataset)) / 1e6
-        megabytes = max(megabytes, START_MB + 1_000 * cores + 4 * features)
+        held = 8 * dimensions * (images + _images(run.dataset)) / 1e6
+        megabytes = max(megabytes, START_MB + 1_000 * cores + 4 * held)
     return Needs.from_estimate(megabytes, seconds)
 
 
@@ -175,9 +176,8 @@ def dataset_needs(dataset: Dataset, features: str, cores: int) -> Needs:
     extractor, images = EXTRACTORS[features], _images(dataset)
     # Decoding a large image takes about 30 ms.
     seconds = images * max(0.03, 1e9 * extractor.gflops / CORE_FLOPS) / cores
-    return Needs.from_estimate(
-        START_MB + 4 * _dataset_mb(dataset) + 4 * 8 * extractor.dimensions * images / 1e6, seconds
-    )
+    held = 8 * extractor.length(_values(dataset)) * images / 1e6
+    return Needs.from_estimate(START_MB + 4 * _dataset_mb(dataset) + 4 * held, seconds)
 
 
 def _seconds(run: Run, cores: int, flops: float, calls: float) -> float:
@@ -222,8 +222,13 @@ def _images(dataset: Dataset) -> int:
     return UNKNOWN_IMAGES if nominal is None else nominal.images
 
 
-def _dataset_mb(dataset: Dataset) -> float:
-    """Return the size of the images in memory in MB, one byte per channel and pixel."""
+def _values(dataset: Dataset) -> int:
+    """Return the values of an image, one per channel and pixel."""
     nominal = SOURCES[dataset.source].nominal
     resolution, channels = (64, 3) if nominal is None else nominal[:2]
-    return _images(dataset) * (dataset.resolution or resolution) ** 2 * channels / 1e6
+    return (dataset.resolution or resolution) ** 2 * channels
+
+
+def _dataset_mb(dataset: Dataset) -> float:
+    """Return the size of the images in memory in MB, one byte per value."""
+    return _images(dataset) * _values(dataset) / 1e6

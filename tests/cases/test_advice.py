@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tdbench.experiment.load import load_plan
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.records.layout import DatasetLayout, RunLayout
 from tdbench.runtime import advice
 from tests.cases.calls import INPUTS, environment, refused, tdbench

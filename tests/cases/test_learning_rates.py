@@ -6,7 +6,7 @@ import pandas as pd
 import yaml
 
 from tdbench.experiment.load import load_plan
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.reporting.collect import labels_of_ablation, scores_of_ablation
 from tdbench.reporting.tables import ablation_table, readable_ablation
 from tests.conftest import ROOT, TINY

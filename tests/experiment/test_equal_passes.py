@@ -11,7 +11,7 @@ from tdbench.cli.main import main
 from tdbench.errors import TdbenchError
 from tdbench.experiment.evaluation import Curve
 from tdbench.experiment.load import load_plan
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.records.layout import DatasetLayout, RunLayout
 from tdbench.records.stored import Records
 from tdbench.workflow.budget import describe_plans

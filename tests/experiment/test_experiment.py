@@ -15,7 +15,7 @@ from tdbench.cli.main import main
 from tdbench.errors import TdbenchError
 from tdbench.experiment.extractors import LIBRARIES
 from tdbench.experiment.load import load_plan, load_plans
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.reporting.published import read_published
 from tdbench.workflow import throughput
 from tdbench.workflow.batches import batches

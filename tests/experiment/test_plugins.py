@@ -23,8 +23,8 @@ from tdbench.evaluation.features import describe_references, load_reference
 from tdbench.evaluation.scores import evaluate_run, load_extractor
 from tdbench.experiment.load import load_plan
 from tdbench.experiment.metrics import label, lower_is_better
+from tdbench.experiment.plan import Plan
 from tdbench.experiment.plugins import load_plugins, register
-from tdbench.experiment.run import Plan
 from tdbench.records.layout import DatasetLayout, RunLayout
 from tdbench.sampling.stage import sample_run
 from tdbench.training.loop import train

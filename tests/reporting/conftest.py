@@ -16,7 +16,8 @@ from tdbench.evaluation.classifier import train_classifier
 from tdbench.evaluation.floor import write_floors
 from tdbench.evaluation.scores import write_references
 from tdbench.experiment.load import load_plan
-from tdbench.experiment.run import Plan, Run, runs_of
+from tdbench.experiment.plan import Plan, runs_of
+from tdbench.experiment.run import Run
 from tdbench.records.floor import Floor, Spread
 from tdbench.records.layout import DatasetLayout, ReportLayout, RunLayout
 from tdbench.records.rows import PARTS

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.reporting.cost import cost_against_quality, readable_cost_against_quality
 from tdbench.reporting.figures import cost_against_quality as figure_of
 from tdbench.reporting.figures import save_figure

@@ -8,7 +8,7 @@ import pytest
 from tdbench.errors import TdbenchError
 from tdbench.experiment.extractors import LIBRARIES
 from tdbench.experiment.load import load_plan
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.networks import NETWORKS
 from tdbench.records import layout
 from tdbench.reporting import published

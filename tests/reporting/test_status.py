@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from tdbench.cli.main import app
 from tdbench.errors import TdbenchError
 from tdbench.experiment.load import load_plan
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.records.layout import DatasetLayout, RunLayout
 from tdbench.reporting.status.experiment import ExperimentStatus, read_status
 from tdbench.reporting.status.plan_file import write_plan_file

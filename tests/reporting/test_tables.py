@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from tdbench.diffusion.samplers import count_evaluations
 from tdbench.errors import TdbenchError
 from tdbench.experiment.load import load_plan
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.reporting.answer import summary
 from tdbench.reporting.cells import NOTHING
 from tdbench.reporting.collect import scores_of_ablation

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tdbench.experiment.metrics import METRICS
-from tdbench.experiment.run import Plan, Run
+from tdbench.experiment.plan import Plan
+from tdbench.experiment.run import Run
 from tdbench.records.layout import DatasetLayout, RunLayout
 from tdbench.records.sample_sets import SampleJob, sample_jobs, sample_key
 from tdbench.records.stored import Records

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tdbench.evaluation.classifier import load_classifier
 from tdbench.experiment.load import load_plan
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.records.layout import RunLayout
 from tdbench.records.report import TABLES
 from tdbench.records.stored import Records

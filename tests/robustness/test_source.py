@@ -133,6 +133,7 @@ def test_the_scan_lets_pass_what_is_right(code: str) -> None:
 
 
 QUOTED = {
+    "params.only": "ExperimentFlow.only",
     "params.libraries": "WeightsPlan.arguments",
     "params.weights": "WeightsPlan.option",
     "params.plugin": "Workflow.extractor_plugin",

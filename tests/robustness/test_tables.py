@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.records.layout import ReportLayout
 from tdbench.reporting import published, show
 from tdbench.reporting.collect import CELL, mean_over_snapshots

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from tdbench.data.archive import ImageSet
 from tdbench.data.loading import Batches
 from tdbench.diffusion.formulations import FORMULATIONS
-from tdbench.experiment.run import Plan, Run
+from tdbench.experiment.plan import Plan
+from tdbench.experiment.run import Run
 from tdbench.training.metrics import MetricsWriter
 from tdbench.training.state import TrainingState, build_state
 from tdbench.training.step import batch_losses, one_step

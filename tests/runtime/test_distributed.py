@@ -17,7 +17,8 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
 from tdbench.experiment.load import load_plan
-from tdbench.experiment.run import Plan, Run
+from tdbench.experiment.plan import Plan
+from tdbench.experiment.run import Run
 from tdbench.records.layout import DatasetLayout, RunLayout
 from tdbench.records.stored import read_metrics, read_samples
 from tdbench.runtime.distributed import World

@@ -16,7 +16,8 @@ import pytest
 
 from tdbench.errors import TdbenchError
 from tdbench.experiment.load import load_plan
-from tdbench.experiment.run import Plan, Run
+from tdbench.experiment.plan import Plan
+from tdbench.experiment.run import Run
 from tdbench.records.layout import DatasetLayout, ReportLayout
 from tdbench.runtime.gpus import take_gpus, visible_gpus
 from tdbench.workflow.batches import Batch

@@ -13,7 +13,7 @@ from tdbench.data.archive import read_archive, write_archive
 from tdbench.data.summary import DataSummary
 from tdbench.errors import TdbenchError
 from tdbench.experiment.load import load_plan
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.records.layout import RunLayout
 from tdbench.records.stored import Records
 from tdbench.sampling.stage import Latents, class_order, image_noise, sample_run

@@ -11,7 +11,8 @@ from tdbench.data.archive import ImageSet
 from tdbench.data.loading import Batches
 from tdbench.diffusion.objectives.targets import TargetEMA
 from tdbench.experiment.equal_passes import step_passes
-from tdbench.experiment.run import Plan, Run
+from tdbench.experiment.plan import Plan
+from tdbench.experiment.run import Run
 from tdbench.records.layout import RunLayout
 from tdbench.records.schema import Finished, Trained, read_record
 from tdbench.records.stored import read_metrics

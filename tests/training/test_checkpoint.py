@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import load_file
 
 from tdbench.errors import Stopped, TdbenchError
-from tdbench.experiment.run import Plan, Run
+from tdbench.experiment.plan import Plan
+from tdbench.experiment.run import Run
 from tdbench.records.layout import RunLayout
 from tdbench.records.schema import CheckpointFacts
 from tdbench.records.stored import read_metrics

@@ -14,7 +14,8 @@ from torch import nn
 from tdbench.data.archive import ImageSet
 from tdbench.data.loading import Batches
 from tdbench.diffusion.preconditioning import Condition
-from tdbench.experiment.run import Plan, Run
+from tdbench.experiment.plan import Plan
+from tdbench.experiment.run import Run
 from tdbench.records.layout import RunLayout
 from tdbench.records.stored import read_metrics
 from tdbench.training import loop

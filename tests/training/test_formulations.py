@@ -10,7 +10,8 @@ from ruamel.yaml import YAML
 
 from tdbench.diffusion.formulations import FORMULATIONS
 from tdbench.experiment.load import load_plan
-from tdbench.experiment.run import Plan, Run
+from tdbench.experiment.plan import Plan
+from tdbench.experiment.run import Run
 from tdbench.records.layout import RunLayout
 from tdbench.records.stored import read_metrics, read_samples
 from tdbench.sampling.stage import sample_run

@@ -9,7 +9,8 @@ import torch
 from tdbench.data.archive import ImageSet
 from tdbench.data.loading import Batches
 from tdbench.errors import TdbenchError, TrainingDiverged
-from tdbench.experiment.run import Plan, Run
+from tdbench.experiment.plan import Plan
+from tdbench.experiment.run import Run
 from tdbench.records.layout import RunLayout
 from tdbench.records.stored import Records, read_metrics
 from tdbench.sampling.stage import sample_run

@@ -11,7 +11,8 @@ from tdbench.data.archive import ImageSet
 from tdbench.data.loading import Batches
 from tdbench.errors import TdbenchError
 from tdbench.experiment.load import load_plan
-from tdbench.experiment.run import Plan, Run
+from tdbench.experiment.plan import Plan
+from tdbench.experiment.run import Run
 from tdbench.records.layout import RunLayout
 from tdbench.records.stored import read_metrics
 from tdbench.training import step as steps

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from tdbench.experiment.equal_passes import step_passes
-from tdbench.experiment.run import Plan, Run
+from tdbench.experiment.plan import Plan
+from tdbench.experiment.run import Run
 from tdbench.records.layout import RunLayout
 from tdbench.records.stored import read_metrics
 from tdbench.training.loop import train

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from tdbench.errors import TdbenchError
 from tdbench.experiment.load import load_plan
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.records.layout import RunLayout
 from tdbench.reporting.tracking.uri import without_password
 from tdbench.workflow.budget import describe_plans

@@ -7,7 +7,8 @@ import pytest
 
 from tdbench.data.sources import SOURCES
 from tdbench.experiment.load import load_plan
-from tdbench.experiment.run import Plan, Run
+from tdbench.experiment.plan import Plan
+from tdbench.experiment.run import Run
 from tdbench.experiment.schema import Dataset
 from tdbench.workflow.batches import Batch
 from tdbench.workflow.flow import Workflow

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from tdbench.errors import TdbenchError
-from tdbench.experiment.run import Plan, Run
+from tdbench.experiment.plan import Plan
+from tdbench.experiment.run import Run
 from tdbench.records.layout import DatasetLayout, RunLayout
 from tdbench.runtime import provenance
 from tdbench.runtime.files import write_json

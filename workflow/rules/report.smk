@@ -30,8 +30,9 @@ for flow in W.flows.values():
         params:
             settings=flow.reporting_settings,
             experiment=flow.path,
+            only=flow.only,
         shell:
-            "tdbench report {params.experiment:q} --part comparison --results {W.results:q}"
+            "tdbench report {params.experiment:q} {params.only} --part comparison --results {W.results:q}"
 
     if flow.plan.ablations:
 
@@ -54,8 +55,9 @@ for flow in W.flows.values():
             params:
                 settings=flow.reporting_settings,
                 experiment=flow.path,
+                only=flow.only,
             shell:
-                "tdbench report {params.experiment:q} --part ablations --results {W.results:q}"
+                "tdbench report {params.experiment:q} {params.only} --part ablations --results {W.results:q}"
 
     rule:
         name:
@@ -85,8 +87,9 @@ for flow in W.flows.values():
         params:
             settings=flow.reporting_settings,
             experiment=flow.path,
+            only=flow.only,
         shell:
-            "tdbench report {params.experiment:q} --part page --results {W.results:q}"
+            "tdbench report {params.experiment:q} {params.only} --part page --results {W.results:q}"
 
     rule:
         name:
@@ -102,5 +105,6 @@ for flow in W.flows.values():
         params:
             store=flow.tracking_key,
             experiment=flow.path,
+            only=flow.only,
         shell:
-            "tdbench track {params.experiment:q} --results {W.results:q}"
+            "tdbench track {params.experiment:q} {params.only} --results {W.results:q}"

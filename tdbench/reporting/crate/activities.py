@@ -3,7 +3,8 @@
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from tdbench.experiment.run import Plan, Run
+from tdbench.experiment.plan import Plan
+from tdbench.experiment.run import Run
 from tdbench.records.schema import Reference, SampleSet, Scored, Trained
 from tdbench.reporting.crate import EXPERIMENT
 from tdbench.runtime.progress_log import LogLine

@@ -12,7 +12,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 from rocrate.rocrate import ROCrate
 
 from tdbench.errors import TdbenchError
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.reporting.crate import METADATA
 from tdbench.reporting.crate.check import Check, check_crate
 from tdbench.reporting.crate.gather import gather

@@ -6,7 +6,7 @@ from tdbench.data.summary import DataSummary
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.features import read_facts
 from tdbench.experiment.extractors import EXTRACTORS, PUBLISHERS
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.records.layout import DatasetLayout, ReportLayout
 from tdbench.records.stored import Records, RunRecords
 from tdbench.records.weights import check_snapshot
@@ -42,7 +42,7 @@ def gather(plan: Plan, results: Path, options: frozenset[str], unfinished: bool)
     if not layout.folder.is_dir():
         raise TdbenchError(
             f"{layout.folder}: no results of experiment {plan.experiment.name!r}; "
-            f"run `{advice.snakemake(plan.path, results)}`, or name another folder with --results"
+            f"run `{advice.snakemake(plan.path, results, only=plan.only)}`, or name another folder with --results"
         )
     contents, records = Contents(results, options), Records(results)
     _add_experiment(contents, plan, layout)
@@ -71,7 +71,9 @@ def _add_experiment(contents: Contents, plan: Plan, layout: ReportLayout) -> Non
         contents.members[WRITTEN] = written
     settings = {run.name: run.model_dump(mode="json", by_alias=True) for run in plan.runs.values()}
     contents.add_json(RESOLVED, settings, "Every run with all its settings explicit")
-    contents.add(layout.plan, "The runs and what each consists of", advice.snakemake(plan.path, contents.results))
+    contents.add(
+        layout.plan, "The runs and what each consists of", advice.snakemake(plan.path, contents.results, only=plan.only)
+    )
     for plugin in plan.experiment.plugins:
         path = PurePosixPath(plugin)
         # Other plug-ins belong to an installed package, or are outside the experiment's folder.

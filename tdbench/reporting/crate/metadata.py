@@ -15,7 +15,7 @@ from rocrate.model import ContextEntity, Entity
 from rocrate.rocrate import ROCrate
 
 from tdbench.errors import TdbenchError
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.reporting.crate import EXPERIMENT, README
 from tdbench.reporting.crate.activities import Activity
 from tdbench.reporting.crate.contents import Contents, Member

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.experiment.yaml import read_yaml
 from tdbench.records.layout import DatasetLayout
 from tdbench.reporting.crate import WRITTEN

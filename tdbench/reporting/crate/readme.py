@@ -1,6 +1,6 @@
 """README.md of a crate: its content, how to check it, how to reproduce it."""
 
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.reporting.crate import EXPERIMENT, METADATA, RESOLVED, SOFTWARE
 from tdbench.reporting.crate.contents import Contents
 from tdbench.reporting.crate.repeat import again, data_to_bring, is_commit, size

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from tdbench.errors import TdbenchError
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.records.layout import ReportLayout, RunLayout
 from tdbench.records.rows import PARTS
 from tdbench.records.schema import Written, read_record
@@ -29,7 +29,7 @@ def add_report(contents: Contents, plan: Plan, records: Records) -> None:
         If a file is missing or damaged, or the scores are not those of the runs.
     """
     layout = ReportLayout(contents.results, plan.experiment.name)
-    command = advice.command("report", plan.path, results=contents.results)
+    command = advice.command("report", *plan.arguments, results=contents.results)
     descriptions = {
         layout.scores_parquet: "Every score, in parquet",
         layout.scores_csv: "Every score: one row per library and metric",

@@ -4,7 +4,7 @@ import pandas as pd
 
 from tdbench.experiment.metrics import label as name_of
 from tdbench.experiment.metrics import leading
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.reporting.cells import budget, number, spread
 from tdbench.reporting.collect import labels_of_ablation
 from tdbench.reporting.findings import Findings

@@ -6,7 +6,7 @@ import pandas as pd
 
 from tdbench.data.summary import DataSummary
 from tdbench.experiment.extractors import EXTRACTORS
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.records.layout import DatasetLayout
 from tdbench.reporting.cells import NOTHING, Cell
 from tdbench.reporting.findings import Findings

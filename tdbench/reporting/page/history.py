@@ -6,7 +6,7 @@ from importlib import metadata
 
 import pandas as pd
 
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.records.stages import STAGES
 from tdbench.reporting.findings import Findings
 from tdbench.reporting.status.expected import Expected

@@ -37,6 +37,7 @@ def write_html(found: Findings) -> None:
         _environment()
         .get_template("report.html.j2")
         .render(
+            plan=plan,
             experiment=plan.experiment,
             headline=headline,
             answers=answers,

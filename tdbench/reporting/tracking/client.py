@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
 from tdbench.errors import TdbenchError
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.records.layout import ReportLayout
 from tdbench.reporting.tracking.uri import sqlite_uri
 from tdbench.runtime.files import atomic_path, make_folder

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.records.layout import ReportLayout
 from tdbench.reporting.tracking.client import connect, experiment_id
 from tdbench.reporting.tracking.owned_runs import OwnedRuns

@@ -12,7 +12,7 @@ import pytest
 
 from tdbench.evaluation.floor import write_floors
 from tdbench.experiment.load import load_plan
-from tdbench.experiment.run import Plan
+from tdbench.experiment.plan import Plan
 from tdbench.records.layout import DatasetLayout
 from tdbench.reporting.findings import Findings
 from tdbench.reporting.report import write_part
