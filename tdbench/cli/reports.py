@@ -154,6 +154,26 @@ def compare(
 
 
 @app.command()
+def merge(
+    experiment: Experiment,
+    folders: Annotated[
+        list[Path], path_argument("FOLDER...", help="Results folders of other machines, or of one experiment in them.")
+    ],
+    results: Results = DEFAULT_RESULTS,
+    only: Only = None,
+) -> None:
+    """Put the runs that several machines made of an experiment into one results folder.
+
+    Refuses runs of other settings, data, features, code or library versions.
+    """
+    from tdbench.experiment.load import load_plan
+    from tdbench.workflow.merge import merge
+
+    for line in merge(load_plan(experiment, only), folders, results):
+        typer.echo(line)
+
+
+@app.command()
 def export(
     experiment: Experiment,
     output: Annotated[

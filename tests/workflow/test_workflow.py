@@ -4,11 +4,13 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +18,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 import pytest
 
+from tdbench.evaluation.features import load_reference, save_reference
 from tdbench.experiment.metrics import METRICS
 from tests.conftest import ROOT
 from tests.preloaded import preloaded
@@ -518,3 +521,138 @@ def test_published_figures_stand_in_the_page_and_a_missing_file_stops_before_any
     assert done.returncode == 0, done.stderr
     page = output(project, "report.html").read_text()
     assert "Published figures" in page and "somebody&#39;s paper" in page
+
+
+@pytest.fixture(scope="module")
+def shards(project: Project) -> tuple[Path, Path]:
+    """Results of two machines, with a seed each: the second runs Snakemake, the first has what was made already."""
+    first, second = project.folder / "machine a", project.folder / "machine b"
+    shutil.copytree(project.results / "datasets", first / "datasets")
+    for run in output(project, "runs", "digits").glob("*-seed0"):
+        shutil.copytree(run, first / "tiny" / "runs" / "digits" / run.name)
+    given = (f"experiment={project.experiment}", f"results={second}", "only=seed=1")
+    done = project.call("snakemake", "--cores", "2", "--config", *given)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return first, second
+
+
+def merged(project: Project, folders: tuple[Path, ...], results: Path) -> subprocess.CompletedProcess[str]:
+    named = (str(project.experiment), *map(str, folders), "--results", str(results))
+    return project.call("tdbench", "merge", *named)
+
+
+def test_a_shard_has_its_seed_alone_and_says_so(project: Project, shards: tuple[Path, Path]) -> None:
+    second = shards[1] / "tiny"
+    assert {path.name[-5:] for path in (second / "runs" / "digits").iterdir()} == {"seed1"}
+    assert "by <code>--only seed=1</code>: seeds 1 of 0, 1." in (second / "report.html").read_text()
+    assert json.loads((second / "plan.json").read_text())["only"] == "seed=1"
+    again = project.call(
+        "snakemake", "-n", "--config", f"experiment={project.experiment}", f"results={shards[1]}", "only=seed=1"
+    )
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_merged_shards_are_what_one_machine_makes(project: Project, shards: tuple[Path, Path]) -> None:
+    """To the bit; and merging again, or one shard alone, changes nothing."""
+    results = project.folder / "merged"
+    one = merged(project, shards[:1], results)
+    assert "tiny: 1 of 2 seeds are complete: 0" in one.stdout and "only=seed=0`" in one.stdout, one.stderr
+    done = merged(project, shards, results)
+    assert done.returncode == 0 and "2 of 2 seeds are complete: 0, 1" in done.stdout, done.stderr
+    command = shlex.split(done.stdout.split("`")[1])
+    reported = project.call(*command)
+    assert reported.returncode == 0, reported.stderr[-3000:]
+    # Scores are the records' own; nothing was trained, sampled or scored again.
+    assert not re.search(r"rule (train|sample|evaluate):", reported.stderr + reported.stdout)
+    compared = project.call("tdbench", "compare", str(project.results), str(results))
+    assert compared.returncode == 0 and "A and B are the same." in compared.stdout, compared.stdout
+
+
+def _changed_json(path: Path, **changes: object) -> None:
+    """Change values of a JSON file, by dotted key with __ for dots, in place of what its hard links share."""
+    content = json.loads(path.read_text())
+    for key, value in changes.items():
+        *parents, leaf = key.split("__")
+        block = content
+        for parent in parents:
+            block = block[int(parent) if isinstance(block, list) else parent]
+        block[leaf] = value
+    path.write_text(json.dumps(content))
+
+
+def _other_settings(shard: Path) -> None:
+    _changed_json(shard / "tiny/runs/digits/edm-td-seed1/run.json", run__training__learning_rate=0.5)
+
+
+def _other_code(shard: Path) -> None:
+    for path in (shard / "tiny/runs/digits").glob("*/run.json"):
+        _changed_json(path, parts__0__provenance__code_sha256="0" * 64, parts__0__provenance__git_commit="f" * 40)
+
+
+def _other_torch(shard: Path) -> None:
+    _changed_json(shard / "tiny/runs/digits/edm-td-seed1/run.json", parts__0__provenance__versions__torch="1.0")
+
+
+def _other_data(shard: Path) -> None:
+    archive = shard / "datasets/digits/archive.zip"
+    archive.write_bytes(archive.read_bytes() + b"\0")
+
+
+def _other_features(shard: Path) -> None:
+    path = shard / "datasets/digits/reference-classifier-clean-fid.npz"
+    found = load_reference(path)
+    save_reference(path, replace(found, features=found.features + 1e-6))
+
+
+def _damaged_snapshot(shard: Path) -> None:
+    path = next((shard / "tiny/runs/digits/edm-td-seed1/snapshots").iterdir())
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (_other_settings, "edm-td-seed1/run.json: was trained with other settings than the experiment's"),
+        (_other_code, "was made by the code of commit ffffffffffff"),
+        (_other_torch, "was made with torch 1.0, and"),
+        (_other_data, "archive.zip: holds other images than"),
+        (_other_features, "holds other features of the data than"),
+        (_damaged_snapshot, "missing or changed since it was written"),
+    ],
+    ids=["settings", "code", "torch", "data", "features", "damaged"],
+)
+def test_shards_that_do_not_fit_together_are_refused(
+    spoil: Callable[[Path], None], said: str, project: Project, shards: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """In a line that names the shard; nothing is copied."""
+    other = tmp_path / "machine c"
+    shutil.copytree(shards[1], other)
+    spoil(other)
+    done = merged(project, (shards[0], other), tmp_path / "merged")
+    assert done.returncode == 2 and said in done.stderr and "machine c" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "merged").exists()
+
+
+def test_a_folder_without_runs_is_refused(project: Project, shards: tuple[Path, Path], tmp_path: Path) -> None:
+    for folder, said in ((tmp_path / "nowhere", "no such folder"), (tmp_path, "no runs of tiny in it")):
+        done = merged(project, (shards[0], folder), tmp_path / "merged")
+        assert done.returncode == 2 and f"{folder}: {said}; give a results folder" in done.stderr
+
+
+def test_trainings_and_samples_of_another_experiment_are_taken_over(
+    project: Project, shards: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """One that scores the same samples otherwise: the stages before scoring have nothing to do."""
+    other, results = tmp_path / "other.yaml", tmp_path / "results"
+    text = project.experiment.read_text().replace("name: tiny", "name: other")
+    other.write_text(text.replace("kid_subset_size: 64", "kid_subset_size: 32"))
+    done = project.call(
+        "tdbench", "merge", str(other), str(shards[0] / "tiny"), "--only", "seed=0", "--results", str(results)
+    )
+    assert done.returncode == 0 and "0 of 1 seeds are complete: none" in done.stdout, done.stderr
+    run = ("edm-td-seed0", "--results", str(results), "--keep-finished")
+    for stage in ("train", "sample"):
+        kept = project.call("tdbench", stage, str(other), *run)
+        assert kept.returncode == 0 and "already finished, kept" in kept.stderr, kept.stderr
+    scored = project.call("tdbench", "evaluate", str(other), *run)
+    assert scored.returncode == 0 and "kept" not in scored.stderr, scored.stderr
