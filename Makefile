@@ -32,6 +32,8 @@ GATES      := check-types check-docs check-workflow check-snakefmt check-lint ch
 reproduce: install
 	$(BIN)/snakemake --cores $(CORES) $(ARGS) --config experiment="$(EXPERIMENT)" results="$(call PATH_OF,$(RESULTS))"
 	@$(BIN)/tdbench show "$(EXPERIMENT)" --results "$(RESULTS)"
+	@# 1: something came out differently, which the line says.
+	@$(BIN)/tdbench compare "$(RESULTS)" reference --brief || [ $$? -eq 1 ]
 
 test: install
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --no-loadscope-reorder $(ARGS)

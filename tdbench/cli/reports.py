@@ -137,20 +137,41 @@ def status(
 @app.command()
 def compare(
     a: Annotated[Path, path_argument("A", help="Results folder, or the folder of one experiment in it.")],
-    b: Annotated[Path, path_argument("B", help="The folder to compare it with.")],
+    b: Annotated[Path, path_argument("B", help="The folder to compare it with; reference: the project's results.")],
     tolerance: Annotated[
         float, typer.Option(min=0, help="Largest relative difference between scores of a seed that counts as equal.")
     ] = 1e-3,
     every_cell: Annotated[bool, typer.Option("--all", help="Show one line per cell, equal cells too.")] = False,
+    brief: Annotated[bool, typer.Option("--brief", help="Show one line per experiment.")] = False,
 ) -> None:
-    """Check whether two reproductions, on two machines or of two commits, agree. Exits with 1 if not."""
+    """Check whether two reproductions, on two machines or of two commits, agree. Exits with 1 if not.
+
+    `tdbench compare results reference` compares with the results that the project has of its experiments.
+    """
     from tdbench.reporting.compare import compare_results
 
     check_finite("--tolerance", tolerance)
-    text, same = compare_results(a, b, tolerance, every_cell)
+    text, same = compare_results(a, b, tolerance, every_cell, brief)
     typer.echo(text)
     if not same:
         raise typer.Exit(1)
+
+
+@app.command()
+def keep(
+    experiment: Experiment,
+    output: Annotated[
+        Path | None, path_option("--output", "-o", help="Folder to write NAME into; results/reference by default.")
+    ] = None,
+    results: Results = DEFAULT_RESULTS,
+    only: Only = None,
+) -> None:
+    """Keep the scores and tables of a finished experiment as reference results, small enough for a repository."""
+    from tdbench.experiment.load import load_plan
+    from tdbench.records.reference_results import REFERENCES
+    from tdbench.reporting.reference_results import keep
+
+    typer.echo(str(keep(load_plan(experiment, only), results, output or REFERENCES)))
 
 
 @app.command()

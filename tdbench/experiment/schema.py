@@ -32,7 +32,7 @@ from tdbench.settings import Parameters, kind_from_name, of_kind, one_of
 from tdbench.validation import Mistakes, did_you_mean, same_but_for_case
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-RESERVED = ("datasets", "mlflow", "published", "weights")
+RESERVED = ("datasets", "mlflow", "published", "reference", "weights")
 # Far beyond any use. A larger value is a typing mistake that would exhaust the memory or run all night.
 MOST_IMAGES, MOST_STEPS = 100_000_000, 10_000
 

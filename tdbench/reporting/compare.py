@@ -15,8 +15,10 @@ import pandas as pd
 from tdbench.errors import TdbenchError
 from tdbench.experiment.metrics import METRICS
 from tdbench.experiment.only import OPTION
+from tdbench.records.reference_results import RECORD
 from tdbench.reporting.cells import NOTHING, Cell, interval, number, place_columns, probability
 from tdbench.reporting.collect import CELL, mean_over_snapshots
+from tdbench.reporting.reference_results import read_reference, reference_folder
 from tdbench.reporting.statistics import decide, in_order, paired_difference
 from tdbench.runtime import advice
 from tdbench.runtime.files import read_json
@@ -38,10 +40,12 @@ class Reproduction(NamedTuple):
     scores: pd.DataFrame
     origin: dict[str, str]
     """Commit, torch, device and data checksum of its runs; all values if they differ."""
+    is_reference: bool = False
+    """Whether these are reference results, of which another reproduction may have a part only."""
 
 
 def read_reproductions(results: Path) -> dict[str, Reproduction]:
-    """Experiment name -> its scores, from a results folder or the folder of one experiment.
+    """Experiment name -> its scores, from a results folder, the folder of one experiment, or reference results.
 
     Raises
     ------
@@ -51,11 +55,26 @@ def read_reproductions(results: Path) -> dict[str, Reproduction]:
     if not results.is_dir():
         found = "is a file" if results.exists() else "no such folder"
         raise TdbenchError(f"{results}: {found}; give a results folder, or the folder of one experiment in it")
+    references = [results] if (results / RECORD).is_file() else [path.parent for path in results.glob(f"*/{RECORD}")]
+    if references:
+        return {path.resolve().name: _reference(path) for path in sorted(references)}
     files = [results / "scores.parquet"] if (results / "scores.parquet").is_file() else []
     files = files or sorted(results.glob("*/scores.parquet"))
     if not files:
         raise TdbenchError(f"{results}: no experiment with scores.parquet in it; {_report_again(results)}")
     return {path.parent.resolve().name: Reproduction(path.parent, read_scores(path), _origin(path)) for path in files}
+
+
+def _reference(folder: Path) -> Reproduction:
+    record, scores = read_reference(folder)
+    devices = [f"{hardware.device}" for hardware in record.hardware]
+    origin = {
+        "commit": ", ".join(commit[:12] for commit in record.commits),
+        "torch": record.versions.get("torch", "unknown"),
+        "device": ", ".join(dict.fromkeys(devices)),
+        "data": ", ".join(sorted(data.sha256[:12] for data in record.data.values())),
+    }
+    return Reproduction(folder, scores, origin, is_reference=True)
 
 
 def read_scores(path: Path) -> pd.DataFrame:
@@ -107,7 +126,9 @@ def _origin(scores: Path) -> dict[str, str]:
     return {_ORIGIN[key]: ", ".join(value[:12] for value in values) for key, values in found.items()}
 
 
-def compare_scores(a: pd.DataFrame, b: pd.DataFrame, tolerance: float = TOLERANCE) -> pd.DataFrame:
+def compare_scores(
+    a: pd.DataFrame, b: pd.DataFrame, tolerance: float = TOLERANCE, b_has_more: bool = False
+) -> pd.DataFrame:
     """One row per cell of A or B: both means over the common seeds, B - A paired by seed, and a verdict.
 
     Parameters
@@ -116,6 +137,8 @@ def compare_scores(a: pd.DataFrame, b: pd.DataFrame, tolerance: float = TOLERANC
         Scores of two reproductions, as in scores.parquet.
     tolerance : float
         Relative difference |a - b| / max(|a|, |b|) of a seed's scores up to which they count as the same.
+    b_has_more : bool
+        Whether seeds that only B has are left out of account.
 
     Returns
     -------
@@ -126,6 +149,10 @@ def compare_scores(a: pd.DataFrame, b: pd.DataFrame, tolerance: float = TOLERANC
     """
     sides = {name: _per_seed(scores) for name, scores in (("a", a), ("b", b))}
     joined = sides["a"].merge(sides["b"], on=[*CELL, "seed"], how="outer", suffixes=("_a", "_b"))
+    if b_has_more:
+        in_both = joined.value_a.notna() & joined.value_b.notna()
+        some = in_both.groupby([joined[key] for key in CELL], sort=False).transform("any")
+        joined = joined[joined.value_a.notna() | ~some]
     rows = [_row(cell, group) for cell, group in joined.groupby(CELL, sort=False)]
     table = pd.DataFrame(rows)
     parts = [decide(part) for _, part in table.groupby(["metric", "library"], sort=False)]
@@ -186,29 +213,73 @@ def _verdict(row: Any, tolerance: float) -> str:
     return "different" if row.verdict in ("better", "worse") else UNDISTINGUISHED
 
 
-def compare_results(a: Path, b: Path, tolerance: float, every_cell: bool) -> tuple[str, bool]:
+def compare_results(a: Path, b: Path, tolerance: float, every_cell: bool, brief: bool = False) -> tuple[str, bool]:
     """The output of `tdbench compare`, and whether no difference was found.
+
+    Parameters
+    ----------
+    b : Path
+        ``reference`` are the project's reference results: then only the experiments, cells and seeds of A count.
+    brief : bool
+        Only a line for each experiment.
 
     Raises
     ------
     TdbenchError
         If there is nothing to compare.
     """
+    b = reference_folder(b)
     ours, theirs = read_reproductions(a), read_reproductions(b)
-    if len(ours) == len(theirs) == 1:
+    to_reference = all(side.is_reference for side in theirs.values())
+    if len(ours) == len(theirs) == 1 and not to_reference:
         # The only experiments of both folders are compared even if their names differ.
         theirs = dict(zip(ours, theirs.values(), strict=True))
     names = [name for name in ours if name in theirs]
-    if not names:
+    if to_reference:
+        known = ", ".join(theirs)
+        lonely = [f"{name}: no reference results; {b} has {known}" for name in ours if name not in theirs]
+    elif not names:
         raise TdbenchError(f"{a} and {b} have no experiment in common: {', '.join(ours)} and {', '.join(theirs)}")
-    lonely = [f"{name}: only in A" for name in ours if name not in theirs]
-    lonely += [f"{name}: only in B" for name in theirs if name not in ours]
+    else:
+        lonely = [f"{name}: only in A" for name in ours if name not in theirs]
+        lonely += [f"{name}: only in B" for name in theirs if name not in ours]
     texts, verdicts = [f"A: {a}\nB: {b}"], []
     for name in names:
-        table = compare_scores(ours[name].scores, theirs[name].scores, tolerance)
-        texts.append(_described(name, ours[name], theirs[name], table, tolerance, every_cell))
+        mine, its = ours[name].scores, theirs[name].scores
+        table = compare_scores(_of_kept(mine, its) if to_reference else mine, its, tolerance, to_reference)
+        if not brief:
+            texts.append(_described(name, ours[name], theirs[name], table, tolerance, every_cell))
+        if to_reference or brief:
+            texts.append(f"{name}: {_reproduced(table.verdict, theirs[name])}")
         verdicts += list(table.verdict)
-    return "\n\n".join([*texts, *lonely, _conclusion(verdicts, lonely)]), not lonely and set(verdicts) <= set(SAME)
+    same = set(verdicts) <= ({*SAME, "only in B"} if to_reference else set(SAME))
+    if brief:
+        return "\n".join([*texts[1:], *lonely]), same and (to_reference or not lonely)
+    ends = [] if to_reference else [_conclusion(verdicts, lonely)]
+    return "\n\n".join([*texts, *lonely, *ends]), same and (to_reference or not lonely)
+
+
+def _of_kept(scores: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
+    """The scores by the libraries that reference results keep: the first of each metric."""
+    columns = ["dataset", "metric", "library"]
+    return scores.merge(kept[columns].drop_duplicates(), on=columns)
+
+
+def _reproduced(verdicts: pd.Series, theirs: Reproduction) -> str:
+    """How many cells came out as before, in a line."""
+    counts = {
+        "equal": int(verdicts.isin(["identical", "within tolerance"]).sum()),
+        "the same within noise": int((verdicts == UNDISTINGUISHED).sum()),
+        "different": int((verdicts == "different").sum()),
+    }
+    made = verdicts[verdicts != "only in B"]
+    others = len(made) - sum(counts.values())
+    equal, *rest = (f"{count} {name}" for name, count in counts.items())
+    parts = [f"{equal.split()[0]} of {len(made)} cells equal", *rest]
+    parts += [f"{others} not comparable"] if others else []
+    parts += [f"{len(verdicts) - len(made)} not made"] if len(made) < len(verdicts) else []
+    commit = theirs.origin.get("commit", "unknown")
+    return f"reproduced: {', '.join(parts)} (commit {commit}, {theirs.folder})"
 
 
 def _conclusion(verdicts: list[str], lonely: list[str]) -> str:

@@ -656,3 +656,36 @@ def test_trainings_and_samples_of_another_experiment_are_taken_over(
         assert kept.returncode == 0 and "already finished, kept" in kept.stderr, kept.stderr
     scored = project.call("tdbench", "evaluate", str(other), *run)
     assert scored.returncode == 0 and "kept" not in scored.stderr, scored.stderr
+
+
+def test_reference_results_are_kept_of_committed_code_and_compare_as_equal(project: Project, tmp_path: Path) -> None:
+    """Small tables with all that makes them traceable; a reproduction has the same scores to the bit."""
+    results, kept = tmp_path / "results", tmp_path / "reference"
+    shutil.copytree(project.results, results)
+    for path in (results / "tiny" / "runs").rglob("*.json"):
+        path.write_text(re.sub(r'("git_commit": ")[^"]+', rf"\g<1>{'a' * 40}", path.read_text()))
+    named = (str(project.experiment), "--output", str(kept), "--results", str(results))
+    done = project.call("tdbench", "keep", *named)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((kept / "tiny" / "reference.json").read_text())
+    assert record["commits"] == ["a" * 40] and record["seeds"] == [0, 1] and record["trainings"] == TRAININGS
+    assert record["settings"]["training"]["batch_size"] == 64 and record["stages"]["train"]["seconds"] > 0
+    assert record["data"]["digits"]["images"] == 1797
+    tables = {path.stem for path in (kept / "tiny" / "tables").iterdir()}
+    assert {"comparison", "comparison-equal-passes", "curves", "learning", "ablation-weight"} <= tables
+    table = pd.read_csv(kept / "tiny" / "tables" / "comparison.csv")
+    expected = table_of(project, "comparison")
+    expected = expected[expected.library == expected.groupby("metric").library.transform("first")]
+    pd.testing.assert_series_equal(table.difference, expected.difference.reset_index(drop=True), rtol=1e-6)
+    for made in (project.results, project.results / "tiny"):
+        compared = project.call("tdbench", "compare", str(made), str(kept), "--brief")
+        assert compared.returncode == 0 and "cells equal, 0 the same within noise, 0 different" in compared.stdout
+    # Made by changed code.
+    path = results / "tiny" / "runs" / "digits" / "edm-td-seed0" / "run.json"
+    path.write_text(path.read_text().replace("a" * 40, f"{'a' * 40}-dirty"))
+    refused = project.call("tdbench", "keep", *named)
+    assert refused.returncode == 2 and "with changes that are in no commit" in refused.stderr
+    (kept / "tiny" / "reference.json").unlink()
+    path.write_text(path.read_text().replace("-dirty", ""))
+    refused = project.call("tdbench", "keep", *named)
+    assert refused.returncode == 2 and "is no folder of reference results" in refused.stderr
