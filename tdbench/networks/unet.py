@@ -44,6 +44,16 @@ UNETS = {
         parameters={8: 163_985},
         gflops={8: 0.007684},
     ),
+    # For trials of a smaller network.
+    "unet-micro": UNetSpec(
+        channels=(8, 16),
+        layers_per_block=1,
+        attention=(),
+        norm_groups=8,
+        nominal=(8, 1),
+        parameters={8: 41_609},
+        gflops={8: 0.001938},
+    ),
     # For ablations on CIFAR-10.
     "unet-small": UNetSpec(
         channels=(64, 128, 128),

@@ -341,7 +341,7 @@ def test_last_percent_of_training(tiny: Plan) -> None:
         ("sampling.steps", [0, 4], ["sampling.steps.0: 0", "greater than or equal to 1"]),
         ("sampling.steps", [4, 2], ["sampling", "steps must increase without repetition, got [4, 2]"]),
         ("sampling.sampler", "hein", ["sampling.sampler: 'hein'", "known: heun"]),
-        ("network", "unet-huge", ["network: 'unet-huge'", "known: unet-tiny, unet-small"]),
+        ("network", "unet-huge", ["network: 'unet-huge'", "known: unet-tiny, unet-micro, unet-small"]),
         ("datasets.digits.source", "mnist", ["datasets.digits.source: 'mnist'", "known: digits, archive"]),
         ("training.learning_rate", "fast", ["training.learning_rate: 'fast'", "valid number"]),
         ("training.duration_kimg", float("nan"), ["training.duration_kimg: nan", "finite"]),

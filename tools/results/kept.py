@@ -1,0 +1,185 @@
+"""Reference results as the pages show them: sentences, rows and tables as Markdown."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tdbench.experiment.expand import expand
+from tdbench.experiment.metrics import label
+from tdbench.experiment.plan import Plan
+from tdbench.experiment.schema import Experiment
+from tdbench.records.reference_results import RECORD, ReferenceResults
+from tdbench.reporting.answer import summary, verdict_counts
+from tdbench.reporting.cells import interval, number, spread
+from tdbench.reporting.collect import BASELINE
+from tdbench.reporting.reference_results import read_reference
+from tdbench.reporting.tables import markdown_table, outcome
+
+MINUS = "−"
+
+
+class Kept:
+    """The reference results of an experiment.
+
+    Parameters
+    ----------
+    folder : Path
+        What `tdbench keep` wrote.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.record: ReferenceResults
+        self.record, scores = read_reference(folder)
+        self.per_run = scores
+
+    @cached_property
+    def plan(self) -> Plan:
+        return expand(Experiment.model_validate(self.record.settings), self.folder / RECORD)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table of the report, with empty texts for missing ones."""
+        found = pd.read_csv(self.folder / "tables" / f"{name}.csv")
+        words = found.select_dtypes(exclude="number").columns
+        return found.assign(**{column: found[column].fillna("") for column in words})
+
+    @property
+    def name(self) -> str:
+        return self.record.experiment
+
+    @property
+    def commit(self) -> str:
+        return ", ".join(commit[:7] for commit in self.record.commits)
+
+    @property
+    def seeds(self) -> str:
+        """``seeds 0 to 4`` or ``seeds 0, 2``."""
+        seeds = self.record.seeds
+        if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1)):
+            return f"seeds {seeds[0]} to {seeds[-1]}"
+        return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+
+    @property
+    def hours(self) -> str:
+        """Hours of one core, in training, sampling and scoring."""
+        return f"{sum(stage.seconds for stage in self.record.stages.values()) / 3600:.2g}"
+
+    @property
+    def headline(self) -> str:
+        """The answer that the report begins with."""
+        return (
+            summary(self.plan, self.table("comparison"), self.per_run, self.table("comparison-equal-passes"))[0]
+            .replace(" -", f" {MINUS}")
+            .replace("[-", f"[{MINUS}")
+        )
+
+    def counts(self, metric: str = "fid", passes: bool = False) -> dict[str, int]:
+        """Verdict -> number of rows; and how many rows are decided, saturated, or of trainings that still learn."""
+        rows = self.rows(metric, passes)
+        known = rows[["baseline_training", "objective_training"]].isin(["flattened"]).all(axis=1)
+        return verdict_counts(rows) | {
+            "rows": len(rows),
+            "decided": int(rows.verdict.isin(["better", "worse"]).sum()),
+            "saturated": int((rows.saturated == "both").sum()),
+            "flattened": int(known.sum()),
+            "still learning": int((~known).sum()),
+        }
+
+    def rows(self, metric: str = "fid", passes: bool = False, **where: Any) -> pd.DataFrame:
+        """Rows of a comparison, such as those where ``formulation`` is ``edm`` and ``steps`` is in a list."""
+        table = self.table("comparison-equal-passes" if passes else "comparison")
+        table = table[table.metric == metric]
+        for column, values in where.items():
+            table = table[table[column].isin(values if isinstance(values, list | tuple) else [values])]
+        return table
+
+    def row(self, passes: bool = False, metric: str = "fid", **where: Any) -> Any:
+        """The only such row."""
+        (found,) = self.rows(metric, passes, **where).itertuples()
+        return found
+
+    def both(self, metric: str = "fid", **where: Any) -> str:
+        """A Markdown table of both comparisons."""
+        lines = list(self._both(metric, where))
+        several = {key for key in ("formulation", "objective") if len({line[key] for line in lines}) > 1}
+        dropped = {"formulation", "objective"} - several
+        return markdown_table(pd.DataFrame(lines).drop(columns=list(dropped)))
+
+    def _both(self, metric: str, where: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        place = ["dataset", "formulation", "objective", "steps"]
+        passes = self.rows(metric, passes=True, **where).set_index(place)
+        for row in self.rows(metric, **where).itertuples():
+            other = passes.loc[(row.dataset, row.formulation, row.objective, row.steps)]
+            same = other.baseline_mean == row.baseline_mean and other.difference == row.difference
+            yield {
+                "formulation": row.formulation,
+                "objective": row.objective,
+                "steps": row.steps,
+                "NFE": row.nfe,
+                f"baseline {label(metric)}": spread(row.baseline_mean, row.baseline_std),
+                f"TD {label(metric)}": spread(row.td_mean, row.td_std),
+                "equal images [95 %]": difference(row),
+                "equal passes [95 %]": "the same" if same else difference(other),
+                "verdicts": verdicts(row.verdict, other.verdict),
+            }
+
+    def learning(self) -> str:
+        """A Markdown table: what twice the length would improve, for each training that has a curve."""
+        table = self.table("learning")
+        lines = [
+            {
+                "formulation": row.formulation,
+                "objective": row.objective,
+                "steps": row.steps,
+                "kimg": number(row.kimg, 4),
+                "twice the length improves by": f"{100 * row.improvement:.0f} % "
+                f"[{100 * row.low:.0f}, {100 * row.high:.0f}]".replace("-", MINUS),
+                "the training": row.status,
+            }
+            for row in table.itertuples()
+        ]
+        return markdown_table(pd.DataFrame(lines))
+
+    def outcome(self, ablation: str) -> str:
+        """What came out of an ablation, in a sentence."""
+        return outcome(self.table(f"ablation-{ablation}").rename(columns={"case": "case"})).replace("-", MINUS)
+
+    def ablations(self) -> Iterator[tuple[str, str]]:
+        """Name and outcome of each ablation."""
+        for name in self.plan.ablations:
+            yield name, self.outcome(name)
+
+    def time_ratio(self, formulation: str, objective: str) -> str:
+        """Training time over the baseline's."""
+        table = self.table("cost")
+        found = table[(table.formulation == formulation) & (table.objective == objective)]
+        return str(found["time, × baseline"].iloc[0])
+
+    def search(self, ablation: str) -> str:
+        """A Markdown table of an ablation: one row a case, one column a step budget, the best case of each in bold."""
+        table = self.table(f"ablation-{ablation}")
+        table = table[(table.metric == "fid") & (table["case"] != BASELINE)]
+        best = table.groupby("steps")["mean"].transform("min")
+        shown = [
+            f"**{spread(m, s)}**" if m == b else str(spread(m, s))
+            for m, s, b in zip(table["mean"], table["std"], best, strict=True)
+        ]
+        wide = table.assign(shown=shown).pivot(index="case", columns="steps", values="shown")
+        wide = wide.reindex(dict.fromkeys(table["case"]))
+        return markdown_table(
+            wide.rename(columns=lambda steps: f"{steps} steps").rename_axis(columns=None).reset_index()
+        )
+
+
+def difference(row: Any) -> str:
+    """``−0.26 [−0.55, +0.02]``, with true minus signs."""
+    return str(interval(row.difference, row.difference_low, row.difference_high)).replace("-", MINUS)
+
+
+def verdicts(images: str, passes: str) -> str:
+    """Both verdicts, or one word for both."""
+    first, second = (text.replace("undecided: ", "undecided, ") for text in (images, passes))
+    return f"{first}, both" if first == second else f"{first}; {second}"
