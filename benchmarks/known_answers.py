@@ -1,6 +1,6 @@
 """Scores with a known order: real images compared with images of the same kind and with damaged ones.
 
-    python -m benchmarks.known_answers ARCHIVE [--images 2000] [--threads 1]
+    python -m benchmarks.known_answers ARCHIVE [--images 2000] [--threads 1] [--json FILE]
 
 Two disjoint random parts of an archive must be close. Noise, blur and dropped classes must increase the distance, more
 damage more so. Both libraries must rank everything alike. The features are those of `efficientnet-lite0`, whose weights
@@ -21,7 +21,9 @@ from tdbench.errors import TdbenchError
 from tdbench.evaluation import clean_fid, torch_fidelity
 from tdbench.evaluation.efficientnet import load_efficientnet
 from tdbench.runtime.device import choose_device
+from tdbench.runtime.files import sha256, write_json
 from tdbench.runtime.progress import progress
+from tdbench.runtime.provenance import provenance
 
 BATCH, KID_SUBSETS, SEED = 250, 50, 0
 
@@ -109,6 +111,7 @@ def main() -> int:
     parser.add_argument("archive", type=Path)
     parser.add_argument("--images", type=int, default=2000, help="images per set (features have 1,280 dimensions)")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="write the figures to this file, for docs/fid.md")
     chosen = parser.parse_args()
     choose_device("cpu", chosen.threads)
     try:
@@ -116,6 +119,10 @@ def main() -> int:
     except TdbenchError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    if chosen.json is not None:
+        content = [{"set": name} | row for name, row in rows]
+        data = sha256(chosen.archive)
+        write_json(chosen.json, {"provenance": provenance(), "data": data, "images": chosen.images, "rows": content})
     columns = list(rows[0][1])
     print(f"| {chosen.images} images against | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 1)}")
     for name, row in rows:

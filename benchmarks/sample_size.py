@@ -1,6 +1,6 @@
 """Dependence of FID and KID on the number of images.
 
-    python -m benchmarks.sample_size [--draws 10] [--threads 1]
+    python -m benchmarks.sample_size [--draws 10] [--threads 1] [--json results/reference/fid/sample-size.json]
 
 Half of the digits is the reference, and the samples come from the other half. Both have the same distribution, so a
 score of quality alone would be zero for any number. The features are those of the default experiment.
@@ -21,6 +21,8 @@ from tdbench.evaluation.classifier import load_classifier, train_classifier
 from tdbench.evaluation.features import Statistics
 from tdbench.evaluation.measure import fid_at_infinity
 from tdbench.runtime.device import choose_device
+from tdbench.runtime.files import write_json
+from tdbench.runtime.provenance import provenance
 
 SIZES = (100, 200, 400, 800)
 KID_SUBSETS, BATCH = 50, 256
@@ -67,11 +69,14 @@ def main() -> int:
     )
     parser.add_argument("--draws", type=int, default=10, help="number of random sets of each size")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--json", type=Path, help="write the figures to this file, for docs/fid.md")
     given = parser.parse_args()
     choose_device("cpu", given.threads)
     rows = scores_by_size(features_of_digits(given.threads), SIZES, given.draws)
     names = {"fid": "FID", "fid_infinity": "FID at infinity", "kid": "KID"}
     cells = [[row["images"], *(f"{row[name]:.3g} ± {row[f'{name}_std']:.2g}" for name in names)] for row in rows]
+    if given.json is not None:
+        write_json(given.json, {"provenance": provenance(), "draws": given.draws, "rows": rows})
     print(tabulate(cells, ["images", *names.values()], tablefmt="github"))
     return 0
 

@@ -149,7 +149,9 @@ def reference_folder(word: Path) -> Path:
     for folder in (REFERENCES, Path(__file__).parents[2] / REFERENCES):
         if folder.is_dir():
             return folder
-    raise TdbenchError(f"{word}: no reference results in {REFERENCES}; `tdbench keep EXPERIMENT` writes some")
+    raise TdbenchError(
+        f"{word}: no reference results in {REFERENCES}; `{advice.command('keep', '--help')}` says how to write some"
+    )
 
 
 def read_reference(folder: Path) -> tuple[ReferenceResults, pd.DataFrame]:
@@ -160,13 +162,14 @@ def read_reference(folder: Path) -> tuple[ReferenceResults, pd.DataFrame]:
     TdbenchError
         If a file is missing, damaged or changed.
     """
-    record = read_record(folder / RECORD, "tdbench keep", ReferenceResults)
+    command = advice.command("keep", folder.resolve().name)
+    record = read_record(folder / RECORD, command, ReferenceResults)
     for name, checksum in record.files.items():
         path = folder / name
         if not path.is_file() or sha256(path) != checksum:
             raise TdbenchError(
-                f"{path}: missing or changed since {RECORD} was written; `tdbench keep` writes both anew, and "
-                f"`git checkout -- {folder}` restores them"
+                f"{path}: missing or changed since {RECORD} was written; `{command}` writes both anew, and git "
+                "restores what was committed"
             )
     scores = pd.read_csv(folder / SCORES, dtype={"seed": int, "features": str})
     place = scores.dataset + "/" + scores.formulation + "-" + scores.objective

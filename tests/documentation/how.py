@@ -25,6 +25,9 @@ HOW: tuple[How, ...] = (
     How(r"tdbench status .*--watch.*", "options", "goes on until it is stopped"),
     How(r"tdbench plan .*--measure.*", "options", "measures this machine, which takes minutes"),
     How(r"tdbench weights .*", "options", "fetches 190 MB"),
+    How(r"tdbench merge .*", "options", "needs the results of several machines; tests/workflow merges some"),
+    How(r"tdbench keep .*", "options", "wants the results of committed code; tests/workflow keeps some"),
+    How(r"tdbench compare results reference.*", "options", "the small experiment has other figures than the reference"),
     How(r"MLFLOW_TRACKING_URI=\S+ tdbench track .*", "options", "needs a server; tests/reporting/tracking starts one"),
     How(r"(MLFLOW_\S+ )?mlflow (ui|server) .*", "options", "a server, which goes on until it is stopped"),
     How(r"tdbench show (cifar10|my.yaml)", "options", "needs the results of an experiment that is only planned here"),
@@ -39,6 +42,7 @@ HOW: tuple[How, ...] = (
     How(r"make (install|lock)", "plan", "installs from the package index"),
     How(r"make( .*)?", "plan", "each takes minutes; what it calls is planned, run, or a test of its own"),
     How(r"python -m benchmarks(\.\w+)*( .*)?", "options", "measures for minutes; tests/benchmarks runs it briefly"),
+    How(r"python -m tools\.results( .*)?", "options", "rewrites pages; test_results.py calls it"),
 )
 
 
