@@ -14,23 +14,17 @@ import pandas as pd
 
 from tdbench.errors import TdbenchError
 from tdbench.experiment.metrics import METRICS
-from tdbench.experiment.only import OPTION
 from tdbench.records.reference_results import RECORD
 from tdbench.reporting.cells import NOTHING, Cell, interval, number, place_columns, probability
 from tdbench.reporting.collect import CELL, mean_over_snapshots
 from tdbench.reporting.reference_results import read_reference, reference_folder
+from tdbench.reporting.score_files import read_scores, report_again
 from tdbench.reporting.statistics import decide, in_order, paired_difference
-from tdbench.runtime import advice
-from tdbench.runtime.files import read_json
 
 TOLERANCE = 1e-3
 UNDISTINGUISHED = "no difference found"
 SAME = ("identical", "within tolerance", UNDISTINGUISHED)
 _ORIGIN = {"git_commit": "commit", "torch": "torch", "device": "device", "data": "data"}
-_WHOLE = ["steps", "nfe", "seed"]
-_WORDS = ["dataset", "formulation", "objective", "metric", "library", "features", "run", "reference_data"]
-_NEEDED = [*_WHOLE, *_WORDS, "value"]
-_LARGEST = 1e100  # score; the squares of larger ones overflow
 
 
 class Reproduction(NamedTuple):
@@ -61,7 +55,7 @@ def read_reproductions(results: Path) -> dict[str, Reproduction]:
     files = [results / "scores.parquet"] if (results / "scores.parquet").is_file() else []
     files = files or sorted(results.glob("*/scores.parquet"))
     if not files:
-        raise TdbenchError(f"{results}: no experiment with scores.parquet in it; {_report_again(results)}")
+        raise TdbenchError(f"{results}: no experiment with scores.parquet in it; {report_again(results)}")
     return {path.parent.resolve().name: Reproduction(path.parent, read_scores(path), _origin(path)) for path in files}
 
 
@@ -77,43 +71,6 @@ def _reference(folder: Path) -> Reproduction:
     return Reproduction(folder, scores, origin, is_reference=True)
 
 
-def read_scores(path: Path) -> pd.DataFrame:
-    """The scores in scores.parquet.
-
-    Raises
-    ------
-    TdbenchError
-        If the file is damaged, a column is missing or of the wrong type, or a score is not finite.
-    """
-    try:
-        scores = pd.read_parquet(path)
-        lacking = [column for column in _NEEDED if column not in scores]
-        numeric = not lacking and bool((scores["value"].astype(float).abs() < _LARGEST).all())
-        whole = not lacking and all(pd.api.types.is_integer_dtype(scores[name]) for name in _WHOLE)
-        words = not lacking and all(isinstance(value, str) for name in _WORDS for value in scores[name])
-    except Exception as error:  # pyarrow raises many kinds for damaged files
-        said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise TdbenchError(f"{path}: no readable scores ({said}); {_report_again(path.parent)}") from error
-    if lacking:
-        raise TdbenchError(f"{path}: has no column {lacking[0]!r}; {_report_again(path.parent)} with this version")
-    if not (whole and words):
-        again = _report_again(path.parent)
-        raise TdbenchError(f"{path}: steps, nfe and seed must be integers, and names text; {again}")
-    if not numeric or scores.empty:
-        raise TdbenchError(f"{path}: value: has no scores, or scores that are not finite; {_report_again(path.parent)}")
-    return scores
-
-
-def _report_again(folder: Path) -> str:
-    """The command that makes the report again; plan.json has the path of the experiment file."""
-    try:
-        plan = read_json(folder / "plan.json", "")
-        named = [Path(plan["path"]), *([OPTION, str(plan["only"])] if "only" in plan else [])]
-    except (TdbenchError, LookupError, TypeError):
-        return advice.again(None)
-    return advice.again(advice.command("report", *named, results=folder.parent))
-
-
 def _origin(scores: Path) -> dict[str, str]:
     path = scores.with_name("runs.csv")
     try:
@@ -122,7 +79,7 @@ def _origin(scores: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except Exception as error:  # pandas raises many kinds of errors for invalid tables
-        raise TdbenchError(f"{path}: not a table of runs ({error}); {_report_again(path.parent)}") from error
+        raise TdbenchError(f"{path}: not a table of runs ({error}); {report_again(path.parent)}") from error
     return {_ORIGIN[key]: ", ".join(value[:12] for value in values) for key, values in found.items()}
 
 

@@ -20,6 +20,7 @@ from tdbench.records.reference_results import RECORD, REFERENCES, SCORES, Refere
 from tdbench.records.schema import read_record
 from tdbench.records.stages import STAGES
 from tdbench.reporting.findings import Findings
+from tdbench.reporting.score_files import checked_scores
 from tdbench.runtime import advice
 from tdbench.runtime.files import atomic_path, make_folder, read_json, sha256, write_json
 from tdbench.runtime.provenance import provenance
@@ -171,7 +172,12 @@ def read_reference(folder: Path) -> tuple[ReferenceResults, pd.DataFrame]:
                 f"{path}: missing or changed since {RECORD} was written; `{command}` writes both anew, and git "
                 "restores what was committed"
             )
-    scores = pd.read_csv(folder / SCORES, dtype={"seed": int, "features": str})
-    place = scores.dataset + "/" + scores.formulation + "-" + scores.objective
-    run = place + "-seed" + scores.seed.astype(str)
-    return record, scores.assign(run=run, reference_data=scores.dataset.map(lambda name: record.data[name].sha256))
+    path = folder / SCORES
+
+    def read() -> pd.DataFrame:
+        scores = pd.read_csv(path)
+        place = scores.dataset + "/" + scores.formulation + "-" + scores.objective
+        data = scores.dataset.map({name: summary.sha256 for name, summary in record.data.items()})
+        return scores.assign(run=place + "-seed" + scores.seed.astype(str), reference_data=data)
+
+    return record, checked_scores(path, read, advice.again(command))

@@ -13,8 +13,8 @@ from tdbench.records.layout import ReportLayout
 from tdbench.records.report import find_table
 from tdbench.reporting.answer import summary
 from tdbench.reporting.collect import mean_over_snapshots
-from tdbench.reporting.compare import read_scores
 from tdbench.reporting.findings import caption, readable
+from tdbench.reporting.score_files import read_scores
 from tdbench.reporting.statistics import by_first_library
 from tdbench.reporting.tables import markdown_table
 from tdbench.runtime import advice

@@ -1,6 +1,7 @@
 """Damaged tables: published figures, the scores of two reproductions, what `tdbench show` prints."""
 
 import io
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -10,13 +11,16 @@ from hypothesis import strategies as st
 
 from tdbench.experiment.plan import Plan
 from tdbench.records.layout import ReportLayout
+from tdbench.records.reference_results import RECORD, SCORES
 from tdbench.reporting import published, show
 from tdbench.reporting.collect import CELL, mean_over_snapshots
 from tdbench.reporting.compare import compare_results
 from tdbench.reporting.findings import Table
 from tdbench.reporting.tables import comparison_table, write_table
+from tdbench.runtime.files import sha256
 from tests.conftest import ROOT
-from tests.robustness.damage import damaged
+from tests.reporting.test_reference_results import write_reference
+from tests.robustness.damage import bad_json, damaged
 from tests.robustness.tally import inputs, judge
 
 CELLS = st.one_of(
@@ -173,6 +177,38 @@ def test_origins_of_a_reproduction(tiny: Plan, tmp_path: Path, little_memory: No
         judge("runs.csv", tmp_path, lambda: compare_results(tmp_path, tmp_path, 1e-3, False))
 
     check()
+
+
+@pytest.mark.slow
+def test_reference_results(tiny: Plan, tmp_path: Path, little_memory: None) -> None:
+    """Their scores, with a checksum that fits as a forger would write it, and their record."""
+    ours = tmp_path / "ours" / "digits" / "scores.parquet"
+    ours.parent.mkdir(parents=True)
+    scores(tiny).to_parquet(ours, index=False)
+    folder = write_reference(tmp_path / "reference", scores(tiny)) / "digits"
+    path, record = folder / SCORES, folder / RECORD
+    good, facts = path.read_text(), json.loads(record.read_text())
+
+    def compared() -> None:
+        compare_results(ours.parent, folder, 1e-3, True)
+
+    @inputs(200)
+    @given(altered_cells(good))
+    def check_scores(content: bytes) -> None:
+        path.write_bytes(content)
+        record.write_text(json.dumps(facts | {"files": {SCORES: sha256(path)}}))
+        judge("reference results, scores", folder, compared)
+
+    check_scores()
+    path.write_text(good)
+
+    @inputs(150)
+    @given(bad_json(facts))
+    def check_record(content: bytes) -> None:
+        record.write_bytes(content)
+        judge("reference.json", folder, compared)
+
+    check_record()
 
 
 @pytest.mark.slow

@@ -35,6 +35,8 @@ READERS = {
     "records, by status",
     "classifier.json",
     "published figures",
+    "reference.json",
+    "reference results, scores",
     "scores.parquet, bytes",
     "scores.parquet, columns",
     "runs.csv",

@@ -8,16 +8,19 @@ tools/results/templates/NAME.md.j2. What is outside of blocks is left alone.
 """
 
 import argparse
+import json
 import re
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tdbench.records.reference_results import RECORD, REFERENCES
+from tdbench.reporting.cells import spread
 from tools.results import figures
-from tools.results.kept import Kept, difference, verdicts
+from tools.results.kept import MINUS, Kept, difference, verdicts
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "docs/results.md", "docs/fid.md")
@@ -31,8 +34,16 @@ class Reference:
         self.folder = folder
         self.get = cache(lambda name: Kept(folder / name))
 
+    def facts(self, name: str) -> Any:
+        """The content of a JSON file that a benchmark wrote."""
+        return json.loads((self.folder / name).read_text(encoding="utf-8"))
+
     def has(self, name: str) -> bool:
         return (self.folder / name / RECORD).is_file()
+
+
+def _spread(mean: float, std: float) -> str:
+    return str(spread(mean, std)).replace("-", MINUS)
 
 
 def rendered(text: str, reference: Reference) -> str:
@@ -40,6 +51,7 @@ def rendered(text: str, reference: Reference) -> str:
     folder = FileSystemLoader(Path(__file__).parent / "templates")
     # Markdown, not HTML: nothing is escaped.
     environment = Environment(loader=folder, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.globals |= {"facts": reference.facts, "spread": _spread}
     environment.globals |= {"kept": reference.get, "has": reference.has, "difference": difference, "verdicts": verdicts}
 
     def fill(block: re.Match[str]) -> str:
