@@ -185,15 +185,16 @@ def compare_results(a: Path, b: Path, tolerance: float, every_cell: bool, brief:
     TdbenchError
         If there is nothing to compare.
     """
-    b = reference_folder(b)
-    ours, theirs = read_reproductions(a), read_reproductions(b)
-    to_reference = all(side.is_reference for side in theirs.values())
+    ours, folder = read_reproductions(a), reference_folder(b)
+    kept = any(folder.glob(f"*/{RECORD}"))
+    theirs = read_reproductions(folder) if kept or folder == b else {}
+    to_reference, b = all(side.is_reference for side in theirs.values()), folder
     if len(ours) == len(theirs) == 1 and not to_reference:
         # The only experiments of both folders are compared even if their names differ.
         theirs = dict(zip(ours, theirs.values(), strict=True))
     names = [name for name in ours if name in theirs]
     if to_reference:
-        known = ", ".join(theirs)
+        known = ", ".join(theirs) or "none"
         lonely = [f"{name}: no reference results; {b} has {known}" for name in ours if name not in theirs]
     elif not names:
         raise TdbenchError(f"{a} and {b} have no experiment in common: {', '.join(ours)} and {', '.join(theirs)}")

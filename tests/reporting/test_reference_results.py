@@ -110,6 +110,15 @@ def test_an_experiment_without_reference_results_is_named(tmp_path: Path) -> Non
     assert result.exit_code == 0 and result.output == f"digits: no reference results; {b} has others\n"
 
 
+def test_a_project_that_has_none_yet_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "results", made(scores()))
+    (tmp_path / "results" / "reference" / "fid").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["compare", "results", "reference", "--brief"])
+    assert result.exit_code == 0
+    assert result.output == "digits: no reference results; results/reference has none\n"
+
+
 def test_the_word_reference_means_those_of_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found = reference_folder(Path("reference"))

@@ -22,6 +22,7 @@ from tdbench.evaluation.features import load_reference, save_reference
 from tdbench.experiment.metrics import METRICS
 from tests.conftest import ROOT
 from tests.preloaded import preloaded
+from tools.results.kept import Kept
 
 pytestmark = pytest.mark.slow
 
@@ -680,6 +681,12 @@ def test_reference_results_are_kept_of_committed_code_and_compare_as_equal(proje
     for made in (project.results, project.results / "tiny"):
         compared = project.call("tdbench", "compare", str(made), str(kept), "--brief")
         assert compared.returncode == 0 and "cells equal, 0 the same within noise, 0 different" in compared.stdout
+    shown = Kept(kept / "tiny")
+    assert shown.headline.startswith("At equal images TD changes the FID of its baseline by")
+    assert shown.both().count("\n") == 3 and "undecided" in shown.both() and "| 2 " in shown.both()
+    assert shown.counts()["rows"] == 2 and shown.counts("fid", passes=True)["decided"] == 0
+    assert shown.row(steps=4).nfe == 7 and "baseline-" in shown.learning()
+    assert "**" in shown.search("weight") and "constant" in dict(shown.ablations())["weight"]
     # Made by changed code.
     path = results / "tiny" / "runs" / "digits" / "edm-td-seed0" / "run.json"
     path.write_text(path.read_text().replace("a" * 40, f"{'a' * 40}-dirty"))

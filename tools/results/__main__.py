@@ -23,7 +23,7 @@ from tools.results import figures
 from tools.results.kept import MINUS, Kept, difference, verdicts
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/results.md", "docs/fid.md")
+PAGES = ("docs/fid.md",)
 BLOCK = re.compile(r"(<!-- results: ([\w-]+) -->\n).*?(<!-- results end -->)", re.DOTALL)
 
 
