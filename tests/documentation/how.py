@@ -30,7 +30,11 @@ HOW: tuple[How, ...] = (
     How(r"tdbench compare results reference.*", "options", "the small experiment has other figures than the reference"),
     How(r"MLFLOW_TRACKING_URI=\S+ tdbench track .*", "options", "needs a server; tests/reporting/tracking starts one"),
     How(r"(MLFLOW_\S+ )?mlflow (ui|server) .*", "options", "a server, which goes on until it is stopped"),
-    How(r"tdbench show (cifar10|my.yaml)", "options", "needs the results of an experiment that is only planned here"),
+    How(
+        r"tdbench (show (cifar10|my.yaml)|report digits-long .*)",
+        "options",
+        "needs the results of an experiment that is only planned here",
+    ),
     How(r"git clone .*", "elsewhere", "wants the repository's address"),
     How(r"cp .*", "run"),
     How(r"tdbench .*", "run"),
