@@ -259,6 +259,7 @@ def _stage(
             # The run that trains the weights of a run, if it is another one, trains them for as long as all need.
             chosen = list({run.weights_name: plan.runs[run.weights_name] for run in chosen}.values())
         with joined() as world:
-            if world.leader:
-                write_plan_file(plan, results, chosen)
+            # Snakemake, which gives a marker, has written that of the part that it makes.
+            if world.leader and marker is None:
+                write_plan_file(plan, results)
             do_stage(name, chosen, results, keep_finished, marker, world)

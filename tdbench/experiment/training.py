@@ -68,10 +68,6 @@ class Training(Parameters):
     batch_size: Annotated[int, Field(ge=1, le=LARGEST_BATCH)]
     learning_rate: Positive
     rampup_kimg: Annotated[float, Field(ge=0, description="linear ramp-up of the learning rate")] = 0.0
-    learning_rate_decay_kimg: Annotated[
-        float | None,
-        Field(gt=0, description="from so many kimg on the rate falls as 1/√kimg (Karras et al. 2024); null: constant"),
-    ] = None
     optimizer: Annotated[Optimizer, BeforeValidator(_optimizer)] = Optimizer()
     gradient_clip_norm: Annotated[
         float | None, Field(ge=1e-6, description="scale the gradient of all weights down to at most this norm")

@@ -230,12 +230,12 @@ def _reproduced(verdicts: pd.Series, theirs: Reproduction) -> str:
         "the same within noise": int((verdicts == UNDISTINGUISHED).sum()),
         "different": int((verdicts == "different").sum()),
     }
-    made = verdicts[verdicts != "only in B"]
-    others = len(made) - sum(counts.values())
-    equal, *rest = (f"{count} {name}" for name, count in counts.items())
-    parts = [f"{equal.split()[0]} of {len(made)} cells equal", *rest]
-    parts += [f"{others} not comparable"] if others else []
-    parts += [f"{len(verdicts) - len(made)} not made"] if len(made) < len(verdicts) else []
+    others = verdicts[~verdicts.isin([*SAME, "different", "only in B"])].value_counts()
+    made = int((verdicts != "only in B").sum())
+    equal, *rest = counts
+    parts = [f"{counts[equal]} of {made} cells {equal}", *(f"{counts[name]} {name}" for name in rest)]
+    parts += [f"{count} {verdict}" for verdict, count in others.items()]
+    parts += [f"{len(verdicts) - made} not made"] if made < len(verdicts) else []
     commit = theirs.origin.get("commit", "unknown")
     return f"reproduced: {', '.join(parts)} (commit {commit}, {theirs.folder})"
 

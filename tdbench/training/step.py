@@ -4,7 +4,6 @@ The batch is that of all processes together. What a step draws is drawn for the 
 takes its share. So the numbers do not depend on the number of processes, and no generator state has to be stored.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -130,18 +129,9 @@ def one_step(run: Run, state: TrainingState, batch: Batch, step: int, metrics: M
 
 
 def _learning_rate(run: Run, shown: int) -> float:
-    """Linear ramp-up over the first images, and decay with the inverse square root later.
-
-    The decay is that of Karras et al. 2024 (arXiv 2312.02696). It does not depend on the length of
-    training, so that a longer training begins like a shorter one.
-    """
-    training, after = run.training, shown + run.training.batch_size
-    rampup, constant_until = training.rampup_kimg * 1000, (training.learning_rate_decay_kimg or math.inf) * 1000
-    return (
-        training.learning_rate
-        * min(after / rampup if rampup else 1.0, 1.0)
-        / math.sqrt(max(after / constant_until, 1.0))
-    )
+    """Linear ramp-up over the first images."""
+    training, rampup = run.training, run.training.rampup_kimg * 1000
+    return training.learning_rate * (min((shown + training.batch_size) / rampup, 1.0) if rampup else 1.0)
 
 
 def _gradients(run: Run, state: TrainingState, batch: Batch, step: int) -> tuple[Tensor, PassCount]:

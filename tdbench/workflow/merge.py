@@ -15,10 +15,10 @@ import numpy as np
 
 from tdbench.errors import TdbenchError
 from tdbench.evaluation.features import load_reference
+from tdbench.evaluation.scores import reference_checksums
 from tdbench.experiment.plan import Plan
 from tdbench.experiment.run import Run
 from tdbench.records.layout import DatasetLayout, ReportLayout, RunLayout
-from tdbench.records.schema import Scored
 from tdbench.records.stages import STAGES
 from tdbench.records.stored import Records, RunRecords
 from tdbench.runtime import advice
@@ -37,10 +37,6 @@ class Shard(NamedTuple):
     results: Path
     experiment: str
     """Name of the folder in it."""
-
-    def records(self, run: Run) -> RunRecords:
-        """The records of a run in this shard."""
-        return Records(self.results).of(run.model_copy(update={"experiment": self.experiment}))
 
 
 class Found(NamedTuple):
@@ -105,9 +101,9 @@ def merge(plan: Plan, folders: Iterable[Path], results: Path) -> list[str]:
 
 def _runs(plan: Plan, shard: Shard) -> Iterator[Found]:
     """The trained runs of a shard, checked against the settings of the experiment."""
-    same = shard.experiment == plan.experiment.name
+    same, stored = shard.experiment == plan.experiment.name, Records(shard.results)
     for run in plan.runs.values():
-        records = shard.records(run)
+        records = stored.of(run.model_copy(update={"experiment": shard.experiment}))
         if not records.layout.snapshots.exists():
             continue
         origins = [part.provenance for part in records.trained.stretches]
@@ -152,9 +148,10 @@ def _same_code(found: list[Found]) -> None:
 def _same_data(plan: Plan, shards: list[Shard]) -> None:
     """Raise unless shards have the same images, and features of them."""
     for name in plan.experiment.datasets:
-        known = [files for s in shards if (files := DatasetLayout(s.results, name)).summary.exists()]
-        for files in known[1:]:
-            if sha256(files.archive) != sha256(known[0].archive):
+        known = [files for s in shards if (files := DatasetLayout(s.results, name)).archive.exists()]
+        checksums = [sha256(files.archive) for files in known]
+        for files, checksum in zip(known, checksums, strict=True):
+            if checksum != checksums[0]:
                 raise TdbenchError(f"{files.archive}: holds other images than {known[0].archive}")
         features = plan.experiment.evaluation.features
         for library in plan.libraries(name):
@@ -202,15 +199,10 @@ def _copy_run(plan: Plan, one: Found, results: Path) -> None:
     shutil.copytree(source, unfinished, copy_function=_link, ignore=lambda _, names: set(names) & set(left_out))
     unfinished.rename(layout.folder)
     if layout.scores.exists():
-        _refer(one.run, layout, DatasetLayout(results, one.run.dataset_name))
-
-
-def _refer(run: Run, layout: RunLayout, files: DatasetLayout) -> None:
-    """Let scores name the file of reference features that was kept: the features are equal, its record is not."""
-    scored = Scored.model_validate_json(layout.scores.read_text(encoding="utf-8"))
-    kept = {library: sha256(files.reference(run.evaluation.features, library)) for library in scored.references}
-    if scored.references != kept:
-        write_json(layout.scores, scored.model_copy(update={"references": kept}))
+        # The file of reference features that was kept: its features are equal, its record may not be.
+        kept = reference_checksums(one.run, DatasetLayout(results, one.run.dataset_name))
+        if one.records.scored.references != kept:
+            write_json(layout.scores, one.records.scored.model_copy(update={"references": kept}))
 
 
 def _mark(plan: Plan, results: Path) -> None:

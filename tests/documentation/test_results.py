@@ -14,7 +14,7 @@ from tests.reporting.test_compare import scores
 from tests.reporting.test_reference_results import write_reference
 from tools.results import figures
 from tools.results.__main__ import BLOCK, PAGES, stale
-from tools.results.kept import MINUS, verdicts
+from tools.results.kept import verdicts, with_minus
 
 
 @pytest.fixture
@@ -78,7 +78,10 @@ def _absent():
     return {"docs/b.png": ("not-yet", "scores.csv", None)}
 
 
+def test_minus_signs_are_those_of_numbers() -> None:
+    assert with_minus("td-half -0.5 [-1, +2], -.3 at 2-3") == "td-half −0.5 [−1, +2], −.3 at 2-3"
+
+
 def test_verdicts_of_both_comparisons_are_one_word_where_they_agree() -> None:
     assert verdicts("worse", "worse") == "worse, both"
     assert verdicts("better", "undecided: still learning") == "better; undecided, still learning"
-    assert MINUS == "−"

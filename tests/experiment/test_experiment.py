@@ -56,7 +56,7 @@ def test_every_experiment_of_the_project_is_valid_and_planned_without_its_data(p
     plans = load_plans(path.stem)
     said = describe_plans(plans)
     for plan in plans:
-        assert plan.experiment.name == path.stem or path.stem in ("paper", "default")
+        assert plan.experiment.name == path.stem or path.stem == "paper"
         assert f"{len(plan.runs)} runs" in said
         assert all(len(read_published(name)) for name in plan.experiment.published)
 

@@ -1,6 +1,5 @@
 """A part of an experiment: some of its seeds."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,6 @@ import pytest
 from tdbench.cli.main import main
 from tdbench.errors import TdbenchError
 from tdbench.experiment.load import load_plan, load_plans
-from tdbench.reporting.status.plan_file import write_plan_file
 from tdbench.workflow.config import read_config
 from tests.conftest import TINY
 
@@ -61,21 +59,3 @@ def test_snakemake_takes_a_part(monkeypatch) -> None:
 
 def test_every_experiment_of_a_collection_is_narrowed() -> None:
     assert {plan.experiment.seeds for plan in load_plans("paper", "seed=0")} == {(0,)}
-
-
-def test_a_stage_by_hand_keeps_the_plan_file_of_a_part(tmp_path: Path, tiny) -> None:
-    """`tdbench status` counts the runs in it; a stage knows the whole experiment only."""
-    part, path = load_plan(str(TINY), "seed=1"), tmp_path / "tiny" / "plan.json"
-    own = [tiny.run("edm-td-seed1")]
-
-    def kept() -> set[str]:
-        return {entry["name"] for entry in json.loads(path.read_text())["runs"]}
-
-    write_plan_file(part, tmp_path)
-    write_plan_file(tiny, tmp_path, own)
-    assert kept() == set(part.runs)
-    write_plan_file(tiny, tmp_path, [tiny.run("edm-td-seed0")])
-    assert kept() == set(tiny.runs)
-    path.write_text('{"experiment": "tiny"')
-    write_plan_file(tiny, tmp_path, own)
-    assert kept() == set(tiny.runs)

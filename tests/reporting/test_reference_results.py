@@ -79,6 +79,14 @@ def test_noise_and_differences_are_told_apart(tmp_path: Path) -> None:
     assert f"reproduced: {CELLS - 3} of {CELLS} cells equal, 2 the same within noise, 1 different" in result.output
 
 
+def test_one_seed_with_other_scores_decides_nothing(tmp_path: Path) -> None:
+    ours = scores((1,))
+    ours["value"] += 1
+    result = compared(tmp_path, ours, "--brief")
+    assert result.exit_code == 1 and f"0 of {CELLS} cells equal" in result.output
+    assert f"{CELLS} undecided (one seed)" in result.output
+
+
 def test_what_is_not_made_is_counted_and_no_difference(tmp_path: Path) -> None:
     ours = scores()
     result = compared(tmp_path, ours[ours.steps < 9], "--brief")
@@ -93,7 +101,7 @@ def test_other_libraries_of_a_metric_are_left_out_and_other_data_are_not_compare
     a = write(tmp_path / "other", frame)
     result = CliRunner().invoke(app, ["compare", str(a), str(tmp_path / "reference"), "--brief"])
     assert result.exit_code == 1 and f"0 of {CELLS} cells equal" in result.output
-    assert f"{CELLS} not comparable" in result.output
+    assert f"{CELLS} other data" in result.output
 
 
 def test_the_whole_comparison_lists_cells_and_origins(tmp_path: Path) -> None:

@@ -180,17 +180,3 @@ def test_what_cannot_be_is_refused(settings: dict[str, Any], words: str, tmp_pat
     with pytest.raises(TdbenchError) as caught:
         load_plan(str(tmp_path / "other.yaml"))
     assert words in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_the_learning_rate_rises_stays_and_falls_with_the_inverse_square_root(tiny: Plan) -> None:
-    """As the formula says; its course does not depend on the length of training, so a longer one begins alike."""
-    settings = {"learning_rate": 0.01, "rampup_kimg": 0.128, "batch_size": 64, "learning_rate_decay_kimg": 0.256}
-    short, long = (with_training(tiny, **settings, duration_kimg=kimg, snapshot_kimg=0.64) for kimg in (0.64, 6.4))
-    assert short.length_dependence is None and short.recipe() == long.recipe()
-    rates = [steps._learning_rate(long, 64 * step) for step in range(100)]
-    assert rates[:10] == [steps._learning_rate(short, 64 * step) for step in range(10)]
-    assert rates[:4] == pytest.approx([0.005, 0.01, 0.01, 0.01])
-    # After 16 times 0.256 kimg it is a quarter.
-    assert rates[63] == pytest.approx(0.0025) and rates[15] == pytest.approx(0.005)
-    constant = with_training(tiny, **settings | {"learning_rate_decay_kimg": None}, duration_kimg=6.4)
-    assert steps._learning_rate(constant, 64 * 99) == 0.01

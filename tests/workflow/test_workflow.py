@@ -685,7 +685,7 @@ def test_reference_results_are_kept_of_committed_code_and_compare_as_equal(proje
     assert shown.headline.startswith("At equal images TD changes the FID of its baseline by")
     assert shown.both().count("\n") == 3 and "undecided" in shown.both() and "| 2 " in shown.both()
     assert shown.counts()["rows"] == 2 and shown.counts("fid", passes=True)["decided"] == 0
-    assert shown.row(steps=4).nfe == 7 and "baseline-" in shown.learning()
+    assert "baseline-" in shown.learning()
     assert "**" in shown.search("weight") and "constant" in dict(shown.ablations())["weight"]
     # Made by changed code.
     path = results / "tiny" / "runs" / "digits" / "edm-td-seed0" / "run.json"

@@ -20,10 +20,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tdbench.records.reference_results import RECORD, REFERENCES
 from tdbench.reporting.cells import spread
 from tools.results import figures
-from tools.results.kept import MINUS, Kept, difference, verdicts
+from tools.results.kept import Kept, with_minus
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("docs/fid.md",)
+PAGES = ("docs/results.md", "docs/fid.md")
 BLOCK = re.compile(r"(<!-- results: ([\w-]+) -->\n).*?(<!-- results end -->)", re.DOTALL)
 
 
@@ -43,7 +43,7 @@ class Reference:
 
 
 def _spread(mean: float, std: float) -> str:
-    return str(spread(mean, std)).replace("-", MINUS)
+    return with_minus(str(spread(mean, std)))
 
 
 def rendered(text: str, reference: Reference) -> str:
@@ -51,8 +51,8 @@ def rendered(text: str, reference: Reference) -> str:
     folder = FileSystemLoader(Path(__file__).parent / "templates")
     # Markdown, not HTML: nothing is escaped.
     environment = Environment(loader=folder, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.globals |= {"facts": reference.facts, "spread": _spread}
-    environment.globals |= {"kept": reference.get, "has": reference.has, "difference": difference, "verdicts": verdicts}
+    environment.globals |= {"facts": reference.facts, "has": reference.has, "kept": reference.get}
+    environment.globals |= {"spread": _spread, "with_minus": with_minus}
 
     def fill(block: re.Match[str]) -> str:
         return block[1] + environment.get_template(f"{block[2]}.md.j2").render().strip() + "\n" + block[3]
@@ -60,9 +60,9 @@ def rendered(text: str, reference: Reference) -> str:
     return BLOCK.sub(fill, text)
 
 
-def stale(root: Path = ROOT, folder: Path | None = None) -> dict[Path, str]:
+def stale(root: Path = ROOT) -> dict[Path, str]:
     """Page -> its new text, for pages whose figures are not those of the reference results."""
-    reference = Reference(folder or root / REFERENCES)
+    reference = Reference(root / REFERENCES)
     found = {}
     for name in PAGES:
         before = (root / name).read_text(encoding="utf-8")

@@ -10,9 +10,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from tdbench.records.floor import Floor, Spread
-from tdbench.records.reference_results import RECORD, REFERENCES, SCORES
+from tdbench.records.reference_results import RECORD, REFERENCES
 from tdbench.reporting.curve_figures import draw_curves
-from tdbench.reporting.figures import fid_against_nfe
 from tdbench.reporting.tables import objectives
 from tdbench.runtime.files import sha256
 from tools.results.kept import Kept
@@ -34,12 +33,6 @@ def curves(kept: Kept) -> Figure:
     )
 
 
-def comparison(kept: Kept) -> Figure:
-    """The leading metric against NFE."""
-    labels = {name: name for name in objectives(kept.plan)}
-    return fid_against_nfe(kept.per_run, labels, f"{kept.name}: FID against NFE")
-
-
 def _floors(kept: Kept, dataset: str) -> dict[int, Floor]:
     table = kept.table("floor")
     found = {}
@@ -53,11 +46,7 @@ def _floors(kept: Kept, dataset: str) -> dict[int, Floor]:
 
 
 FIGURES: dict[str, tuple[str, str, Callable[[Kept], Figure]]] = {
-    "docs/images/curves-digits.png": ("digits", "tables/curves.csv", curves),
-    "docs/images/fid-against-nfe.png": ("digits", SCORES, comparison),
     "docs/images/curves-patches.png": ("patches", "tables/curves.csv", curves),
-    "docs/images/curves-cifar10-tiny.png": ("cifar10-tiny", "tables/curves.csv", curves),
-    "docs/images/cifar10-tiny-against-nfe.png": ("cifar10-tiny", SCORES, comparison),
 }
 """Picture -> experiment, the file of its reference results that the picture shows, and what draws it."""
 

@@ -1,5 +1,6 @@
 """Reference results as the pages show them: sentences, rows and tables as Markdown."""
 
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -11,14 +12,12 @@ from tdbench.experiment.expand import expand
 from tdbench.experiment.metrics import label
 from tdbench.experiment.plan import Plan
 from tdbench.experiment.schema import Experiment
-from tdbench.records.reference_results import RECORD, ReferenceResults
+from tdbench.records.reference_results import RECORD
 from tdbench.reporting.answer import summary, verdict_counts
 from tdbench.reporting.cells import interval, number, spread
 from tdbench.reporting.collect import BASELINE
 from tdbench.reporting.reference_results import read_reference
 from tdbench.reporting.tables import markdown_table, outcome
-
-MINUS = "−"
 
 
 class Kept:
@@ -32,9 +31,7 @@ class Kept:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.record: ReferenceResults
-        self.record, scores = read_reference(folder)
-        self.per_run = scores
+        self.record, self.per_run = read_reference(folder)
 
     @cached_property
     def plan(self) -> Plan:
@@ -70,11 +67,8 @@ class Kept:
     @property
     def headline(self) -> str:
         """The answer that the report begins with."""
-        return (
-            summary(self.plan, self.table("comparison"), self.per_run, self.table("comparison-equal-passes"))[0]
-            .replace(" -", f" {MINUS}")
-            .replace("[-", f"[{MINUS}")
-        )
+        images, passes = self.table("comparison"), self.table("comparison-equal-passes")
+        return with_minus(summary(self.plan, images, self.per_run, passes)[0])
 
     def counts(self, metric: str = "fid", passes: bool = False) -> dict[str, int]:
         """Verdict -> number of rows; and how many rows are decided, saturated, or of trainings that still learn."""
@@ -84,7 +78,6 @@ class Kept:
             "rows": len(rows),
             "decided": int(rows.verdict.isin(["better", "worse"]).sum()),
             "saturated": int((rows.saturated == "both").sum()),
-            "flattened": int(known.sum()),
             "still learning": int((~known).sum()),
         }
 
@@ -95,11 +88,6 @@ class Kept:
         for column, values in where.items():
             table = table[table[column].isin(values if isinstance(values, list | tuple) else [values])]
         return table
-
-    def row(self, passes: bool = False, metric: str = "fid", **where: Any) -> Any:
-        """The only such row."""
-        (found,) = self.rows(metric, passes, **where).itertuples()
-        return found
 
     def both(self, metric: str = "fid", **where: Any) -> str:
         """A Markdown table of both comparisons."""
@@ -135,8 +123,9 @@ class Kept:
                 "objective": row.objective,
                 "steps": row.steps,
                 "kimg": number(row.kimg, 4),
-                "twice the length improves by": f"{100 * row.improvement:.0f} % "
-                f"[{100 * row.low:.0f}, {100 * row.high:.0f}]".replace("-", MINUS),
+                "twice the length improves by": with_minus(
+                    f"{100 * row.improvement:.0f} % [{100 * row.low:.0f}, {100 * row.high:.0f}]"
+                ),
                 "the training": row.status,
             }
             for row in table.itertuples()
@@ -145,38 +134,41 @@ class Kept:
 
     def outcome(self, ablation: str) -> str:
         """What came out of an ablation, in a sentence."""
-        return outcome(self.table(f"ablation-{ablation}").rename(columns={"case": "case"})).replace("-", MINUS)
+        return with_minus(outcome(self.table(f"ablation-{ablation}")))
 
     def ablations(self) -> Iterator[tuple[str, str]]:
         """Name and outcome of each ablation."""
         for name in self.plan.ablations:
             yield name, self.outcome(name)
 
-    def time_ratio(self, formulation: str, objective: str) -> str:
-        """Training time over the baseline's."""
-        table = self.table("cost")
-        found = table[(table.formulation == formulation) & (table.objective == objective)]
-        return str(found["time, × baseline"].iloc[0])
-
     def search(self, ablation: str) -> str:
         """A Markdown table of an ablation: one row a case, one column a step budget, the best case of each in bold."""
+        cases = self.plan.ablations[ablation]
+        baseline = self.plan.experiment.baseline
+        # A case that is the baseline itself stands in the baseline's row.
+        names = {BASELINE if case.objective_name == baseline else case.label: case.label for case in cases}
         table = self.table(f"ablation-{ablation}")
-        table = table[(table.metric == "fid") & (table["case"] != BASELINE)]
+        table = table[(table.metric == "fid") & table["case"].isin(names)].replace({"case": names})
         best = table.groupby("steps")["mean"].transform("min")
         shown = [
             f"**{spread(m, s)}**" if m == b else str(spread(m, s))
             for m, s, b in zip(table["mean"], table["std"], best, strict=True)
         ]
         wide = table.assign(shown=shown).pivot(index="case", columns="steps", values="shown")
-        wide = wide.reindex(dict.fromkeys(table["case"]))
+        wide = wide.reindex([case.label for case in cases])
         return markdown_table(
             wide.rename(columns=lambda steps: f"{steps} steps").rename_axis(columns=None).reset_index()
         )
 
 
+def with_minus(text: str) -> str:
+    """A text with true minus signs before numbers; hyphens stay."""
+    return re.sub(r"(?<![\w-])-(?=[\d.])", "−", text)
+
+
 def difference(row: Any) -> str:
-    """``−0.26 [−0.55, +0.02]``, with true minus signs."""
-    return str(interval(row.difference, row.difference_low, row.difference_high)).replace("-", MINUS)
+    """``−0.26 [−0.55, +0.02]``."""
+    return with_minus(str(interval(row.difference, row.difference_low, row.difference_high)))
 
 
 def verdicts(images: str, passes: str) -> str:

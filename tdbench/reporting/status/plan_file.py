@@ -1,7 +1,6 @@
 """plan.json: the runs and data sets of an experiment, so that `tdbench status` needs no slow imports."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +14,8 @@ if TYPE_CHECKING:
     from tdbench.experiment.run import Run
 
 
-def write_plan_file(plan: "Plan", results: Path, chosen: Iterable["Run"] | None = None) -> None:
+def write_plan_file(plan: "Plan", results: Path) -> None:
     """Write plan.json, unless its content is the same already.
-
-    Parameters
-    ----------
-    chosen : iterable of Run or None
-        Keep the file also if it has these runs as they are: then it may be that of a part of the experiment.
 
     Raises
     ------
@@ -29,33 +23,14 @@ def write_plan_file(plan: "Plan", results: Path, chosen: Iterable["Run"] | None 
         If it cannot be written.
     """
     path = ReportLayout(results, plan.experiment.name).plan
-    content: dict[str, Any] = {"experiment": plan.experiment.name, "path": str(plan.path), "datasets": _datasets(plan)}
-    if plan.only:
-        content["only"] = plan.only
-    content["runs"] = [_entry(plan, run) for run in plan.runs.values()]
+    runs = [asdict(_expected(run, plan.runs[run.weights_name])) for run in plan.runs.values()]
+    for entry in runs:
+        del entry["experiment"]
+    content = {"experiment": plan.experiment.name, "path": str(plan.path), "datasets": _datasets(plan), "runs": runs}
+    content |= {} if plan.only is None else {"only": plan.only}
     text = json.dumps(content, indent=1) + "\n"
-    if not path.is_file():
+    if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
         write_text(path, text)
-        return
-    kept = path.read_text(encoding="utf-8", errors="replace")
-    if kept != text and not (chosen is not None and _has(kept, content, [_entry(plan, run) for run in chosen])):
-        write_text(path, text)
-
-
-def _entry(plan: "Plan", run: "Run") -> dict[str, Any]:
-    entry = asdict(_expected(run, plan.runs[run.weights_name]))
-    del entry["experiment"]
-    return entry
-
-
-def _has(kept: str, content: dict[str, Any], entries: list[dict[str, Any]]) -> bool:
-    """Whether the text of a plan.json is of a part of the same experiment and has these runs."""
-    try:
-        found = json.loads(kept)
-        same = all(found[key] == content[key] for key in ("experiment", "path", "datasets"))
-        return same and "only" in found and all(json.loads(json.dumps(entry)) in found["runs"] for entry in entries)
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return False
 
 
 def _datasets(plan: "Plan") -> dict[str, Any]:
