@@ -82,13 +82,13 @@ def _tables(found: Findings) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _first_library(plan: Plan, table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the first library that has the metric: on the same features the others agree with it."""
+    """The rows of the first library that has the metric, and those of none: on the same features the others agree."""
     if not {"dataset", "metric", "library"} <= set(table):
         return table
     place = {name: i for name in plan.experiment.datasets for i, name in enumerate(plan.libraries(name))}
     order = table.library.map(place)
     first = order.groupby([table.dataset, table.metric], sort=False).transform("min")
-    return table[order == first]
+    return table[order.isna() | (order == first)]
 
 
 def _record(found: Findings) -> ReferenceResults:

@@ -678,6 +678,8 @@ def test_reference_results_are_kept_of_committed_code_and_compare_as_equal(proje
     expected = table_of(project, "comparison")
     expected = expected[expected.library == expected.groupby("metric").library.transform("first")]
     pd.testing.assert_series_equal(table.difference, expected.difference.reset_index(drop=True), rtol=1e-6)
+    assert (pd.read_csv(kept / "tiny" / "tables" / "consistency.csv").library == "tdbench").all()
+    assert len(table_of(project, "consistency")) == len(pd.read_csv(kept / "tiny" / "tables" / "consistency.csv")) > 0
     for made in (project.results, project.results / "tiny"):
         compared = project.call("tdbench", "compare", str(made), str(kept), "--brief")
         assert compared.returncode == 0 and "cells equal, 0 the same within noise, 0 different" in compared.stdout
