@@ -6,7 +6,7 @@
 
 PYTHON     ?= python3
 VENV       ?= .venv
-EXPERIMENT ?= digits
+EXPERIMENT ?= default
 RESULTS    ?= results
 CORES      ?= all
 ARGS       ?=
