@@ -6,7 +6,7 @@
 
 PYTHON     ?= python3
 VENV       ?= .venv
-EXPERIMENT ?= default
+EXPERIMENT ?= digits
 RESULTS    ?= results
 CORES      ?= all
 ARGS       ?=

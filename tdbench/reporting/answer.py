@@ -114,14 +114,14 @@ def _length(plan: Plan, rows: pd.DataFrame) -> Iterator[str]:
     if (rows.objective_training == "").all():
         yield "No curves were scored, so whether the trainings still learn is unknown."
         return
-    cells = rows.drop_duplicates(["dataset", "formulation", "objective"])
-    learning = ((cells.baseline_training != FLATTENED) | (cells.objective_training != FLATTENED)).sum()
+    learning = int(((rows.baseline_training != FLATTENED) | (rows.objective_training != FLATTENED)).sum())
     if learning:
         lengths = sorted({run.last_images / 1000 for run in plan.comparison})
         span = f"{lengths[0]:g}" if len(lengths) == 1 else f"{lengths[0]:g} to {lengths[-1]:g}"
+        many = f"All {len(rows)}" if learning == len(rows) and learning > 1 else f"{learning} of {len(rows)}"
         yield (
-            f"{learning} of {len(cells)} pairs of trainings still learn after {span} kimg, or have not been shown to "
-            "have flattened, so this is a statement about trainings of this length and not about the method."
+            f"{many} comparisons are of trainings that still learn after {span} kimg, or have not been shown to have "
+            "flattened: they say something about trainings of this length and not about the method."
         )
 
 

@@ -21,6 +21,7 @@ FLAT = 0.10
 """A training has flattened if twice its length improves its score by less than this share."""
 LEAST_POINTS = 4
 FLATTENED, LEARNING, UNKNOWN = "flattened", "still learning", "not shown to have flattened"
+_ORDER = [FLATTENED, UNKNOWN, LEARNING]
 
 
 class Flattening(NamedTuple):
@@ -133,11 +134,25 @@ def _percents(value: float, low: float, high: float) -> Cell:
     return Cell(f"{100 * value:.0f} % [{100 * low:.0f}, {100 * high:.0f}]", value)
 
 
-def statuses(table: pd.DataFrame) -> dict[tuple[str, str, str], str]:
-    """(data set, formulation, objective) -> status; if it has several curves, the one that has flattened least."""
-    order = [FLATTENED, UNKNOWN, LEARNING]
-    found: dict[tuple[str, str, str], str] = {}
-    for row in table.itertuples():
-        key = (str(row.dataset), str(row.formulation), str(row.objective))
-        found[key] = max(found.get(key, FLATTENED), str(row.status), key=order.index)
-    return found
+class States:
+    """Whether the trainings of an experiment have flattened, from the rows of `learning_table`."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self._of: dict[tuple[str, str, str], dict[int, str]] = {}
+        for row in table.itertuples():
+            place = (str(row.dataset), str(row.formulation), str(row.objective))
+            self._of.setdefault(place, {})[int(str(row.steps))] = str(row.status)
+
+    def __contains__(self, place: tuple[str, str, str]) -> bool:
+        return place in self._of
+
+    def of(self, place: tuple[str, str, str], steps: int) -> str:
+        """By the curve of a step budget, or without one by the curve that has flattened least; empty without curves.
+
+        Parameters
+        ----------
+        place : tuple
+            Data set, formulation and objective.
+        """
+        found = self._of.get(place, {})
+        return found.get(steps) or max(found.values(), key=_ORDER.index, default="")

@@ -1,6 +1,6 @@
 """What limits a verdict: trainings that still learn, and scores that a perfect sampler would have too."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from tdbench.records.floor import Floor
 from tdbench.reporting.cells import NOTHING, Cell, number
 from tdbench.reporting.collect import BASELINE
 from tdbench.reporting.findings import Findings
-from tdbench.reporting.learning import FLATTENED, statuses
+from tdbench.reporting.learning import FLATTENED, States
 
 STILL_LEARNING, WORSE_SO_FAR, SATURATED = "undecided: still learning", "worse so far", "undecided: saturated"
 MOST_TIMES_SAMPLES = 100
@@ -55,7 +55,7 @@ def with_limits(found: Findings, table: pd.DataFrame, baseline: Side, objective:
         With ``floor`` and ``floor_highest`` (`Floor`; NaN for other metrics), ``saturated`` (which sides are),
         ``baseline_training`` and ``objective_training`` (`learning`; empty without curves).
     """
-    known = statuses(found.table("learning").numbers)
+    known = States(found.table("learning").numbers)
     floors = [_floor(found, row) for row in table.itertuples()]
     highest = np.array([np.nan if floor is None else floor.highest for floor in floors])
     at_floor = [(side.means <= highest).tolist() for side in (baseline, objective)]
@@ -87,9 +87,10 @@ def _floor(found: Findings, row: Any) -> Floor | None:
     return found.floors.get((dataset, str(row.library), found.samples(dataset, formulation)))
 
 
-def _trainings(known: Mapping[tuple[str, str, str], str], table: pd.DataFrame, objectives: Iterable[str]) -> list[str]:
-    cells = zip(table.dataset, table.formulation, objectives, strict=True)
-    return [known.get((str(d), str(f), str(o)), "") for d, f, o in cells]
+def _trainings(known: States, table: pd.DataFrame, objectives: Iterable[str]) -> list[str]:
+    steps = table.steps if "steps" in table else [0] * len(table)
+    cells = zip(table.dataset, table.formulation, objectives, steps, strict=True)
+    return [known.of((str(d), str(f), str(o)), int(s)) for d, f, o, s in cells]
 
 
 def limit_comparison(found: Findings, table: pd.DataFrame, equal_passes: bool = False) -> pd.DataFrame:
@@ -98,7 +99,7 @@ def limit_comparison(found: Findings, table: pd.DataFrame, equal_passes: bool = 
     cells = zip(table.dataset, table.formulation, table.objective, strict=True)
     baselines = [names.get(cell, found.plan.experiment.baseline) for cell in cells]
     # A longer baseline that was trained by itself has no curve; the shorter one tells whether the recipe still learns.
-    known = statuses(found.table("learning").numbers)
+    known = States(found.table("learning").numbers)
     with_curve = [
         name if (d, f, name) in known else found.plan.experiment.baseline
         for d, f, name in zip(table.dataset, table.formulation, baselines, strict=True)

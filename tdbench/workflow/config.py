@@ -14,7 +14,7 @@ from tdbench.experiment.plan import Plan
 from tdbench.reporting.tracking.uri import tracking_uri
 from tdbench.runtime.gpus import visible_gpus
 
-KNOWN_CONFIG = {"experiment": "default", "results": "results", "only": ""}
+KNOWN_CONFIG = {"experiment": "digits", "results": "results", "only": ""}
 _NO_PATH = re.compile("[{}]|<.+>")
 
 

@@ -1,14 +1,18 @@
 """The figures in README and docs are those of the reference results, and a page that has others is found."""
 
+import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 
-from tdbench.records.reference_results import REFERENCES
+from tdbench.errors import TdbenchError
+from tdbench.records.reference_results import RECORD, REFERENCES
+from tdbench.runtime.files import sha256
 from tests.conftest import ROOT
 from tests.reporting.test_compare import scores
 from tests.reporting.test_reference_results import write_reference
@@ -43,6 +47,24 @@ def test_a_figure_that_changes_makes_its_page_stale(copy: Path) -> None:
     path.write_text(path.read_text().replace('"fid": 16.', '"fid": 77.'))
     ((page, text),) = stale(copy).items()
     assert page == copy / "docs" / "fid.md" and "| 100 | 77." in text
+
+
+def test_a_reference_figure_that_changes_makes_the_readme_stale(copy: Path) -> None:
+    """As after new reference results were kept; a table that was edited by itself is refused."""
+    table = copy / REFERENCES / "digits" / "tables" / "comparison.csv"
+    rows = pd.read_csv(table)
+    wanted = (rows.metric == "fid") & (rows.formulation == "edm") & (rows.steps == 9)
+    rows.loc[wanted, "baseline_mean"] = 1234.0
+    rows.to_csv(table, index=False)
+    with pytest.raises(TdbenchError, match=r"comparison\.csv: missing or changed since reference\.json was written"):
+        stale(copy)
+    path = copy / REFERENCES / "digits" / RECORD
+    record = json.loads(path.read_text())
+    record["files"]["tables/comparison.csv"] = sha256(table)
+    path.write_text(json.dumps(record))
+    found = stale(copy)
+    assert set(found) == {copy / "README.md", copy / "docs" / "results.md"}
+    assert all(" 1234 ± " in text for text in found.values())
 
 
 def test_a_page_that_was_edited_by_hand_is_found(copy: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tdbench.cli.main import main
 from tdbench.records.floor import Floor, Spread
 from tdbench.reporting.answer import summary
-from tdbench.reporting.learning import FLATTENED, LEARNING, UNKNOWN, statuses
+from tdbench.reporting.learning import FLATTENED, LEARNING, UNKNOWN, States
 from tdbench.reporting.limits import (
     SATURATED,
     STILL_LEARNING,
@@ -61,10 +61,17 @@ def test_more_samples_help_if_there_is_an_excess() -> None:
     assert enough_samples(2.6001, few) is None
 
 
-def test_of_several_curves_the_least_flattened_counts() -> None:
-    rows = [("d", "edm", "td", FLATTENED), ("d", "edm", "td", LEARNING), ("d", "edm", "baseline", UNKNOWN)]
-    found = statuses(pd.DataFrame(rows, columns=["dataset", "formulation", "objective", "status"]))
-    assert found == {("d", "edm", "td"): LEARNING, ("d", "edm", "baseline"): UNKNOWN}
+def test_a_budget_is_judged_by_its_own_curve_and_without_one_by_the_least_flattened() -> None:
+    rows = [
+        ("d", "edm", "td", 4, FLATTENED),
+        ("d", "edm", "td", 9, UNKNOWN),
+        ("d", "edm", "baseline", 9, LEARNING),
+    ]
+    found = States(pd.DataFrame(rows, columns=["dataset", "formulation", "objective", "steps", "status"]))
+    td = ("d", "edm", "td")
+    assert (found.of(td, 4), found.of(td, 9), found.of(td, 12)) == (FLATTENED, UNKNOWN, UNKNOWN)
+    assert found.of(("d", "edm", "baseline"), 4) == LEARNING
+    assert td in found and ("d", "vp", "td") not in found and found.of(("d", "vp", "td"), 4) == ""
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +95,8 @@ def test_both_comparisons_are_in_the_answer(found: MadeUp) -> None:
     images, passes = (found.table(name).numbers for name in ("comparison", "comparison-equal-passes"))
     text, lines = summary(found.plan, images, found.per_run("comparison"), passes)
     assert text.startswith("At equal images TD changes the FID of its baseline by ") and "; at equal passes " in text
-    assert "5 of 6 pairs of trainings still learn after 25.6 kimg" in text and "not about the method" in text
+    assert "15 of 19 comparisons are of trainings that still learn after 25.6 kimg" in text
+    assert "not about the method" in text
     assert all("at equal images" in line.text and "at equal passes" in line.text for line in lines)
     # Consistency training costs the same with TD: the same baseline in both.
     ct = [frame[frame.formulation == "ct"].difference.to_numpy() for frame in (images, passes)]

@@ -20,10 +20,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tdbench.records.reference_results import RECORD, REFERENCES
 from tdbench.reporting.cells import spread
 from tools.results import figures
-from tools.results.kept import Kept, with_minus
+from tools.results.kept import Kept, as_table, with_minus
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("docs/results.md", "docs/fid.md")
+PAGES = ("README.md", "docs/results.md", "docs/fid.md")
 BLOCK = re.compile(r"(<!-- results: ([\w-]+) -->\n).*?(<!-- results end -->)", re.DOTALL)
 
 
@@ -52,7 +52,7 @@ def rendered(text: str, reference: Reference) -> str:
     # Markdown, not HTML: nothing is escaped.
     environment = Environment(loader=folder, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.globals |= {"facts": reference.facts, "has": reference.has, "kept": reference.get}
-    environment.globals |= {"spread": _spread, "with_minus": with_minus}
+    environment.globals |= {"as_table": as_table, "spread": _spread, "with_minus": with_minus}
 
     def fill(block: re.Match[str]) -> str:
         return block[1] + environment.get_template(f"{block[2]}.md.j2").render().strip() + "\n" + block[3]

@@ -12,6 +12,7 @@ from PIL import Image
 from tdbench.records.floor import Floor, Spread
 from tdbench.records.reference_results import RECORD, REFERENCES
 from tdbench.reporting.curve_figures import draw_curves
+from tdbench.reporting.figures import fid_against_nfe
 from tdbench.reporting.tables import objectives
 from tdbench.runtime.files import sha256
 from tools.results.kept import Kept
@@ -20,9 +21,10 @@ _CHECKSUM = "Drawn-from"
 _DPI = 110
 
 
-def curves(kept: Kept) -> Figure:
-    """The curves of the first data set and formulation that has some."""
+def curves(kept: Kept, steps: int | None = None) -> Figure:
+    """The curves of the first data set and formulation that has some, at one step budget or at all of them."""
     table = kept.table("curves")
+    table = table if steps is None else table[table.steps == steps]
     first = table.iloc[0]
     rows = table[(table.dataset == first.dataset) & (table.formulation == first.formulation)]
     return draw_curves(
@@ -45,8 +47,16 @@ def _floors(kept: Kept, dataset: str) -> dict[int, Floor]:
     return found
 
 
+def against_nfe(kept: Kept) -> Figure:
+    """The leading metric against NFE, and the paired differences."""
+    labels = {name: name for name in objectives(kept.plan)}
+    return fid_against_nfe(kept.per_run, labels, f"{kept.name}: FID against NFE")
+
+
 FIGURES: dict[str, tuple[str, str, Callable[[Kept], Figure]]] = {
-    "docs/images/curves-patches.png": ("patches", "tables/curves.csv", curves),
+    "docs/images/curves-patches.png": ("patches", "tables/curves.csv", partial(curves, steps=6)),
+    "docs/images/curves-cifar10-tiny.png": ("cifar10-tiny", "tables/curves.csv", curves),
+    "docs/images/fid-against-nfe.png": ("digits", "scores.csv", against_nfe),
 }
 """Picture -> experiment, the file of its reference results that the picture shows, and what draws it."""
 

@@ -1,7 +1,7 @@
 """Reference results as the pages show them: sentences, rows and tables as Markdown."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,11 @@ class Kept:
         return f"{sum(stage.seconds for stage in self.record.stages.values()) / 3600:.2g}"
 
     @property
+    def kimg(self) -> str:
+        """The length of the trainings of the comparison."""
+        return f"{self.record.settings['training']['duration_kimg']:g}"
+
+    @property
     def headline(self) -> str:
         """The answer that the report begins with."""
         images, passes = self.table("comparison"), self.table("comparison-equal-passes")
@@ -91,18 +96,17 @@ class Kept:
 
     def both(self, metric: str = "fid", **where: Any) -> str:
         """A Markdown table of both comparisons."""
-        lines = list(self._both(metric, where))
-        several = {key for key in ("formulation", "objective") if len({line[key] for line in lines}) > 1}
-        dropped = {"formulation", "objective"} - several
-        return markdown_table(pd.DataFrame(lines).drop(columns=list(dropped)))
+        return as_table(self.lines(metric, **where))
 
-    def _both(self, metric: str, where: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def lines(self, metric: str = "fid", **where: Any) -> Iterator[dict[str, Any]]:
+        """The rows of both comparisons, formatted, for `as_table`."""
         place = ["dataset", "formulation", "objective", "steps"]
         passes = self.rows(metric, passes=True, **where).set_index(place)
         for row in self.rows(metric, **where).itertuples():
             other = passes.loc[(row.dataset, row.formulation, row.objective, row.steps)]
             same = other.baseline_mean == row.baseline_mean and other.difference == row.difference
             yield {
+                "data": row.dataset,
                 "formulation": row.formulation,
                 "objective": row.objective,
                 "steps": row.steps,
@@ -132,6 +136,36 @@ class Kept:
         ]
         return markdown_table(pd.DataFrame(lines))
 
+    def metrics(self) -> str:
+        """A Markdown table: how often each objective is better, worse so far and so on, by metric, at equal images."""
+        table = self.table("comparison")
+        counted = [
+            {"metric": label(str(name)), **verdict_counts(rows)} for name, rows in table.groupby("metric", sort=False)
+        ]
+        return markdown_table(pd.DataFrame(counted).fillna(0))
+
+    def residuals(self) -> str:
+        """A Markdown table: the residual between two times, of the baseline and of TD."""
+        table = self.table("consistency")
+        lines = [
+            {
+                "formulation": row.formulation,
+                "objective": row.objective,
+                "baseline": spread(row.baseline_mean, row.baseline_std),
+                "TD": spread(row.td_mean, row.td_std),
+                "TD − baseline [95 %]": difference(row),
+                "TD's is": row.verdict.replace("better", "smaller").replace("worse", "larger"),
+            }
+            for row in table[table.metric == "residual"].itertuples()
+        ]
+        return markdown_table(pd.DataFrame(lines))
+
+    def times(self) -> str:
+        """``1.3 to 1.5 times``: the training time of the objectives over their baselines'."""
+        table = self.table("cost")
+        ratios = table[table.objective != self.plan.experiment.baseline]["time, × baseline"]
+        return f"{number(ratios.min(), 3)} to {number(ratios.max(), 3)} times"
+
     def outcome(self, ablation: str) -> str:
         """What came out of an ablation, in a sentence."""
         return with_minus(outcome(self.table(f"ablation-{ablation}")))
@@ -159,6 +193,13 @@ class Kept:
         return markdown_table(
             wide.rename(columns=lambda steps: f"{steps} steps").rename_axis(columns=None).reset_index()
         )
+
+
+def as_table(*parts: Iterable[dict[str, Any]]) -> str:
+    """A Markdown table of `Kept.lines`; without the columns of places that all rows share."""
+    lines = [line for part in parts for line in part]
+    shared = [key for key in ("data", "formulation", "objective") if len({line[key] for line in lines}) == 1]
+    return markdown_table(pd.DataFrame(lines).drop(columns=shared))
 
 
 def with_minus(text: str) -> str:
