@@ -141,7 +141,9 @@ class States:
         self._of: dict[tuple[str, str, str], dict[int, str]] = {}
         for row in table.itertuples():
             place = (str(row.dataset), str(row.formulation), str(row.objective))
-            self._of.setdefault(place, {})[int(str(row.steps))] = str(row.status)
+            found, steps = self._of.setdefault(place, {}), int(str(row.steps))
+            # Several libraries may have scored the curve.
+            found[steps] = max(found.get(steps, FLATTENED), str(row.status), key=_ORDER.index)
 
     def __contains__(self, place: tuple[str, str, str]) -> bool:
         return place in self._of

@@ -65,6 +65,7 @@ def test_a_budget_is_judged_by_its_own_curve_and_without_one_by_the_least_flatte
     rows = [
         ("d", "edm", "td", 4, FLATTENED),
         ("d", "edm", "td", 9, UNKNOWN),
+        ("d", "edm", "td", 9, FLATTENED),
         ("d", "edm", "baseline", 9, LEARNING),
     ]
     found = States(pd.DataFrame(rows, columns=["dataset", "formulation", "objective", "steps", "status"]))
