@@ -70,6 +70,12 @@ class Kept:
         return f"{self.record.settings['training']['duration_kimg']:g}"
 
     @property
+    def steps(self) -> str:
+        """The training steps of the comparison."""
+        training = self.record.settings["training"]
+        return f"{training['duration_kimg'] * 1000 / training['batch_size']:,.0f}"
+
+    @property
     def headline(self) -> str:
         """The answer that the report begins with."""
         images, passes = self.table("comparison"), self.table("comparison-equal-passes")
